@@ -16,6 +16,7 @@ const layers = `
 atomicfile backoff process directio zstd
 history
 engine store
+pack
 ledger
 scratch
 repository
