@@ -1,8 +1,10 @@
 // Package store is the contract for named, immutable blobs: a folder, an S3 bucket, anything that keeps bytes under
 // a name. A store knows nothing of backups. Its conformance suite is store/storetest.
 //
-// Names are slash-separated relative paths of [a-z0-9A-Z._=-] elements; they are validated by ValidName. Missing
-// objects are fs.ErrNotExist, taken names are fs.ErrExist, wrapped, so errors.Is decides.
+// Names are slash-separated relative paths of [a-z0-9A-Z._=-] elements; they are validated by ValidName. A name is
+// never also the folder of another, and no two names differ only in case: folders on disk could not hold them. Missing
+// objects are fs.ErrNotExist, taken names are fs.ErrExist, bad names and ranges are fs.ErrInvalid, wrapped, so
+// errors.Is decides.
 package store
 
 import (
@@ -20,11 +22,12 @@ type Store interface {
 	// Put stores all of r under name, or nothing. It never replaces an object: it returns fs.ErrExist if name is
 	// taken. When it returns nil the object is durable and visible to every later call. size is the number of bytes
 	// that r will give, or -1 if that is not known; a reader that gives another number is an error and stores
-	// nothing. Two concurrent Puts of one name have at most one winner where Properties.ConditionalCreate holds.
+	// nothing; such an error and one of r itself come back as an InputError. Two concurrent Puts of one name have at
+	// most one winner where Properties.ConditionalCreate holds.
 	Put(ctx context.Context, name string, r io.Reader, size int64) error
 
 	// Open reads length bytes from offset; length -1 means to the end. Reading beyond the end gives fewer bytes,
-	// never an error. The caller closes the reader.
+	// never an error. The caller closes the reader. A missing object is reported here, not by the first Read.
 	Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 
 	// Stat describes one object.
@@ -34,7 +37,8 @@ type Store interface {
 	// with visit's error. Objects created or deleted meanwhile may or may not be seen; all others are.
 	List(ctx context.Context, prefix string, visit func(Object) error) error
 
-	// Delete removes the object. Deleting what is not there is no error.
+	// Delete removes the object. Deleting what is not there is no error. An object that is locked is either refused
+	// with fs.ErrPermission or hidden, and then the provider keeps it as an older version.
 	Delete(ctx context.Context, name string) error
 
 	// Properties says what this store can do, as probed when it was opened.
@@ -58,9 +62,12 @@ type Properties struct {
 	TipInterval       time.Duration // how often a small object may reasonably be created here; zero means one second
 }
 
-// Locker is implemented by stores that can forbid deletion for a while (object lock). Lock only ever extends.
+// Locker is implemented by stores that can forbid deletion for a while (object lock).
 type Locker interface {
+	// Lock forbids to delete the object before until, to the second. It only ever extends: a time before the one
+	// that stands is refused with fs.ErrPermission.
 	Lock(ctx context.Context, name string, until time.Time) error
+	// LockedUntil returns the time that stands, or the zero time for an object that was never locked.
 	LockedUntil(ctx context.Context, name string) (time.Time, error)
 }
 
@@ -108,6 +115,11 @@ func ValidName(name string) error {
 		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._=-/", c) >= 0
 		if !ok {
 			return fmt.Errorf("object name %q: character %q: %w", name, c, fs.ErrInvalid)
+		}
+	}
+	for element := range strings.SplitSeq(name, "/") {
+		if element[0] == '.' || element[len(element)-1] == '.' {
+			return fmt.Errorf("object name %q: element begins or ends with a dot: %w", name, fs.ErrInvalid)
 		}
 	}
 	return nil
