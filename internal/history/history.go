@@ -90,6 +90,10 @@ type Window struct {
 	End   Position  `json:"end"`
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
+
+	// Abandoned windows lie on a timeline that the source has left at a fork. A position reaches into them; a time
+	// only where it names the timeline.
+	Abandoned bool `json:"abandoned,omitempty"`
 }
 
 // Chain is what a target is recovered from: one base and the segments, in order, that reach the target. The last
@@ -98,6 +102,10 @@ type Chain struct {
 	Base     Base      `json:"base"`
 	Segments []Segment `json:"segments"`
 	Target   Target    `json:"target"`
-	Stop     Position  `json:"stop"` // where to stop; zero where only the marks inside the last segment can tell
-	Until    time.Time `json:"until"`
+	Stop     Position  `json:"stop"`  // where to stop; zero where only the marks inside the last segment can tell
+	Until    time.Time `json:"until"` // of a target in time, that time; else when Stop had been reached
+
+	// Forks are the branchings the chain passes. A segment of the parent may run on beyond the fork: what follows
+	// there is not part of the chain.
+	Forks []Fork `json:"forks,omitempty"`
 }

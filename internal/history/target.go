@@ -23,7 +23,7 @@ const (
 type Target struct {
 	Kind     TargetKind
 	Time     time.Time // of AtTime
-	Position Position  // of AtPosition; timeline zero means "whichever timeline holds this sequence"
+	Position Position  // of AtPosition; timeline zero means "whichever holds this sequence". Of AtTime only the timeline counts, zero is the one the source went on with
 	Key      string    // of Custom
 	Value    string
 	Before   bool // of Custom: just before it, not including it ("before-txid:42")
@@ -33,7 +33,11 @@ type Target struct {
 func (t Target) String() string {
 	switch t.Kind {
 	case AtTime:
-		return t.Time.UTC().Format(time.RFC3339Nano)
+		s := t.Time.UTC().Format(time.RFC3339Nano)
+		if t.Position.Timeline != 0 {
+			s += onTimeline + strconv.FormatUint(uint64(t.Position.Timeline), 10)
+		}
+		return s
 	case AtPosition:
 		return "position:" + t.Position.String()
 	case Custom:
@@ -45,6 +49,9 @@ func (t Target) String() string {
 		return string(t.Kind)
 	}
 }
+
+// onTimeline stands between a time and the timeline it is meant on.
+const onTimeline = " on timeline "
 
 // MarshalText makes targets travel as text in JSON.
 func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
@@ -65,7 +72,8 @@ var localLayouts = []string{
 }
 
 // ParseTarget reads "latest", "immediate", a time (RFC 3339, local as in "2026-11-20 10:15:00", a clock time of
-// today as in "10:15", or relative as in "10 minutes ago"), "position:1/42", or key:value in an engine's terms
+// today as in "10:15", or relative as in "10 minutes ago"; with "on timeline 1" behind it if not the one that the
+// source went on with is meant), "position:1/42", or key:value in an engine's terms
 // with an optional "before-" in front. Times without a zone are read in the zone of now.
 func ParseTarget(s string, now time.Time) (Target, error) {
 	s = strings.TrimSpace(s)
@@ -79,6 +87,14 @@ func ParseTarget(s string, now time.Time) (Target, error) {
 	}
 	if t, ok := parseTime(s, now); ok {
 		return Target{Kind: AtTime, Time: t}, nil
+	}
+	if moment, number, ok := strings.Cut(s, onTimeline); ok {
+		t, isTime := parseTime(moment, now)
+		n, err := strconv.ParseUint(number, 10, 32)
+		if !isTime || err != nil || n == 0 {
+			return Target{}, fmt.Errorf("parse target %q: want a time and the number of a timeline", s)
+		}
+		return Target{Kind: AtTime, Time: t, Position: Position{Timeline: uint32(n)}}, nil
 	}
 	key, value, ok := strings.Cut(s, ":")
 	if !ok || value == "" || strings.ContainsAny(key, " \t0123456789") {
