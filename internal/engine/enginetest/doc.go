@@ -1,0 +1,3 @@
+// Package enginetest is the suite that every engine passes, and the in-memory sinks with which an engine can be tested
+// without a repository: Sink takes a base, Recorder takes the log and checks each piece against the contract.
+package enginetest

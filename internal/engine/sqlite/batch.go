@@ -1,0 +1,81 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// batch collects pieces and ships them. Shipping happens in the middle of a large commit too, so that memory stays
+// bounded.
+type batch struct {
+	ship  engine.Ship
+	limit int
+	since time.Time // where the next piece begins
+	last  head      // as of the last complete piece
+	done  func(head)
+
+	pieces []engine.Piece
+	data   []byte // of the piece in the making
+	bytes  int    // of all pieces and data
+
+	file   string // the LTX file in the making
+	offset int64
+	ctx    context.Context //nolint:containedctx // lives as long as one round
+}
+
+// begin opens the LTX file of commit txid.
+func (b *batch) begin(txid uint64) {
+	b.file, b.offset, b.data = fileName(txid, txid), 0, nil
+}
+
+func fileName(from, to uint64) string { return fmt.Sprintf("%016x-%016x.ltx", from, to) }
+
+// Write takes bytes of the LTX file.
+func (b *batch) Write(p []byte) (int, error) {
+	b.data = append(b.data, p...)
+	b.bytes += len(p)
+	if b.bytes < b.limit {
+		return len(p), nil
+	}
+	b.pieces = append(b.pieces, engine.Piece{From: b.last.position, To: b.last.position, Since: b.since, Until: b.since,
+		File: b.file, Offset: b.offset, Data: b.data, Token: b.last.token()})
+	b.offset += int64(len(b.data))
+	b.data = nil
+	return len(p), b.flush()
+}
+
+// end closes the LTX file: the commit is complete and h is where the source stands after it.
+func (b *batch) end(h head, mark history.Mark) error {
+	b.pieces = append(b.pieces, engine.Piece{From: b.last.position, To: h.position, Since: b.since, Until: h.until,
+		File: b.file, Offset: b.offset, Complete: true, Data: b.data, Marks: []history.Mark{mark}, Token: h.token()})
+	b.data, b.last, b.since = nil, h, h.until
+	if b.bytes >= b.limit || len(b.pieces) >= 4096 {
+		return b.flush()
+	}
+	return nil
+}
+
+// idle says that nothing was committed up to h.until.
+func (b *batch) idle(h head) {
+	if h.until.After(b.since) {
+		b.pieces = append(b.pieces, engine.Piece{From: h.position, To: h.position, Since: b.since, Until: h.until, Token: h.token()})
+		b.last, b.since = h, h.until
+	}
+}
+
+// flush ships what there is.
+func (b *batch) flush() error {
+	if len(b.pieces) == 0 {
+		return nil
+	}
+	if err := b.ship(b.ctx, b.pieces); err != nil {
+		return err
+	}
+	b.pieces, b.bytes = b.pieces[:0], 0
+	b.done(b.last)
+	return nil
+}

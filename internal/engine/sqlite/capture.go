@@ -1,0 +1,188 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+var errFrame = errors.New("a frame that counts is not valid")
+
+// capture reads commits out of a WAL, from head on, and turns each into an LTX file.
+type capture struct {
+	db    *os.File
+	wal   *os.File
+	head  head
+	index frames
+	stamp func(salt, uint32) time.Time
+	old   map[uint32]uint64 // sums of pages as they were at head, where the database file may have changed since
+	out   *batch
+
+	commits     int64
+	generations int64
+}
+
+// to captures every commit up to x.frames, which must be of the generation that the WAL file holds now.
+func (c *capture) to(x walIndex) error {
+	if x.salt != c.head.salt {
+		// The caller's pin makes sure that the old generation was captured to its end.
+		c.head.salt, c.head.frame, c.head.chain = x.salt, 0, walSum{}
+		c.index = frames{}
+		c.generations++
+	}
+	if x.frames <= c.head.frame {
+		return nil
+	}
+	h, err := c.header(x)
+	if err != nil {
+		return err
+	}
+	if c.head.frame == 0 {
+		c.head.chain = h.sum
+	}
+	return c.scan(h, x.frames)
+}
+
+func (c *capture) header(x walIndex) (walHeader, error) {
+	var b [walHeaderSize]byte
+	if _, err := c.wal.ReadAt(b[:], 0); err != nil {
+		return walHeader{}, fmt.Errorf("read WAL: %w", err)
+	}
+	h, err := parseWALHeader(b[:])
+	if err != nil {
+		return h, fmt.Errorf("read WAL: %w", err)
+	}
+	if h.salt != x.salt || h.pageSize != x.pageSize {
+		return h, fmt.Errorf("read WAL: its header does not belong to the wal-index")
+	}
+	return h, nil
+}
+
+// scan walks the frames up to last and captures at each that ends a commit.
+func (c *capture) scan(h walHeader, last uint32) error {
+	tx := map[uint32]uint32{}
+	_, err := walk(c.wal, h, c.head.chain, c.head.frame+1, last, func(n uint32, f frameHeader, chain walSum) error {
+		tx[f.page] = n
+		if f.commit == 0 {
+			return nil
+		}
+		defer clear(tx)
+		return c.commit(h, tx, f.commit, n, chain)
+	})
+	if err == nil && len(tx) > 0 {
+		err = fmt.Errorf("read WAL: frame %d counts but ends no commit: %w", last, errFrame)
+	}
+	return err
+}
+
+// walk visits the frames first..last, checks each, and returns the running checksum at the end.
+func walk(wal *os.File, h walHeader, chain walSum, first, last uint32, visit func(uint32, frameHeader, walSum) error) (walSum, error) {
+	size := int(frameHeaderSize + h.pageSize)
+	block := make([]byte, max(1, min((256<<10)/size, int(last-first+1)))*size)
+	for next := first; next <= last; {
+		n := min(len(block)/size, int(last-next+1))
+		if _, err := wal.ReadAt(block[:n*size], frameOffset(next, h.pageSize)); err != nil {
+			return chain, fmt.Errorf("read WAL frame %d: %w", next, err)
+		}
+		for i := range n {
+			f, sum, ok := h.next(chain, block[i*size:(i+1)*size])
+			if !ok {
+				return chain, fmt.Errorf("read WAL frame %d of %d: %w", next, last, errFrame)
+			}
+			chain = sum
+			if err := visit(next, f, chain); err != nil {
+				return chain, err
+			}
+			next++
+		}
+	}
+	return chain, nil
+}
+
+// commit writes one LTX file for the pages in tx.
+func (c *capture) commit(h walHeader, tx map[uint32]uint32, commit, last uint32, chain walSum) error {
+	at := c.stamp(h.salt, last)
+	if !at.After(c.head.until) {
+		at = c.head.until.Add(time.Microsecond)
+	}
+	t := &transaction{
+		txid: c.head.position.Seq + 1, pageSize: h.pageSize, before: c.head.pages, commit: commit, time: at,
+		salt: h.salt, offset: frameOffset(c.head.frame+1, h.pageSize), size: frameOffset(last+1, h.pageSize) - frameOffset(c.head.frame+1, h.pageSize),
+		read: func(p uint32, into []byte) error {
+			if f, ok := tx[p]; ok {
+				return c.frame(f, into)
+			}
+			return c.current(p, into)
+		},
+		oldSum: c.oldSum,
+		newSum: func(p uint32, sum uint64) {
+			f, ok := tx[p]
+			if !ok {
+				f = c.index[p].frame
+			}
+			c.index[p] = version{frame: f, sum: sum, known: true}
+		},
+	}
+	for p := range tx {
+		t.pages = append(t.pages, p)
+	}
+	c.out.begin(t.txid)
+	sum, err := t.encode(c.out, c.head.sum)
+	if err != nil {
+		return fmt.Errorf("capture commit %d: %w", t.txid, err)
+	}
+	for p, f := range tx {
+		if p > commit {
+			c.index[p] = version{frame: f}
+		}
+	}
+	c.head.position = history.At(c.head.position.Timeline, t.txid)
+	c.head.pageSize, c.head.pages, c.head.sum, c.head.until = h.pageSize, commit, sum, at
+	c.head.frame, c.head.chain = last, chain
+	c.commits++
+	return c.out.end(c.head, history.Mark{Position: c.head.position, Time: at})
+}
+
+// frame reads the page of one frame.
+func (c *capture) frame(n uint32, into []byte) error {
+	_, err := c.wal.ReadAt(into, frameOffset(n, uint32(len(into)))+frameHeaderSize)
+	return err
+}
+
+// current reads a page as it was at head: its newest captured frame, else the database file, which no checkpoint has
+// written above the pin.
+func (c *capture) current(p uint32, into []byte) error {
+	if v, ok := c.index[p]; ok && v.frame != 0 {
+		return c.frame(v.frame, into)
+	}
+	return readPage(c.db, p, into)
+}
+
+// readPage reads a page of the database file; beyond its end there are zeros.
+func readPage(db io.ReaderAt, p uint32, into []byte) error {
+	n, err := db.ReadAt(into, int64(p-1)*int64(len(into)))
+	if errors.Is(err, io.EOF) {
+		clear(into[n:])
+		return nil
+	}
+	return err
+}
+
+func (c *capture) oldSum(p uint32) (uint64, error) {
+	v, ok := c.index[p]
+	if ok && v.known {
+		return v.sum, nil
+	}
+	if sum, known := c.old[p]; known && !ok {
+		return sum, nil
+	}
+	page := make([]byte, c.head.pageSize)
+	if err := c.current(p, page); err != nil {
+		return 0, err
+	}
+	return pageSum(p, page), nil
+}
