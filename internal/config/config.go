@@ -1,0 +1,102 @@
+// Package config reads backstay.yaml, the one file that says what is protected and where the history of it goes, and
+// adds to it on behalf of `backstay protect`.
+//
+// It promises that a file which loads means what it says: unknown keys, duplicate keys, values of the wrong kind and
+// references to what is not there are refused with line, column, an excerpt and the nearest valid name. It refuses
+// passwords and other secrets, so the file may be shown, kept in version control and mailed. Edits touch only the
+// lines they add or remove; comments and layout of all else stay byte for byte.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Name is the file that commands look for in the current folder.
+const Name = "backstay.yaml"
+
+// Config is one backstay.yaml.
+type Config struct {
+	Path string `yaml:"-" json:"-"` // of the file; relative stores and sqlite URLs are relative to its folder
+
+	Repositories map[string]Repository `yaml:"repositories" json:"repositories" doc:"where history is kept, by name"`
+	Sources      map[string]Source     `yaml:"sources" json:"sources" doc:"what is protected, by name"`
+	Recipients   map[string]string     `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"who can read what new repositories hold: a name and an age recipient (age1...) each; without any, backstay.key is made beside this file"`
+}
+
+// Repository is a place for sealed history.
+type Repository struct {
+	Store string `yaml:"store" json:"store" doc:"a folder (./repo) or a bucket (s3://bucket/prefix?endpoint=...)" required:"true"`
+}
+
+// Source is one protected thing.
+type Source struct {
+	URL          string   `yaml:"url" json:"url" doc:"what is protected: sqlite:./app.db" required:"true"`
+	Repositories []string `yaml:"repositories" json:"repositories" doc:"names of the repositories that its history goes to" required:"true"`
+	Ack          Ack      `yaml:"ack,omitempty" json:"ack,omitempty" doc:"when the source may forget a piece of log: once it is synced in the spool (the default) or once a repository has it" enum:"spool,repository"`
+	SpoolLimit   Size     `yaml:"spool_limit,omitempty" json:"spool_limit,omitempty" doc:"how much log may wait on this host for repositories, as in 10GiB (the default)"`
+}
+
+// Ack says where a piece of log must be durable before the source may forget it.
+type Ack string
+
+// The places.
+const (
+	AckSpool      Ack = "spool" // the default: it survives a crash of this host, not its loss
+	AckRepository Ack = "repository"
+)
+
+// DefaultSpoolLimit is used where a source names none.
+const DefaultSpoolLimit Size = 10 << 30
+
+// Limit is SpoolLimit or its default, in bytes.
+func (s Source) Limit() int64 {
+	if s.SpoolLimit == 0 {
+		return int64(DefaultSpoolLimit)
+	}
+	return int64(s.SpoolLimit)
+}
+
+// Load reads and validates the file at path. A missing file is fs.ErrNotExist; everything wrong in it is *Error.
+func Load(path string) (*Config, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	data, err := os.ReadFile(abs)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := Parse(filepath.Base(abs), data)
+	if err != nil {
+		return nil, err
+	}
+	c.Path = abs
+	return c, nil
+}
+
+// Dir is the folder of the file; the state of this host lies beside the file.
+func (c *Config) Dir() string { return filepath.Dir(c.Path) }
+
+// StateDir is the folder that keeps the state of this host.
+func (c *Config) StateDir() string { return filepath.Join(c.Dir(), ".backstay") }
+
+// KeyFile is where the key of this file's repositories lies unless it was moved away.
+func (c *Config) KeyFile() string { return filepath.Join(c.Dir(), "backstay.key") }
+
+// SourceNames lists the sources in order.
+func (c *Config) SourceNames() []string { return sorted(c.Sources) }
+
+// RepositoryNames lists the repositories in order.
+func (c *Config) RepositoryNames() []string { return sorted(c.Repositories) }
+
+func sorted[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

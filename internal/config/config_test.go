@@ -1,0 +1,119 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRefusals(t *testing.T) {
+	table, err := os.ReadFile("testdata/refused.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := strings.Split(string(table), "== ")[1:]
+	for _, c := range cases {
+		name, rest, _ := strings.Cut(c, "\n")
+		file, want, ok := strings.Cut(rest, "----\n")
+		if !ok {
+			t.Fatalf("%s: no ----", name)
+		}
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse(Name, []byte(file))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v, want *Error", err)
+			}
+			got := e.Error() + "\n"
+			if e.Hint() != "" {
+				got += "hint: " + e.Hint() + "\n"
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if strings.Contains(got, "hunter2") {
+				t.Error("the error shows the secret")
+			}
+		})
+	}
+}
+
+const example = `# The shop.
+repositories: { local: { store: ./repo } }
+sources: { app: { url: "sqlite:./app.db", repositories: [local] } }
+`
+
+func TestLoadReadsTheShapeOfTheIssue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), Name)
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Source{URL: "sqlite:./app.db", Repositories: []string{"local"}}
+	if diff := cmp.Diff(want, c.Sources["app"]); diff != "" {
+		t.Error(diff)
+	}
+	if c.Repositories["local"].Store != "./repo" || c.Sources["app"].Limit() != 10<<30 || c.Dir() != filepath.Dir(path) {
+		t.Errorf("got %+v", c)
+	}
+	if _, err := Load(path + "x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+}
+
+func TestEmptyFilesAreFine(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing yet\n", "sources:\n", "sources: {}\n"} {
+		if _, err := Parse(Name, []byte(text)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]Size{"10GiB": 10 << 30, "500MB": 500e6, "1.5 KiB": 1536, "77": 77, "0": 0} {
+		got, err := ParseSize(text)
+		if err != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+		if again, err := ParseSize(got.String()); err != nil || again != got {
+			t.Errorf("%s printed as %s reads as %d, %v", text, got, again, err)
+		}
+	}
+	for _, text := range []string{"", "GiB", "-1B", "NaN", "9e99TiB", "ten"} {
+		if n, err := ParseSize(text); err == nil {
+			t.Errorf("%q reads as %d", text, n)
+		}
+	}
+}
+
+func TestRefuseSecret(t *testing.T) {
+	for _, url := range []string{"postgres://a:hunter2@h/db", "s3://b?secret_key=hunter2", "s3://b/p?x=1&token=hunter2"} {
+		if err := RefuseSecret(url); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for _, url := range []string{"sqlite:./app.db", "s3://b/p?endpoint=http://127.0.0.1:7070", "postgres://user@host:5432", "./repo"} {
+		if err := RefuseSecret(url); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(example))
+	f.Add([]byte("a: &x [*x]\nsources: {<<: *x}"))
+	f.Add([]byte("recipients: {me: age1}\n---\nb: 1"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := Parse(Name, data); err != nil {
+			_ = err.Error()
+		}
+	})
+}

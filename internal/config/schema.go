@@ -1,0 +1,57 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
+
+// Schema is the JSON schema (draft 2020-12) of the file, for editors; it is published as
+// docs/reference/backstay.schema.json.
+func Schema() []byte {
+	root := schemaOf(reflect.TypeFor[Config]())
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["title"] = Name
+	out, err := json.MarshalIndent(root, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("config: the schema of a fixed type does not marshal: %v", err))
+	}
+	return append(out, '\n')
+}
+
+func schemaOf(t reflect.Type) map[string]any {
+	switch {
+	case t == reflect.TypeFor[Size]():
+		return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9.]+ ?([kKMGT]i?)?B?$`}
+	case t.Kind() == reflect.Struct:
+		return structSchema(t)
+	case t.Kind() == reflect.Map:
+		names := map[string]any{"pattern": validNames.String(), "maxLength": 64}
+		return map[string]any{"type": []string{"object", "null"}, "propertyNames": names, "additionalProperties": schemaOf(t.Elem())}
+	case t.Kind() == reflect.Slice:
+		return map[string]any{"type": "array", "items": schemaOf(t.Elem()), "minItems": 1, "uniqueItems": true}
+	}
+	return map[string]any{"type": "string"}
+}
+
+func structSchema(t reflect.Type) map[string]any {
+	properties, required := map[string]any{}, []string{}
+	for f := range fieldsOf(t) {
+		s := schemaOf(f.typ)
+		if f.doc != "" {
+			s["description"] = f.doc
+		}
+		if len(f.enum) > 0 {
+			s["enum"] = f.enum
+		}
+		if f.required {
+			required = append(required, f.name)
+		}
+		properties[f.name] = s
+	}
+	out := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		out["required"] = required
+	}
+	return out
+}
