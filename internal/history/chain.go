@@ -14,7 +14,8 @@ import (
 // zero is looked for on the newest line that holds it.
 func (h History) Chain(t Target) (Chain, error) {
 	var find func(*line) (Chain, bool)
-	timelines := h.timelines()
+	f := newFamily(h)
+	timelines := slices.Clone(f.timelines)
 	switch t.Kind {
 	case Latest:
 		find = (*line).latest
@@ -25,7 +26,7 @@ func (h History) Chain(t Target) (Chain, error) {
 	case AtTime:
 		find = func(l *line) (Chain, bool) { return l.time(t.Time) }
 		if t.Position.Timeline == 0 {
-			timelines = slices.DeleteFunc(timelines, func(n uint32) bool { return n != h.newestOfTree(n) })
+			timelines = slices.DeleteFunc(timelines, func(n uint32) bool { return n != f.current(n) })
 		}
 	default:
 		return Chain{}, fmt.Errorf("find chain to %s: the engine must resolve this target first", t)
@@ -34,7 +35,7 @@ func (h History) Chain(t Target) (Chain, error) {
 		timelines = slices.DeleteFunc(timelines, func(n uint32) bool { return n != t.Position.Timeline })
 	}
 	for _, timeline := range slices.Backward(timelines) {
-		if c, ok := find(newLine(h, timeline)); ok {
+		if c, ok := find(f.line(timeline)); ok {
 			c.Target = t
 			return c, nil
 		}
@@ -44,18 +45,22 @@ func (h History) Chain(t Target) (Chain, error) {
 
 // latest is the chain that leads furthest; among equals the one with the newest base.
 func (l *line) latest() (Chain, bool) {
-	var best Chain
-	found := false
+	var best Base
+	furthest, found := uint64(0), false
 	for _, b := range l.bases {
-		path, ok := l.path(b)
-		if end := l.endOf(b, path); ok && (!found || end.Seq >= best.Stop.Seq) {
-			best, found = l.chain(b, path, end), true
+		if end, ok := l.reaches(b); ok && end >= furthest {
+			best, furthest, found = b, end, true
 		}
 	}
-	if until, ok := l.wholeAt(best.Stop.Seq); found && ok {
-		best.Until = later(best.Until, until)
+	if !found {
+		return Chain{}, false
 	}
-	return best, found
+	path, _ := l.path(best)
+	c := l.chain(best, path, l.endOf(best, path))
+	if until, ok := l.wholeAt(c.Stop.Seq); ok {
+		c.Until = later(c.Until, until)
+	}
+	return c, true
 }
 
 // immediate is the newest base with the log that makes it consistent.
@@ -71,17 +76,17 @@ func (l *line) immediate() (Chain, bool) {
 // at is the chain to a sequence, from the base that is nearest before it.
 func (l *line) at(p Position) (Chain, bool) {
 	for _, b := range slices.Backward(l.bases) {
-		path, ok := l.path(b)
-		end := l.endOf(b, path)
-		if !ok || p.Seq < b.Stop.Seq || p.Seq > end.Seq {
+		if furthest, ok := l.reaches(b); !ok || p.Seq < b.Stop.Seq || p.Seq > furthest {
 			continue
 		}
+		path, _ := l.path(b)
 		stop := l.position(p.Seq)
 		stop.Mark = p.Mark
-		if end.Seq == p.Seq && p.Mark == "" {
+		path = upTo(b, path, p.Seq)
+		if end := l.endOf(b, path); end.Seq == p.Seq && p.Mark == "" {
 			stop.Mark = end.Mark
 		}
-		return l.chain(b, upTo(b, path, p.Seq), stop), true
+		return l.chain(b, path, stop), true
 	}
 	return Chain{}, false
 }
@@ -91,12 +96,13 @@ func (l *line) time(t time.Time) (Chain, bool) {
 	bases := slices.Clone(l.bases)
 	slices.SortStableFunc(bases, func(a, b Base) int { return a.StopTime.Compare(b.StopTime) })
 	for _, b := range slices.Backward(bases) {
-		path, ok := l.path(b)
-		if !ok || b.StopTime.After(t) {
+		if b.StopTime.After(t) {
 			continue
 		}
-		if c, ok := l.until(b, path, t); ok {
-			return c, true
+		if path, ok := l.path(b); ok {
+			if c, ok := l.until(b, path, t); ok {
+				return c, true
+			}
 		}
 	}
 	return Chain{}, false

@@ -13,6 +13,8 @@ type UnreachableError struct {
 	Before *Moment // the nearest reachable point before the target; nil when there is none
 	After  *Moment // the nearest reachable point after it; nil when there is none
 	Reason string  // of the gap the target lies in, if it is known
+
+	Timeline uint32 // the timeline that the target names, if nothing at all is known of it; else zero
 }
 
 func (e *UnreachableError) Error() string {
@@ -32,7 +34,10 @@ func (e *UnreachableError) Hint() string {
 	if e.After != nil {
 		near = append(near, fmt.Sprintf("after it: %s (position %s)", e.After.Time.Format(time.RFC3339Nano), e.After.Position))
 	}
-	if len(near) == 0 {
+	switch {
+	case len(near) == 0 && e.Timeline != 0:
+		return fmt.Sprintf("nothing is known of timeline %d; history lists the windows that there are", e.Timeline)
+	case len(near) == 0:
 		return "nothing can be recovered yet: no base backup is complete"
 	}
 	return "the nearest reachable points are " + strings.Join(near, "; ")

@@ -9,8 +9,9 @@ import (
 // AllGaps lists the stretches after the first window that cannot be recovered to, in order: those between and after
 // the windows, with the reason that was recorded for them, and recorded ones that no window has closed since.
 func (h History) AllGaps() []Gap {
-	windows := h.mainWindows()
-	gaps := h.between(windows)
+	f := newFamily(h)
+	windows := f.mainWindows()
+	gaps := f.between(windows)
 	for _, recorded := range h.Gaps {
 		if healed(recorded, windows) {
 			continue
@@ -29,12 +30,12 @@ func (h History) AllGaps() []Gap {
 }
 
 // mainWindows are the windows on the lines that the source went on with.
-func (h History) mainWindows() []Window {
-	return slices.DeleteFunc(h.Windows(), func(w Window) bool { return w.Abandoned })
+func (f *family) mainWindows() []Window {
+	return slices.DeleteFunc(f.windows(), func(w Window) bool { return w.Abandoned })
 }
 
 // between computes the gaps that the windows leave, the last one up to the newest log that no base reaches.
-func (h History) between(windows []Window) []Gap {
+func (f *family) between(windows []Window) []Gap {
 	if len(windows) == 0 {
 		return nil
 	}
@@ -52,7 +53,7 @@ func (h History) between(windows []Window) []Gap {
 		}
 		last.Until = later(last.Until, w.Until)
 	}
-	if end, until := h.newestLog(); last.End.Before(end) {
+	if end, until := f.newestLog(); last.End.Before(end) {
 		gaps = append(gaps, Gap{From: last.End, To: end, Since: last.Until, Until: later(last.Until, until),
 			Reason: "log before this is missing, and no base was taken since"})
 	}
@@ -67,12 +68,9 @@ func breakReason(a, b Window) string {
 }
 
 // newestLog is the end of the last segment on any line that the source went on with.
-func (h History) newestLog() (end Position, until time.Time) {
-	for _, timeline := range h.timelines() {
-		if timeline != h.newestOfTree(timeline) {
-			continue
-		}
-		l := newLine(h, timeline)
+func (f *family) newestLog() (end Position, until time.Time) {
+	for _, timeline := range f.newest {
+		l := f.line(timeline)
 		for _, e := range l.entries {
 			if p := e.end(l); end.Before(p) {
 				end, until = p, e.Until

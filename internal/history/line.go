@@ -16,55 +16,46 @@ type line struct {
 	next      map[uint64][]edge
 	reach     map[uint64]uint64 // from where a segment begins or ends to the furthest place that is joined to it
 	entries   []edge            // in ascending order of from
+	ends      []uint64          // how far any of the entries up to this one goes
 	whole     Moment
 }
 
 // stretch is the part of a timeline that a line follows.
 type stretch struct {
 	timeline uint32
-	until    uint64 // where the line leaves it; MaxUint64 for the last stretch
+	until    uint64 // where the line leaves it; endless for the last
 	fork     Fork   // by which it was entered; zero for the first
 }
 
-// edge is a segment as far as a line uses it.
+// edge is a segment as far as a line uses it. A segment belongs to the timeline of its To: the first one after a
+// fork may name the fork, a position of the parent, as its From.
 type edge struct {
 	Segment
 	from, to uint64 // to is cut at the fork
 }
 
-// newLine collects what lies on the way to timeline.
-func newLine(h History, timeline uint32) *line {
-	l := &line{stretches: ancestry(h.Forks, timeline), next: map[uint64][]edge{}, reach: map[uint64]uint64{}, whole: h.Whole}
-	for _, s := range h.Segments {
-		if e, ok := l.edge(s); ok {
-			l.entries = append(l.entries, e)
+// endless stands for a stretch that is not left.
+const endless = math.MaxUint64
+
+// line collects what lies on the way to timeline.
+func (f *family) line(timeline uint32) *line {
+	l := &line{stretches: f.ancestry(timeline), next: map[uint64][]edge{}, reach: map[uint64]uint64{}, whole: f.whole}
+	for _, st := range l.stretches {
+		for _, s := range f.segments[st.timeline] {
+			if s.From.Seq < s.To.Seq && s.From.Seq < st.until && s.From.Seq >= st.fork.At.Seq {
+				l.entries = append(l.entries, edge{Segment: s, from: s.From.Seq, to: min(s.To.Seq, st.until)})
+			}
 		}
-	}
-	for _, b := range h.Bases {
-		if st, ok := l.stretch(b.Stop.Timeline); ok && b.Stop.Seq <= st.until {
-			l.bases = append(l.bases, b)
+		for _, b := range f.bases[st.timeline] {
+			if b.Stop.Seq <= st.until && b.Stop.Seq >= st.fork.At.Seq {
+				l.bases = append(l.bases, b)
+			}
 		}
 	}
 	slices.SortStableFunc(l.bases, compareBases)
 	slices.SortStableFunc(l.entries, compareEdges)
 	l.join()
 	return l
-}
-
-// ancestry lists timeline and its ancestors, eldest first. A fork whose parent is not older than its child would
-// lead in a circle and is ignored.
-func ancestry(forks []Fork, timeline uint32) []stretch {
-	line := []stretch{{timeline: timeline, until: math.MaxUint64}}
-	for {
-		i := slices.IndexFunc(forks, func(f Fork) bool { return f.Child == timeline && f.At.Timeline < f.Child })
-		if i < 0 {
-			slices.Reverse(line)
-			return line
-		}
-		line[len(line)-1].fork = forks[i]
-		timeline = forks[i].At.Timeline
-		line = append(line, stretch{timeline: timeline, until: min(forks[i].At.Seq, line[len(line)-1].until)})
-	}
 }
 
 func (l *line) stretch(timeline uint32) (stretch, bool) {
@@ -75,19 +66,15 @@ func (l *line) stretch(timeline uint32) (stretch, bool) {
 	return l.stretches[i], true
 }
 
-// edge cuts a segment to the line. A segment belongs to the timeline of its To: the first one after a fork may
-// name the fork, a position of the parent, as its From.
-func (l *line) edge(s Segment) (edge, bool) {
-	st, ok := l.stretch(s.To.Timeline)
-	if !ok || s.From.Seq >= s.To.Seq || s.From.Seq >= st.until || s.From.Seq < st.fork.At.Seq {
-		return edge{}, false
-	}
-	return edge{Segment: s, from: s.From.Seq, to: min(s.To.Seq, st.until)}, true
-}
-
 // join finds for every place how far the segments that begin there lead. Edges lead upwards only, so that going
 // down from the highest start each place is final when it is looked at.
 func (l *line) join() {
+	for i, e := range l.entries {
+		l.ends = append(l.ends, e.to)
+		if i > 0 {
+			l.ends[i] = max(e.to, l.ends[i-1])
+		}
+	}
 	for i := len(l.entries) - 1; i >= 0; i-- {
 		e := l.entries[i]
 		l.next[e.from] = append(l.next[e.from], e)
@@ -150,15 +137,28 @@ func (l *line) endOf(b Base, path []edge) Position {
 	return b.Stop
 }
 
+// reaches is where path would lead, without making it.
+func (l *line) reaches(b Base) (seq uint64, ok bool) {
+	at := b.begin()
+	if e, found := l.best(l.containing(at)); found {
+		at = l.from(e.to)
+	}
+	return max(at, b.Stop.Seq), at >= b.Stop.Seq
+}
+
 // containing lists the segments that begin at or before seq and go beyond it.
 func (l *line) containing(seq uint64) []edge {
-	var found []edge
-	for _, e := range l.entries {
-		if e.from > seq {
-			break
+	// Looked at backwards from the last one that begins in time, until none before goes far enough.
+	i, _ := slices.BinarySearchFunc(l.entries, seq, func(e edge, seq uint64) int {
+		if e.from <= seq {
+			return -1
 		}
-		if e.to > seq {
-			found = append(found, e)
+		return 1
+	})
+	var found []edge
+	for i--; i >= 0 && l.ends[i] > seq; i-- {
+		if l.entries[i].to > seq {
+			found = append(found, l.entries[i])
 		}
 	}
 	return found

@@ -1,15 +1,24 @@
 package history
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // unreachable names the points nearest to a target that no window holds.
 func (h History) unreachable(t Target) error {
 	e := &UnreachableError{Source: h.Source, Target: t, Reason: h.reason(t)}
-	for _, w := range h.windowsFor(t) {
-		if t.after(w.End, w.Until) && (e.Before == nil || t.nearer(w.End, w.Until, *e.Before)) {
+	f := newFamily(h)
+	if n := t.Position.Timeline; n != 0 && !slices.Contains(f.timelines, n) {
+		e.Timeline = n
+		return e
+	}
+	for _, w := range f.windowsFor(t) {
+		if t.from(w.End, w.Until) > 0 && (e.Before == nil || t.nearer(w.End, w.Until, *e.Before)) {
 			e.Before = &Moment{Position: w.End, Time: w.Until}
 		}
-		if t.before(w.Start, w.Since) && (e.After == nil || t.nearer(w.Start, w.Since, *e.After)) {
+		if t.from(w.Start, w.Since) < 0 && (e.After == nil || t.nearer(w.Start, w.Since, *e.After)) {
 			e.After = &Moment{Position: w.Start, Time: w.Since}
 		}
 	}
@@ -17,31 +26,27 @@ func (h History) unreachable(t Target) error {
 }
 
 // windowsFor lists the windows in which the target is looked for.
-func (h History) windowsFor(t Target) []Window {
+func (f *family) windowsFor(t Target) []Window {
 	switch {
 	case t.Position.Timeline != 0:
-		return newLine(h, t.Position.Timeline).windows(0, false)
+		return f.line(t.Position.Timeline).windows(0)
 	case t.Kind == AtPosition:
-		return h.Windows()
+		return f.windows()
 	default:
-		return h.mainWindows()
+		return f.mainWindows()
 	}
 }
 
-// after reports whether the target lies after a reachable point.
-func (t Target) after(p Position, at time.Time) bool {
-	if t.Kind == AtPosition {
-		return t.Position.Seq > p.Seq
+// from compares the target with a reachable point: below zero before it, above zero after it.
+func (t Target) from(p Position, at time.Time) int {
+	switch t.Kind {
+	case AtTime:
+		return t.Time.Compare(at)
+	case AtPosition:
+		return cmp.Compare(t.Position.Seq, p.Seq)
+	default:
+		return 0
 	}
-	return t.Kind == AtTime && t.Time.After(at)
-}
-
-// before reports whether the target lies before a reachable point.
-func (t Target) before(p Position, at time.Time) bool {
-	if t.Kind == AtPosition {
-		return t.Position.Seq < p.Seq
-	}
-	return t.Kind == AtTime && t.Time.Before(at)
 }
 
 // nearer reports whether a point is nearer to the target than m is, both on the same side of it.

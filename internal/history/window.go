@@ -10,14 +10,16 @@ import (
 // then follows the parent up to the fork and the child from there. What the parent holds beyond the fork is a
 // window of its own, marked Abandoned. A hole in time splits a window, though its positions join.
 func (h History) Windows() []Window {
+	return newFamily(h).windows()
+}
+
+func (f *family) windows() []Window {
 	var all []Window
-	for _, timeline := range h.timelines() {
-		l := newLine(h, timeline)
-		left, abandoned := h.leftAt(timeline)
-		if abandoned {
-			all = append(all, l.windows(left, true)...)
-		} else if timeline == h.newestOfTree(timeline) {
-			all = append(all, l.windows(0, false)...)
+	for _, timeline := range f.timelines {
+		left, abandoned := f.leftAt(timeline)
+		for _, w := range f.line(timeline).windows(left) {
+			w.Abandoned = abandoned
+			all = append(all, w)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Window) int {
@@ -26,63 +28,23 @@ func (h History) Windows() []Window {
 	return all
 }
 
-// timelines lists every timeline that anything is known of, in ascending order.
-func (h History) timelines() []uint32 {
-	var all []uint32
-	for _, b := range h.Bases {
-		all = append(all, b.Stop.Timeline)
-	}
-	for _, s := range h.Segments {
-		all = append(all, s.To.Timeline)
-	}
-	for _, f := range h.Forks {
-		all = append(all, f.Child)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// newestOfTree is the newest timeline that descends from the same first timeline as the given one: the one that
-// the source went on with.
-func (h History) newestOfTree(timeline uint32) uint32 {
-	root := ancestry(h.Forks, timeline)[0].timeline
-	newest := timeline
-	for _, other := range h.timelines() {
-		if ancestry(h.Forks, other)[0].timeline == root {
-			newest = max(newest, other)
-		}
-	}
-	return newest
-}
-
-// leftAt says where the source left the timeline for the one it went on with, if it did.
-func (h History) leftAt(timeline uint32) (seq uint64, left bool) {
-	current := ancestry(h.Forks, h.newestOfTree(timeline))
-	for _, own := range slices.Backward(ancestry(h.Forks, timeline)) {
-		i := slices.IndexFunc(current, func(s stretch) bool { return s.timeline == own.timeline })
-		if i >= 0 {
-			return min(own.until, current[i].until), i < len(current)-1 || own.timeline != timeline
-		}
-	}
-	return 0, false
-}
-
 // windows lists what the bases of the line reach beyond seq after.
-func (l *line) windows(after uint64, abandoned bool) []Window {
-	var all []Window
+func (l *line) windows(after uint64) []Window {
+	var merged []Window
 	for _, b := range l.bases {
-		if path, ok := l.path(b); ok {
-			all = append(all, l.walk(b, path, after)...)
+		end, ok := l.reaches(b)
+		if !ok || slices.ContainsFunc(merged, func(w Window) bool { return w.holds(b, end) }) {
+			continue
 		}
-	}
-	slices.SortStableFunc(all, func(a, b Window) int {
-		return cmp.Or(a.Since.Compare(b.Since), a.Start.Compare(b.Start))
-	})
-	merged := mergeWindows(all)
-	for i := range merged {
-		merged[i].Abandoned = abandoned
+		path, _ := l.path(b)
+		merged = mergeWindows(append(merged, l.walk(b, path, after)...))
 	}
 	return merged
+}
+
+// holds reports whether a base that reaches end adds nothing to a window.
+func (w Window) holds(b Base, end uint64) bool {
+	return w.Start.Seq <= b.Stop.Seq && end <= w.End.Seq && !b.StopTime.Before(w.Since) && !b.StopTime.After(w.Until)
 }
 
 // walk splits one path at its holes in time and leaves out what ends at or before seq after.
@@ -118,9 +80,10 @@ func point(base string, at Position, t time.Time) Window {
 }
 
 // mergeWindows joins what overlaps in position and in time.
-func mergeWindows(sorted []Window) []Window {
+func mergeWindows(all []Window) []Window {
+	slices.SortStableFunc(all, func(a, b Window) int { return cmp.Or(a.Since.Compare(b.Since), a.Start.Compare(b.Start)) })
 	var merged []Window
-	for _, w := range sorted {
+	for _, w := range all {
 		i := slices.IndexFunc(merged, func(m Window) bool {
 			return w.Start.Seq <= m.End.Seq && m.Start.Seq <= w.End.Seq && !w.Since.After(m.Until)
 		})
