@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/backstaydb/backstay/internal/store"
 	"github.com/backstaydb/backstay/internal/store/mem"
@@ -15,10 +16,11 @@ import (
 func TestContract(t *testing.T) {
 	for name, s := range map[string]store.Store{"plain": mem.New(), "locking": mem.NewLocking()} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if err := storetest.Check(t.Context(), s); err != nil {
-				t.Fatal(err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				if err := storetest.Check(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+			})
 		})
 	}
 }
