@@ -50,8 +50,7 @@ func (p *replay) apply(ctx context.Context, db *os.File) (uint64, error) {
 func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile, after ltx.Checksum) (ltx.Checksum, error) {
 	r := &parts{ctx: ctx, file: f}
 	defer r.Close()
-	dec := ltx.NewDecoder(r)
-	dec.SetRetainPageIndex(false)
+	dec := newDecoder(r)
 	if err := dec.DecodeHeader(); err != nil {
 		return 0, err
 	}

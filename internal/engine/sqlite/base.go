@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -18,28 +17,53 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 	if err := s.enter(ctx); err != nil {
 		return engine.BaseResult{}, err
 	}
-	followed := s.pin != nil && s.follow
+	if err := s.ready(ctx); err != nil {
+		s.leave()
+		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+	}
+	file, err := readHeader(s.files.db)
+	if err != nil {
+		s.leave()
+		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+	}
+	take := s.baseRollback
+	if s.follow && s.head.wal || !s.follow && file.wal {
+		take = s.baseWAL
+	}
+	r, err := take(ctx, o, sink)
+	if err != nil {
+		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+	}
+	return r, nil
+}
+
+// ready opens the file again if another one took its place since.
+func (s *Source) ready(ctx context.Context) error {
+	if s.follow {
+		return nil
+	}
+	return s.reattach(ctx)
+}
+
+// baseWAL is TakeBase in WAL mode. It gives the turn back.
+func (s *Source) baseWAL(ctx context.Context, o engine.BaseOptions, sink engine.BaseSink) (engine.BaseResult, error) {
+	followed := s.follow
 	if !followed {
 		defer s.leave()
 		s.unpin()
 		if err := s.begin(ctx, nextPosition(o)); err != nil {
-			return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+			return engine.BaseResult{}, err
 		}
 	}
 	pin, h, index := s.pin.retain(), s.head, s.index.clone()
 	defer pin.release()
-	info, err := s.files.db.Stat()
-	direct, wal := s.files.direct, s.files.wal
+	direct, wal, watch := s.files.direct, s.files.wal, s.watch
 	if followed {
 		s.leave()
 	}
-	if err != nil {
-		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
-	}
-
 	start := s.options.Now().UTC()
 	snap := newSnapshot(direct, wal, h, index)
-	sum, err := s.copy(ctx, snap, info, sink)
+	sum, err := s.copy(ctx, snap, watch, sink)
 	if err == nil && followed && sum != h.sum {
 		err = fmt.Errorf("checksum %s of the copy is not %s, which the log has arrived at for %s", checksum(sum), checksum(h.sum), h.position)
 	}
@@ -47,7 +71,7 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 		if !followed {
 			s.unpin()
 		}
-		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+		return engine.BaseResult{}, err
 	}
 	h.sum = sum
 	if !followed {
@@ -57,16 +81,42 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 		StartTime: start, StopTime: h.until, Bytes: snap.Size()}}, nil
 }
 
-// copy gives the snapshot to sink as one file and returns the sum of its pages.
-func (s *Source) copy(ctx context.Context, snap *snapshot, info fs.FileInfo, sink engine.BaseSink) (uint64, error) {
+// copy gives the snapshot to sink as one file and returns the sum of its pages. It gives up when the WAL, which is kept for
+// it, has grown beyond all measure.
+func (s *Source) copy(ctx context.Context, snap *snapshot, watch *observer, sink engine.BaseSink) (uint64, error) {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go s.bound(ctx, cancel, watch, max(s.limits.held, snap.Size()))
 	f := engine.File{Name: s.name, Mode: info.Mode(), Size: snap.Size(), ModTime: info.ModTime()}
-	if err := sink.Put(ctx, f, io.NewSectionReader(snap, 0, snap.Size())); err != nil {
+	err = sink.Put(ctx, f, io.NewSectionReader(snap, 0, snap.Size()))
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	if err != nil {
 		return 0, err
 	}
-	if err := ctx.Err(); err != nil {
-		return 0, err
+	return snap.finish(ctx)
+}
+
+// bound cancels a base during which the WAL grows beyond limit bytes. It ends with ctx.
+func (s *Source) bound(ctx context.Context, cancel context.CancelCauseFunc, watch *observer, limit int64) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if x, _ := watch.after(0, 0); frameOffset(x.frames+1, x.pageSize) > limit {
+			cancel(fmt.Errorf("the WAL grew to %d bytes while it was kept for the copy", frameOffset(x.frames+1, x.pageSize)))
+			return
+		}
 	}
-	return snap.finish()
 }
 
 // nextPosition is where a base stands that does not continue a log that is being followed.

@@ -79,3 +79,8 @@ func (b *batch) flush() error {
 	b.done(b.last)
 	return nil
 }
+
+// drop forgets what was not shipped.
+func (b *batch) drop(h head) {
+	b.pieces, b.data, b.bytes, b.last, b.since = b.pieces[:0], nil, 0, h, h.until
+}

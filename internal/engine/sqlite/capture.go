@@ -10,7 +10,10 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-var errFrame = errors.New("a frame that counts is not valid")
+var (
+	errFrame    = errors.New("a frame that counts is not valid")
+	errUnpinned = errors.New("the WAL was let go")
+)
 
 // capture reads commits out of a WAL, from head on, and turns each into an LTX file.
 type capture struct {
@@ -21,6 +24,8 @@ type capture struct {
 	stamp func(salt, uint32) time.Time
 	old   map[uint32]uint64 // sums of pages as they were at head, where the database file may have changed since
 	out   *batch
+
+	pinned func() bool // whether the WAL is still kept for us; it can be let go while something is shipped
 
 	commits     int64
 	generations int64
@@ -105,6 +110,9 @@ func walk(wal *os.File, h walHeader, chain walSum, first, last uint32, visit fun
 
 // commit writes one LTX file for the pages in tx.
 func (c *capture) commit(h walHeader, tx map[uint32]uint32, commit, last uint32, chain walSum) error {
+	if !c.pinned() {
+		return errUnpinned
+	}
 	at := c.stamp(h.salt, last)
 	if !at.After(c.head.until) {
 		at = c.head.until.Add(time.Microsecond)
@@ -149,6 +157,9 @@ func (c *capture) commit(h walHeader, tx map[uint32]uint32, commit, last uint32,
 
 // frame reads the page of one frame.
 func (c *capture) frame(n uint32, into []byte) error {
+	if !c.pinned() {
+		return errUnpinned
+	}
 	_, err := c.wal.ReadAt(into, frameOffset(n, uint32(len(into)))+frameHeaderSize)
 	return err
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // checkpoint copies the WAL into the database when it has grown past the limit, so that it can begin again. The caller
@@ -26,11 +24,6 @@ func (s *Source) checkpoint(ctx context.Context, b *batch) error {
 	}
 	if x.frames < s.resetAt || time.Now().Before(s.retryAt) {
 		return nil
-	}
-	if s.writers == nil {
-		if s.writers, err = open(s.path, readWrite); err != nil {
-			return err
-		}
 	}
 	log, copied, err := passive(ctx, s.writers)
 	if err != nil {
@@ -62,7 +55,7 @@ func (s *Source) refused(err error) error {
 		return err
 	}
 	s.retryAt = time.Now().Add(10 * time.Second)
-	s.report(func(st *engine.Status) { st.LastError, st.LastErrorT = err, s.now() })
+	s.fault(err)
 	return nil
 }
 
@@ -82,25 +75,37 @@ func (s *Source) reset(ctx context.Context, b *batch) error {
 		return s.refused(err)
 	}
 	began := time.Now()
-	defer func() {
+	s.unlock = func() {
+		s.unlock = nil
 		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		s.report(func(st *engine.Status) { st.HoldsUp = time.Since(began) })
+		s.heldUp(time.Since(began))
+	}
+	defer func() {
+		if s.unlock != nil {
+			s.unlock()
+		}
 	}()
-	if err := s.roundWAL(ctx, b); err != nil {
+	if err := s.roundWAL(ctx, b); err != nil || s.unlock == nil {
 		return err
 	}
 	log, copied, err := passive(ctx, s.writers)
 	if err != nil {
 		return s.refused(err)
 	}
+	s.resetAt = uint32(log) + s.limits.checkpoint
 	if copied < log {
-		s.resetAt = uint32(log) + s.limits.checkpoint // a reader of the application is in the way
-		return nil
+		return nil // a reader of the application is in the way
 	}
-	if err := s.roundWAL(ctx, b); err != nil {
+	if err := s.roundWAL(ctx, b); err != nil || s.unlock == nil {
 		return err
 	}
-	s.resetAt = uint32(log) + s.limits.checkpoint
 	s.count(func(n *Counters) { n.Resets++ })
 	return nil
+}
+
+// heldUp notes for how long writers had to wait.
+func (s *Source) heldUp(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.HoldsUp = d
 }

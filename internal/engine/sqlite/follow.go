@@ -1,79 +1,79 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
 )
 
-// Follow is engine.Source's. Each round pins the WAL at its end, ships all up to there, and only then lets the pin of
-// the round before go.
+// Follow is engine.Source's.
 func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.Ship) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	since, err := s.resume(ctx, from)
+	b := &batch{ctx: ctx, ship: s.guard(ship), limit: s.limits.batchBytes, done: s.shipped}
+	since, err := s.resume(ctx, from, b)
 	if err == nil {
-		s.follow = true
-		s.head.until = laterOf(s.head.until, since)
+		s.follow, s.batch, b.since = true, b, since
+		s.shipped(s.head)
 	}
 	s.leave()
 	if err == nil {
-		err = s.rounds(ctx, since, ship)
-	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
+		err = s.rounds(ctx, b)
 	}
 	s.turn <- struct{}{}
-	s.follow = false
+	s.follow, s.batch = false, nil
 	s.unpin()
 	s.leave()
-	if err != nil && !errors.Is(err, context.Canceled) {
-		s.report(func(st *engine.Status) { st.LastError, st.LastErrorT = err, s.now() })
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
+	s.fault(err)
 	return err
 }
 
-// resume makes head and pin stand at the bookmark and returns from when on nothing has escaped us.
-func (s *Source) resume(ctx context.Context, from engine.Bookmark) (time.Time, error) {
-	if s.pin != nil && s.head.position.Equal(from.Position) && bytes.Equal(s.head.token(), from.Token) {
-		return s.head.until, nil
-	}
-	s.unpin()
-	h, err := headOf(from)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return s.now(), s.resumeWAL(ctx, h)
-}
-
 // rounds goes on until ctx ends or something fails.
-func (s *Source) rounds(ctx context.Context, since time.Time, ship engine.Ship) error {
-	b := &batch{ship: ship, limit: s.limits.batchBytes, since: since, ctx: ctx}
+func (s *Source) rounds(ctx context.Context, b *batch) error {
 	for {
 		if err := s.enter(ctx); err != nil {
 			return err
 		}
-		err := s.roundWAL(ctx, b)
-		if err == nil {
-			err = s.checkpoint(ctx, b)
-		}
+		err := s.round(ctx, b)
+		wake := s.wake()
 		s.leave()
 		if err != nil {
 			return err
 		}
-		if err := s.wait(ctx); err != nil {
+		if err := s.wait(ctx, wake); err != nil {
 			return err
 		}
 	}
 }
 
-// wait sleeps until the WAL moves, but at least shipEvery and at most idleEvery.
-func (s *Source) wait(ctx context.Context) error {
+// round ships what there is, in the mode that the database is in.
+func (s *Source) round(ctx context.Context, b *batch) error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
+	if !s.head.wal {
+		return s.roundRollback(ctx, b)
+	}
+	if err := s.roundWAL(ctx, b); err != nil {
+		return err
+	}
+	return s.checkpoint(ctx, b)
+}
+
+// wait sleeps until the source moves, but at least shipEvery and at most idleEvery.
+func (s *Source) wait(ctx context.Context, wake <-chan struct{}) error {
 	least, most := time.NewTimer(s.limits.shipEvery), time.NewTimer(s.limits.idleEvery)
+	if wake == nil {
+		least.Reset(s.limits.lookEvery)
+		most.Reset(0)
+	}
 	defer least.Stop()
 	defer most.Stop()
 	select {
@@ -85,14 +85,72 @@ func (s *Source) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-most.C:
-	case <-s.watch.wake:
+	case <-wake:
 	}
 	return nil
 }
 
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// wake is told when the WAL moves; nil in rollback-journal mode.
+func (s *Source) wake() <-chan struct{} {
+	if s.watch == nil || !s.head.wal {
+		return nil
 	}
-	return b
+	return s.watch.wake
+}
+
+var errShip = errors.New("ship")
+
+// guard keeps an eye on the source while a shipment takes its time.
+func (s *Source) guard(ship engine.Ship) engine.Ship {
+	return func(ctx context.Context, pieces []engine.Piece) error {
+		done := make(chan error, 1)
+		go func() { done <- ship(ctx, pieces) }()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case err := <-done:
+				if err != nil {
+					return fmt.Errorf("%w: %w", errShip, err)
+				}
+				return nil
+			case <-tick.C:
+				s.meanwhile()
+			}
+		}
+	}
+}
+
+// meanwhile lets writers go on if they wait for us, and the WAL go if it has grown too large.
+func (s *Source) meanwhile() {
+	if s.unlock != nil {
+		s.unlock()
+	}
+	if s.pin == nil || s.watch == nil {
+		return
+	}
+	if x, err := s.watch.read(); err == nil && frameOffset(x.frames+1, x.pageSize) > s.limits.held {
+		s.pin.release()
+		s.next.release()
+		s.pin, s.next = nil, nil
+		s.count(func(n *Counters) { n.Unpinned++ })
+	}
+}
+
+// shipped notes how far everything is safe.
+func (s *Source) shipped(h head) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable = h
+	s.status.Position, s.status.Time = h.position, h.until
+}
+
+// fault notes an error for Status.
+func (s *Source) fault(err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.LastError, s.status.LastErrorT = err, s.now()
 }

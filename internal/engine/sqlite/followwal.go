@@ -2,46 +2,28 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
-
-	"github.com/backstaydb/backstay/internal/engine"
-	"github.com/backstaydb/backstay/internal/history"
 )
 
-// resumeWAL goes on from a bookmark if the WAL still holds all that followed it.
-func (s *Source) resumeWAL(ctx context.Context, h head) error {
-	pin, err := read(ctx, s.readers)
-	if err != nil {
-		return explain(s.path, err)
-	}
-	s.pin = pin
-	if err := s.observe(); err != nil {
-		return err
-	}
-	x, err := readWALIndex(s.files.shm)
-	if err != nil {
-		return err
-	}
-	if x.salt != h.salt || x.frames < h.frame {
-		return s.gap(h.position, "the WAL was reset while nobody was watching")
-	}
-	s.index, err = indexFrames(s.files.wal, x, h.frame, h.chain)
-	s.head = h
-	return err
-}
-
-// roundWAL captures and ships what there is, hand over hand.
+// roundWAL captures and ships what there is, hand over hand: it pins the WAL at its end, ships everything up to there,
+// and only then lets the pin of the round before go. So no frame that was not shipped is ever without a pin.
 func (s *Source) roundWAL(ctx context.Context, b *batch) error {
 	before := s.now()
 	next, err := read(ctx, s.readers)
 	if err != nil {
 		return fmt.Errorf("pin the WAL: %w", err)
 	}
+	s.next = next
 	x, err := readWALIndex(s.files.shm)
 	if err == nil {
-		err = s.ship(x, before, b)
+		err = s.capture(x, before, b)
 	}
+	if s.pin == nil {
+		return s.regain(ctx, err, b)
+	}
+	s.next = nil
 	if err != nil {
 		next.release()
 		return err
@@ -51,11 +33,13 @@ func (s *Source) roundWAL(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// ship captures all up to x and ships it. before is a moment just before x was read.
-func (s *Source) ship(x walIndex, before time.Time, b *batch) error {
-	c := capture{db: s.files.db, wal: s.files.wal, head: s.head, index: s.index, stamp: s.stamp, out: b}
+// capture takes all up to x and ships it. before is a moment just before x was read.
+func (s *Source) capture(x walIndex, before time.Time, b *batch) error {
+	if x.pageSize != s.head.pageSize && x.frames > 0 && s.head.pages > 0 {
+		return s.gap(s.head.position, "the page size changed from %d to %d", s.head.pageSize, x.pageSize)
+	}
 	b.last = s.head
-	b.done = func(h head) { s.shipped(h, x) }
+	c := capture{db: s.files.db, wal: s.files.wal, head: s.head, index: s.index, old: s.old, stamp: s.stamp, out: b, pinned: func() bool { return s.pin != nil }}
 	if err := c.to(x); err != nil {
 		return err
 	}
@@ -67,19 +51,24 @@ func (s *Source) ship(x walIndex, before time.Time, b *batch) error {
 		return err
 	}
 	s.head, s.index = c.head, c.index
+	if c.commits > 0 {
+		s.old = nil // all that was missed is captured, and no checkpoint goes beyond the next pin
+	}
 	s.count(func(n *Counters) { n.Commits += c.commits; n.Generations += c.generations })
 	return nil
+}
+
+// regain goes on after the WAL had to be let go during a shipment: with luck it still holds all that follows.
+func (s *Source) regain(ctx context.Context, err error, b *batch) error {
+	if errors.Is(err, errShip) || ctx.Err() != nil {
+		return err
+	}
+	h := s.durable
+	s.unpin()
+	b.drop(h)
+	return s.resumeWAL(ctx, h, b)
 }
 
 func (s *Source) stamp(generation salt, frame uint32) time.Time {
 	return s.watch.seen(generation, frame).UTC().Truncate(time.Microsecond)
 }
-
-// shipped tells Status.
-func (s *Source) shipped(h head, x walIndex) {
-	s.report(func(st *engine.Status) {
-		st.Position, st.Time = h.position, h.until
-	})
-}
-
-var _ = history.Position{}

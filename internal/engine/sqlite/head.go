@@ -83,3 +83,10 @@ type version struct {
 }
 
 func (f frames) clone() frames { return maps.Clone(f) }
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -8,6 +8,12 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
+const (
+	codeError       = lib.SQLITE_ERROR
+	codeCorrupt     = lib.SQLITE_CORRUPT
+	codeNotDatabase = lib.SQLITE_NOTADB
+)
+
 // hinted is an error with advice for the person who reads it.
 type hinted struct {
 	err  error

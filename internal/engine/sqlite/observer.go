@@ -26,8 +26,9 @@ type observer struct {
 	read func() (walIndex, error)
 	wake chan struct{} // holds one token when there is something new
 
-	mu    sync.Mutex
-	moves []moved
+	mu     sync.Mutex
+	moves  []moved
+	latest walIndex
 }
 
 // maxMoves bounds the notes; older ones are thinned out, which makes their stamps later, never earlier.
@@ -51,7 +52,7 @@ func (o *observer) run(ctx context.Context) {
 		}
 		if x, err := o.read(); err == nil && (x.salt != last.salt || x.frames != last.frames || x.backfill != last.backfill) {
 			if x.salt != last.salt || x.frames != last.frames {
-				o.note(moved{x.salt, x.frames, o.now()})
+				o.note(x, o.now())
 				lastMove = time.Now()
 			}
 			last = x
@@ -68,16 +69,17 @@ func (o *observer) run(ctx context.Context) {
 	}
 }
 
-func (o *observer) note(m moved) {
+func (o *observer) note(x walIndex, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.latest = x
 	if len(o.moves) == maxMoves {
 		for i := range maxMoves / 4 {
 			o.moves[i] = o.moves[2*i+1]
 		}
 		o.moves = append(o.moves[:maxMoves/4], o.moves[maxMoves/2:]...)
 	}
-	o.moves = append(o.moves, m)
+	o.moves = append(o.moves, moved{x.salt, x.frames, at})
 }
 
 // seen returns when the WAL was first seen to count frame, and forgets what came before it. If that was not
@@ -92,4 +94,16 @@ func (o *observer) seen(s salt, frame uint32) time.Time {
 		}
 	}
 	return o.now()
+}
+
+// after returns the newest end of the WAL, and when it first went beyond frame.
+func (o *observer) after(s salt, frame uint32) (walIndex, time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, m := range o.moves {
+		if m.salt != s || m.frame > frame {
+			return o.latest, m.time
+		}
+	}
+	return o.latest, time.Time{}
 }

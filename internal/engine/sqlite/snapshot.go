@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +19,11 @@ type snapshot struct {
 
 	mu   sync.Mutex
 	sum  uint64
-	seen []uint64 // one bit for each page that is in sum
+	seen bitmap // the pages that are in sum
 }
 
 func newSnapshot(db io.ReaderAt, wal *os.File, h head, index frames) *snapshot {
-	return &snapshot{db: db, wal: wal, head: h, index: index, seen: make([]uint64, h.pages/64+1)}
+	return &snapshot{db: db, wal: wal, head: h, index: index, seen: make(bitmap, h.pages/64+1)}
 }
 
 // Size is the size of the database file.
@@ -110,23 +111,46 @@ func (s *snapshot) add(p []byte, off int64) {
 func (s *snapshot) first(n uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen[n/64]&(1<<(n%64)) != 0 {
+	if s.seen.has(n) {
 		return false
 	}
-	s.seen[n/64] |= 1 << (n % 64)
+	s.seen.set(n)
 	return true
 }
 
-// finish reads what nobody has read and returns the sum of the whole database.
-func (s *snapshot) finish() (uint64, error) {
-	page := make([]byte, s.head.pageSize)
-	for n := uint32(1); n <= s.head.pages; n++ {
-		if s.seen[n/64]&(1<<(n%64)) != 0 || n == lockPage(s.head.pageSize) {
+// page reads one page.
+func (s *snapshot) page(n uint32, into []byte) error {
+	_, err := s.ReadAt(into, int64(n-1)*int64(s.head.pageSize))
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// finish reads what nobody has read and returns the sum of the whole database. It must not run beside ReadAt.
+func (s *snapshot) finish(ctx context.Context) (uint64, error) {
+	block := make([]byte, max(scanBlock, s.head.pageSize))
+	per := uint32(len(block)) / max(1, s.head.pageSize)
+	for n := uint32(1); n <= s.head.pages; n += per {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if s.all(n, min(n+per-1, s.head.pages)) {
 			continue
 		}
-		if _, err := s.ReadAt(page, int64(n-1)*int64(s.head.pageSize)); err != nil && !errors.Is(err, io.EOF) {
+		if _, err := s.ReadAt(block, int64(n-1)*int64(s.head.pageSize)); err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 	}
 	return s.sum, nil
+}
+
+// all reports whether the pages first..last were all met.
+func (s *snapshot) all(first, last uint32) bool {
+	for n := first; n <= last; n++ {
+		if !s.seen.has(n) && n != lockPage(s.head.pageSize) {
+			return false
+		}
+	}
+	return true
 }

@@ -50,103 +50,32 @@ type Source struct {
 	// turn is held by whoever uses or changes the fields below: a round of Follow, TakeBase's beginning, Close.
 	turn    chan struct{}
 	files   *files
-	readers *sql.DB  // read-only connections: pins
-	writers *sql.DB  // opened for the first checkpoint
-	pin     *reading // keeps every frame after head; its mark is not above head
-	head    head     // what was captured and shipped, while pin is held
-	index   frames   // of head's generation
-	watch   *observer
-	stop    func() // ends the observer and waits for it
-	follow  bool   // Follow is at work
+	readers *sql.DB // read-only connections: pins
+	writers *sql.DB // for checkpoints, and for the shared lock in rollback-journal mode
+	follow  bool    // Follow is at work
+	head    head    // what was captured and shipped
 
-	resetSalt salt      // the generation that resetAt is for
-	resetAt   uint32    // checkpoint when the WAL has so many frames
-	retryAt   time.Time // and not before
+	// In WAL mode.
+	pin       *reading          // keeps every frame after head; its mark is not above head
+	next      *reading          // the pin of the round that is under way
+	index     frames            // of head's generation
+	old       map[uint32]uint64 // sums of pages at head, as capture wants them after a resume
+	unlock    func()            // lets writers go on, while they wait for a checkpoint
+	resetSalt salt              // the generation that resetAt is for
+	resetAt   uint32            // checkpoint when the WAL has so many frames
+	retryAt   time.Time         // and not before
 
-	mu       sync.Mutex
+	// In rollback-journal mode.
+	table  table   // of the pages at head
+	looked imprint // what the last look saw
+	batch  *batch  // Follow's
+
+	mu       sync.Mutex // guards the fields below, and the change of watch
+	watch    *observer
+	stop     func() // ends the observer and waits for it
+	durable  head   // what was shipped
 	status   engine.Status
 	counters Counters
-}
-
-// attach opens descriptors and connections.
-func (s *Source) attach(ctx context.Context) error {
-	f, err := openFiles(s.path)
-	if err != nil {
-		return err
-	}
-	s.files = f
-	h, err := readHeader(f.db)
-	if errors.Is(err, errNotDatabase) {
-		return withHint("an encrypted database (SQLCipher, SEE) cannot be read; otherwise check that this is the right file", "open %s: %w", s.path, err)
-	}
-	if err != nil {
-		return fmt.Errorf("open %s: %w", s.path, err)
-	}
-	if s.readers, err = open(s.path, readOnly); err != nil {
-		return err
-	}
-	r, err := read(ctx, s.readers)
-	if err != nil {
-		return explain(s.path, err)
-	}
-	defer r.release()
-	if h.wal {
-		return s.observe()
-	}
-	return nil
-}
-
-// observe opens the WAL and begins to note when it moves.
-func (s *Source) observe() error {
-	if s.watch != nil {
-		return nil
-	}
-	if err := s.files.openWAL(); err != nil {
-		return explain(s.path, err)
-	}
-	shm := s.files.shm
-	s.watch = newObserver(s.options.Now, func() (walIndex, error) { return readWALIndex(shm) })
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	watch := s.watch
-	go func() {
-		defer close(done)
-		watch.run(ctx)
-	}()
-	s.stop = func() { cancel(); <-done }
-	return nil
-}
-
-// unobserve ends what observe began.
-func (s *Source) unobserve() {
-	if s.stop != nil {
-		s.stop()
-	}
-	s.watch, s.stop = nil, nil
-}
-
-// detach closes everything: connections first, the writing one last of them, descriptors at the end.
-func (s *Source) detach() error {
-	s.unobserve()
-	s.unpin()
-	var errs []error
-	for _, db := range []*sql.DB{s.readers, s.writers} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	s.readers, s.writers = nil, nil
-	if s.files != nil {
-		errs = append(errs, s.files.close())
-		s.files = nil
-	}
-	return errors.Join(errs...)
-}
-
-// unpin lets the WAL go; what follows head may be lost from now on.
-func (s *Source) unpin() {
-	s.pin.release()
-	s.pin, s.index, s.head = nil, nil, head{}
 }
 
 // enter takes the turn; leave gives it back.
@@ -169,7 +98,22 @@ func (s *Source) leave() { <-s.turn }
 func (s *Source) Status() engine.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	st := s.status
+	if s.watch == nil || !s.durable.wal {
+		return st
+	}
+	x, since := s.watch.after(s.durable.salt, s.durable.frame)
+	st.HeldBytes = int64(x.frames) * int64(frameHeaderSize+x.pageSize)
+	switch {
+	case x.salt == s.durable.salt && x.frames > s.durable.frame:
+		st.Behind = int64(x.frames-s.durable.frame) * int64(frameHeaderSize+x.pageSize)
+	case x.salt != s.durable.salt:
+		st.Behind = st.HeldBytes
+	}
+	if st.Behind > 0 {
+		st.Since = since
+	}
+	return st
 }
 
 // Counters tells which paths ran since Connect.
@@ -183,12 +127,6 @@ func (s *Source) count(add func(*Counters)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	add(&s.counters)
-}
-
-func (s *Source) report(change func(*engine.Status)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(&s.status)
 }
 
 // Close lets everything go. If the application has no connection left either, and all was captured, SQLite folds the

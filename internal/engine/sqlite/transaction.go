@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"io"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ type transaction struct {
 	salt     salt     // of the WAL it came from, zero for others
 	offset   int64    // of its first frame
 	size     int64    // of all its frames
+
+	after *uint64 // the sum after it where it is known already; oldSum is not asked then
 
 	read   func(page uint32, into []byte) error // its new content
 	oldSum func(page uint32) (uint64, error)    // of its content before; asked only for pages up to before
@@ -45,7 +48,7 @@ func (t *transaction) normalize() {
 }
 
 // encode writes the LTX file of t to w and returns the sum of the database after it.
-func (t *transaction) encode(w interface{ Write([]byte) (int, error) }, sum uint64) (uint64, error) {
+func (t *transaction) encode(w io.Writer, sum uint64) (uint64, error) {
 	t.normalize()
 	enc, err := ltx.NewEncoder(w)
 	if err != nil {
@@ -59,6 +62,33 @@ func (t *transaction) encode(w interface{ Write([]byte) (int, error) }, sum uint
 	if err := enc.EncodeHeader(h); err != nil {
 		return 0, err
 	}
+	if sum, err = t.takeOut(sum); err != nil {
+		return 0, err
+	}
+	page := make([]byte, t.pageSize)
+	for _, p := range t.pages {
+		if err := t.read(p, page); err != nil {
+			return 0, err
+		}
+		now := pageSum(p, page)
+		sum ^= now
+		t.newSum(p, now)
+		if err := enc.EncodePage(ltx.PageHeader{Pgno: p}, page); err != nil {
+			return 0, err
+		}
+	}
+	if t.after != nil {
+		sum = *t.after
+	}
+	enc.SetPostApplyChecksum(checksum(sum))
+	return sum, enc.Close()
+}
+
+// takeOut removes from sum the pages that are changed or cut off.
+func (t *transaction) takeOut(sum uint64) (uint64, error) {
+	if t.after != nil {
+		return sum, nil
+	}
 	lock := lockPage(t.pageSize)
 	for p := t.commit + 1; p <= t.before; p++ {
 		if p == lock {
@@ -70,25 +100,15 @@ func (t *transaction) encode(w interface{ Write([]byte) (int, error) }, sum uint
 		}
 		sum ^= old
 	}
-	page := make([]byte, t.pageSize)
 	for _, p := range t.pages {
-		if p <= t.before {
-			old, err := t.oldSum(p)
-			if err != nil {
-				return 0, err
-			}
-			sum ^= old
+		if p > t.before {
+			break
 		}
-		if err := t.read(p, page); err != nil {
+		old, err := t.oldSum(p)
+		if err != nil {
 			return 0, err
 		}
-		now := pageSum(p, page)
-		sum ^= now
-		t.newSum(p, now)
-		if err := enc.EncodePage(ltx.PageHeader{Pgno: p}, page); err != nil {
-			return 0, err
-		}
+		sum ^= old
 	}
-	enc.SetPostApplyChecksum(checksum(sum))
-	return sum, enc.Close()
+	return sum, nil
 }

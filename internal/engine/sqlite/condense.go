@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/superfly/ltx"
+)
+
+var _ engine.Condenser = Engine{}
+
+// condenseLimit bounds the memory for the newest versions of pages while a segment is condensed.
+const condenseLimit = 64 << 20
+
+// Condense makes one LTX file with the newest version of each page in files. It gives up, without an error, where that would
+// be little smaller than the files or too large to be held in memory.
+func (Engine) Condense(ctx context.Context, files []engine.CondenseFile, w io.Writer) (string, error) {
+	if len(files) < 2 {
+		return "", nil
+	}
+	c := &condenser{pages: map[uint32][]byte{}}
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if err := c.add(f); err != nil {
+			return "", fmt.Errorf("condense %s: %w", f.Name, err)
+		}
+		if c.size > condenseLimit {
+			return "", nil
+		}
+	}
+	if len(c.pages)*10 > c.count*9 {
+		return "", nil
+	}
+	if err := c.write(w); err != nil {
+		return "", fmt.Errorf("condense: %w", err)
+	}
+	return fileName(uint64(c.first.MinTXID), uint64(c.last.MaxTXID)), nil
+}
+
+// condenser holds the newest version of each page so far.
+type condenser struct {
+	first, last ltx.Header
+	post        ltx.Checksum
+	pages       map[uint32][]byte
+	count       int // pages read
+	size        int // bytes held
+}
+
+// add takes in the next file, which must begin where the one before ended.
+func (c *condenser) add(f engine.CondenseFile) error {
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	dec := newDecoder(r)
+	if err := dec.DecodeHeader(); err != nil {
+		return err
+	}
+	h := dec.Header()
+	switch {
+	case c.count == 0 && c.first.MinTXID == 0:
+		c.first = h
+	case h.MinTXID != c.last.MaxTXID+1 || h.PreApplyChecksum != c.post || h.PageSize != c.first.PageSize:
+		return fmt.Errorf("it does not follow transaction %s with checksum %s", c.last.MaxTXID, c.post)
+	}
+	var ph ltx.PageHeader
+	page := make([]byte, h.PageSize)
+	for {
+		err := dec.DecodePage(&ph, page)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		c.count++
+		held, ok := c.pages[ph.Pgno]
+		if !ok {
+			held = make([]byte, h.PageSize)
+			c.pages[ph.Pgno] = held
+			c.size += len(held)
+		}
+		copy(held, page)
+	}
+	if err := dec.Close(); err != nil {
+		return err
+	}
+	c.last, c.post = h, dec.Trailer().PostApplyChecksum
+	return nil
+}
+
+// write encodes what add collected.
+func (c *condenser) write(w io.Writer) error {
+	enc, err := ltx.NewEncoder(w)
+	if err != nil {
+		return err
+	}
+	h := ltx.Header{Version: ltx.Version, PageSize: c.first.PageSize, Commit: c.last.Commit, MinTXID: c.first.MinTXID, MaxTXID: c.last.MaxTXID,
+		Timestamp: c.last.Timestamp, PreApplyChecksum: c.first.PreApplyChecksum}
+	if err := enc.EncodeHeader(h); err != nil {
+		return err
+	}
+	numbers := make([]uint32, 0, len(c.pages))
+	for n := range c.pages {
+		if n <= h.Commit {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		if err := enc.EncodePage(ltx.PageHeader{Pgno: n}, c.pages[n]); err != nil {
+			return err
+		}
+	}
+	enc.SetPostApplyChecksum(c.post)
+	return enc.Close()
+}
