@@ -1,0 +1,86 @@
+# make test   everything that must hold, in a short form; installs what the tests need
+# make soak   the long forms
+# make help   all targets
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+GO      ?= go
+BIN     := $(CURDIR)/.cache/bin
+NEED    := age zstd sqlite3 attr python3 gcc
+PARALLEL ?= 2
+# What the rings share: no network proxy between tests and their own servers, tools found, no skips.
+RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"
+LIGHT   := ./cmd/... ./internal/api/... ./internal/app/... ./internal/archive/... ./internal/atomicfile/... ./internal/backoff/... \
+           ./internal/config/... ./internal/history/... ./internal/ledger/... ./internal/recovery/... ./internal/scratch/... ./internal/spool/...
+
+.PHONY: help build test race lint vet staticcheck cross script crash bench fuzz soak docs tools packages clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+build: ## build bin/backstay
+	$(GO) build -trimpath -o bin/backstay ./cmd/backstay
+
+test: packages fmt vet tools ## every ring of tests, the long ones in a short form
+	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/...
+	$(RING) $(GO) test -p 1 -count=1 -timeout 15m ./test/crash/...
+	$(MAKE) --no-print-directory staticcheck cross race
+
+fmt:
+	@bad=$$(gofmt -l cmd internal test docs *.go); if [ -n "$$bad" ]; then echo "gofmt: $$bad"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck: $(BIN)/staticcheck
+	$(BIN)/staticcheck ./...
+
+cross: ## the binary without cgo, for every system
+	for os in linux darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -o /dev/null ./... || exit 1; done
+
+race: ## the quick rings under the race detector
+	$(RING) $(GO) test -race -p $(PARALLEL) -count=1 -short -timeout 15m $(LIGHT)
+
+script: ## transcripts of the whole binary
+	$(RING) $(GO) test -count=1 ./test/script/...
+
+crash: ## kill at every named step, fail every storage call
+	$(RING) $(GO) test -count=1 -v -timeout 30m ./test/crash/...
+
+bench: tools ## side by side with the peers, as ratios
+	$(MAKE) -C test/bench
+
+soak: packages tools ## the long forms of ring 3 and 4
+	$(RING) BACKSTAY_SOAK=1 $(GO) test -p 1 -count=1 -timeout 6h ./internal/... ./test/...
+
+fuzz: ## every fuzz target for a while; FUZZTIME=1m makes it longer
+	for pkg in $$(grep -rl --include=*_test.go 'func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE 'func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | sed 's/func //'); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-10s} ./$$pkg; done; done
+
+lint: ## golangci-lint, if it is installed
+	golangci-lint run
+
+docs: ## make docs/reference anew
+	$(GO) run ./cmd/backstay docs docs/reference
+
+packages: ## install the Debian packages that the tests use
+	@missing=; for p in $(NEED); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if ! command -v apt-get >/dev/null; then echo "install these first:$$missing"; exit 1; fi; \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; fi
+
+tools: $(BIN)/versitygw $(BIN)/staticcheck ## build the tools that tests start, once
+
+$(BIN)/versitygw: tools/go.mod
+	@mkdir -p $(BIN)
+	$(GO) -C tools build -o $@ github.com/versity/versitygw/cmd/versitygw
+
+$(BIN)/staticcheck: tools/go.mod
+	@mkdir -p $(BIN)
+	$(GO) -C tools build -o $@ honnef.co/go/tools/cmd/staticcheck
+
+clean: ## remove what was built
+	rm -rf bin .cache dist
