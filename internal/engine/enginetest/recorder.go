@@ -26,6 +26,7 @@ type Recorder struct {
 	gate     chan struct{} // non-nil: Ship waits until it is closed
 	whole    history.Moment
 	holes    []hole // moments in which nobody watched
+	begin    time.Time
 }
 
 // hole lies between what was known before a restart and what is known after it.
@@ -41,7 +42,7 @@ type logFile struct {
 
 // NewRecorder continues from the bookmark of a base.
 func NewRecorder(b engine.Bookmark) *Recorder {
-	return &Recorder{bookmark: b, open: map[string]*logFile{}, whole: history.Moment{Position: b.Position, Time: b.Time}}
+	return &Recorder{bookmark: b, begin: b.Time, open: map[string]*logFile{}, whole: history.Moment{Position: b.Position, Time: b.Time}}
 }
 
 // Bookmark is where Follow goes on.
@@ -201,4 +202,25 @@ func (r *Recorder) data(p engine.Piece) error {
 	r.files = append(r.files, f)
 	r.arrived = append(r.arrived, time.Now())
 	return nil
+}
+
+// Begin is the moment of the base.
+func (r *Recorder) Begin() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begin
+}
+
+// Holes tells how often nobody watched for a while.
+func (r *Recorder) Holes() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.holes)
+}
+
+// InHole reports whether nobody watched at some moment between from and to.
+func (r *Recorder) InHole(from, to time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.holes, func(h hole) bool { return h.since.Before(to) && h.until.After(from) })
 }

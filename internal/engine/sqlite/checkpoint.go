@@ -25,17 +25,24 @@ func (s *Source) checkpoint(ctx context.Context, b *batch) error {
 	if x.frames < s.resetAt || time.Now().Before(s.retryAt) {
 		return nil
 	}
-	log, copied, err := passive(ctx, s.writers)
-	if err != nil {
-		return s.refused(fmt.Errorf("checkpoint: %w", err))
+	for range 4 {
+		log, copied, err := passive(ctx, s.writers)
+		if err != nil {
+			return s.refused(fmt.Errorf("checkpoint: %w", err))
+		}
+		s.count(func(n *Counters) { n.Checkpoints++ })
+		// The longer the WAL, the more it is worth to make writers wait for.
+		if log-copied <= max(int64(s.limits.checkpoint)/4, log/8) {
+			return s.reset(ctx, b)
+		}
+		if err := s.roundWAL(ctx, b); err != nil { // what was written during the copy
+			return err
+		}
 	}
-	s.count(func(n *Counters) { n.Checkpoints++ })
-	if copied == 0 || log-copied > int64(s.limits.checkpoint) {
-		// A reader of the application holds an old mark. There is no use in making writers wait.
-		s.retryAt = time.Now().Add(time.Second)
-		return nil
-	}
-	return s.reset(ctx, b)
+	// A reader of the application holds an old mark, or it writes faster than a disk copies. There is no use in
+	// making writers wait.
+	s.retryAt = time.Now().Add(time.Second)
+	return nil
 }
 
 // passive runs a checkpoint that waits for nobody and returns how many frames the WAL has and how many of them are in
@@ -66,12 +73,11 @@ func (s *Source) reset(ctx context.Context, b *batch) error {
 		return s.refused(err)
 	}
 	defer lock.Close()
-	if _, err := lock.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		if isBusy(err) {
-			s.count(func(n *Counters) { n.Busy++ })
-			s.retryAt = time.Now().Add(20 * time.Millisecond)
-			return nil
-		}
+	if err := s.lockWriters(ctx, lock); isBusy(err) {
+		s.count(func(n *Counters) { n.Busy++ })
+		s.retryAt = time.Now().Add(200 * time.Millisecond)
+		return nil
+	} else if err != nil {
 		return s.refused(err)
 	}
 	began := time.Now()
@@ -101,6 +107,18 @@ func (s *Source) reset(ctx context.Context, b *batch) error {
 	}
 	s.count(func(n *Counters) { n.Resets++ })
 	return nil
+}
+
+// lockWriters takes the write lock. SQLite has no queue for it, and a busy writer leaves it for some microseconds between two
+// commits, so it is asked for often and for a short while.
+func (s *Source) lockWriters(ctx context.Context, c *sql.Conn) error {
+	for deadline := time.Now().Add(100 * time.Millisecond); ; {
+		_, err := c.ExecContext(ctx, "BEGIN IMMEDIATE")
+		if !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
 }
 
 // heldUp notes for how long writers had to wait.
