@@ -41,7 +41,8 @@ func (c ValueCommit) String() string {
 }
 
 func parseValueCommits(r io.Reader) (all []ValueCommit, err error) {
-	for lines := bufio.NewScanner(r); lines.Scan(); {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
 		f := strings.SplitN(lines.Text(), " ", 3)
 		if len(f) != 3 {
 			return nil, fmt.Errorf("read values: %q is no commit", lines.Text())
@@ -56,7 +57,7 @@ func parseValueCommits(r io.Reader) (all []ValueCommit, err error) {
 		}
 		all = append(all, ValueCommit{Position: p, Time: time.Unix(0, nanos).UTC(), Value: f[2]})
 	}
-	return all, nil
+	return all, lines.Err()
 }
 
 // Kind is "values".

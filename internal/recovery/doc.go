@@ -1,0 +1,15 @@
+// Package recovery brings a source back to a moment: PlanFor decides from what (pure), Run does it.
+//
+// Run goes:
+//
+//  1. take the folder: make it, or see that it is empty; mark it with .backstay-restore, locked while this process lives
+//  2. see that the disk has room for the base
+//  3. lay the base, every block's digest verified
+//  4. hand the chain's segments to the engine, which replays them up to the target
+//  5. ask where the engine stopped; anything but the target is an error
+//  6. sync files and folders, remove the mark, sync the folder
+//
+// A folder that holds anything is refused, and nothing outside the folder is touched. If a step fails, or ctx ends,
+// what was made is removed again. A crash leaves the folder marked: the next Run into it begins anew, unless what
+// made the mark still lives or meant another source.
+package recovery

@@ -1,0 +1,237 @@
+package recovery
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/backstaydb/backstay/internal/atomicfile"
+)
+
+// Marker is the file that marks a folder as an unfinished restore.
+const Marker = ".backstay-restore"
+
+// mark is what the marker says.
+type mark struct {
+	Source  string    `json:"source"`
+	Target  string    `json:"target"`
+	Base    string    `json:"base"`
+	Started time.Time `json:"started"`
+	Process int       `json:"process"`
+}
+
+// folder is a directory that was taken to restore into. While it is marked and locked all that is in it is ours.
+type folder struct {
+	path      string
+	made      []string // folders that were not there before, outermost first
+	lock      *flock.Flock
+	restarted bool // an unfinished restore lay there and was cleared
+}
+
+// NotEmptyError says that the folder holds something.
+type NotEmptyError struct {
+	Dir  string
+	Name string // of one thing in it
+}
+
+func (e *NotEmptyError) Error() string {
+	return fmt.Sprintf("restore into %s: it is not empty (it holds %s)", e.Dir, e.Name)
+}
+
+// Hint says what to do instead.
+func (e *NotEmptyError) Hint() string {
+	return "nothing is ever restored over existing data; name a new or an empty folder"
+}
+
+// BusyError says that another process restores into the folder, or meant another source.
+type BusyError struct {
+	Dir    string
+	Detail string
+}
+
+func (e *BusyError) Error() string { return fmt.Sprintf("restore into %s: %s", e.Dir, e.Detail) }
+
+// Hint says what to do instead.
+func (e *BusyError) Hint() string { return "name another folder" }
+
+// take makes dir ours, or changes nothing.
+func take(dir string, m mark) (*folder, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("restore into %s: %w", dir, err)
+	}
+	f := &folder{path: path}
+	if err := f.make(); err != nil {
+		return nil, errors.Join(fmt.Errorf("restore into %s: %w", dir, err), f.unmake())
+	}
+	name, err := f.occupant()
+	if err == nil && name == Marker {
+		err = f.reclaim(m)
+	} else if err == nil && name != "" {
+		err = &NotEmptyError{Dir: dir, Name: name}
+	}
+	if err == nil {
+		err = f.mark(m)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.unmake())
+	}
+	return f, nil
+}
+
+// make makes the folder and those above it, and remembers which.
+func (f *folder) make() error {
+	var missing []string
+	for p := f.path; ; p = filepath.Dir(p) {
+		info, err := os.Stat(p)
+		if err == nil && !info.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: p, Err: errors.New("there is a file of that name")}
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = append(missing, p)
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		err := os.Mkdir(missing[i], 0o700)
+		if err == nil {
+			f.made = append(f.made, missing[i])
+		} else if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmake removes the folders that were made, as long as they are empty.
+func (f *folder) unmake() error {
+	for i := len(f.made) - 1; i >= 0; i-- {
+		if err := os.Remove(f.made[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// occupant is the name of something in the folder, the marker if that is there, "" if it is empty.
+func (f *folder) occupant() (string, error) {
+	entries, err := os.ReadDir(f.path)
+	if err != nil {
+		return "", fmt.Errorf("restore into %s: %w", f.path, err)
+	}
+	name := ""
+	for _, e := range entries {
+		if e.Name() == Marker {
+			return Marker, nil
+		}
+		name = e.Name()
+	}
+	return name, nil
+}
+
+func (f *folder) marker() string { return filepath.Join(f.path, Marker) }
+
+// mark claims the empty folder. Whoever marks it at the same time fails to create the file; whatever else comes in
+// between is found by looking again.
+func (f *folder) mark(m mark) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("restore into %s: %w", f.path, err)
+	}
+	if err := atomicfile.CreateOnly(f.marker(), append(text, '\n'), 0o600); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return &BusyError{Dir: f.path, Detail: "another restore has just begun there"}
+		}
+		return fmt.Errorf("restore into %s: %w", f.path, err)
+	}
+	if err := f.hold(); err != nil {
+		return errors.Join(err, os.Remove(f.marker()))
+	}
+	entries, err := os.ReadDir(f.path)
+	if err == nil && len(entries) != 1 {
+		err = &BusyError{Dir: f.path, Detail: "something else was put there just now"}
+	}
+	if err != nil {
+		return errors.Join(err, f.release(), os.Remove(f.marker()))
+	}
+	return nil
+}
+
+// hold locks the marker for as long as this process lives.
+func (f *folder) hold() error {
+	f.lock = flock.New(f.marker(), flock.SetFlag(os.O_RDWR))
+	locked, err := f.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("restore into %s: lock it: %w", f.path, err)
+	}
+	if !locked {
+		return &BusyError{Dir: f.path, Detail: "another restore into it is running"}
+	}
+	return nil
+}
+
+func (f *folder) release() error {
+	if f.lock == nil {
+		return nil
+	}
+	return f.lock.Close()
+}
+
+// reclaim clears what a restore that died left behind, if it was one of the same source.
+func (f *folder) reclaim(m mark) error {
+	text, err := os.ReadFile(f.marker())
+	if err != nil {
+		return fmt.Errorf("restore into %s: %w", f.path, err)
+	}
+	var old mark
+	if err := json.Unmarshal(text, &old); err != nil || old.Source != m.Source {
+		return &BusyError{Dir: f.path, Detail: fmt.Sprintf("it holds an unfinished restore of another source (%q)", old.Source)}
+	}
+	if err := f.hold(); err != nil {
+		return err
+	}
+	if err := f.clear(); err != nil {
+		return fmt.Errorf("restore into %s: clear the unfinished restore of %s: %w", f.path, stamp(old.Started), err)
+	}
+	f.restarted = true
+	return nil
+}
+
+// abandon removes all that was restored and what was made for it.
+func (f *folder) abandon() error {
+	if err := f.clear(); err != nil {
+		return fmt.Errorf("clean up %s: %w", f.path, err)
+	}
+	return f.unmake()
+}
+
+// finish makes all that was restored durable and takes the mark away.
+func (f *folder) finish() error {
+	if err := syncTree(f.path); err != nil {
+		return fmt.Errorf("sync %s: %w", f.path, err)
+	}
+	if err := f.release(); err != nil {
+		return fmt.Errorf("finish %s: %w", f.path, err)
+	}
+	if err := os.Remove(f.marker()); err != nil {
+		return fmt.Errorf("finish %s: %w", f.path, err)
+	}
+	if err := atomicfile.SyncDir(f.path); err != nil {
+		return fmt.Errorf("sync %s: %w", f.path, err)
+	}
+	for _, p := range f.made {
+		if err := atomicfile.SyncDir(filepath.Dir(p)); err != nil {
+			return fmt.Errorf("sync %s: %w", f.path, err)
+		}
+	}
+	return nil
+}

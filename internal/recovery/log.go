@@ -1,0 +1,174 @@
+package recovery
+
+import (
+	"context"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// watchedLog is the log of a chain, put together from a repository and a spool. It notes what was read, how long
+// that took, and the first failure: an engine may report it in its own words, or as something else.
+type watchedLog struct {
+	parts []engine.Log // which serves segment i
+	index []int        // and under which number there
+	all   []history.Segment
+
+	mu     sync.Mutex
+	spent  time.Duration // in which at least one read was waiting
+	since  time.Time     // when the first of the reads that wait now began
+	busy   int
+	bytes  int64
+	newest int // the highest segment opened so far; -1 for none
+	failed *history.Segment
+	err    error
+}
+
+// joinLogs serves segments from spool where that has one of the name, else from the repository.
+func joinLogs(segments []history.Segment, repository func([]history.Segment) engine.Log, spool engine.Log) *watchedLog {
+	w := &watchedLog{all: segments, newest: -1}
+	at := map[string]int{}
+	if spool != nil {
+		for i, s := range spool.Segments() {
+			at[s.Name] = i
+		}
+	}
+	var stored []history.Segment
+	for _, s := range segments {
+		if _, ok := at[s.Name]; !ok {
+			stored = append(stored, s)
+		}
+	}
+	var log engine.Log
+	if len(stored) > 0 {
+		log = repository(stored)
+	}
+	n := 0
+	for _, s := range segments {
+		if i, ok := at[s.Name]; ok {
+			w.parts, w.index = append(w.parts, spool), append(w.index, i)
+			continue
+		}
+		w.parts, w.index = append(w.parts, log), append(w.index, n)
+		n++
+	}
+	return w
+}
+
+func (w *watchedLog) Segments() []history.Segment { return w.all }
+
+func (w *watchedLog) Open(ctx context.Context, i int) (engine.LogSegment, error) {
+	defer w.wait()()
+	w.mu.Lock()
+	w.newest = max(w.newest, i)
+	w.mu.Unlock()
+	s, err := w.parts[i].Open(ctx, w.index[i])
+	if err != nil {
+		return nil, w.note(i, err)
+	}
+	return &watchedSegment{LogSegment: s, log: w, i: i}, nil
+}
+
+// wait counts the time until the returned function is called; reads that overlap count once.
+func (w *watchedLog) wait() func() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy == 0 {
+		w.since = time.Now()
+	}
+	w.busy++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.busy--
+		if w.busy == 0 {
+			w.spent += time.Since(w.since)
+		}
+	}
+}
+
+// note keeps the first failure of any segment.
+func (w *watchedLog) note(i int, err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.failed, w.err = &w.all[i], err
+	}
+	return err
+}
+
+func (w *watchedLog) failure() (history.Segment, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		return history.Segment{}, nil
+	}
+	return *w.failed, w.err
+}
+
+// last is the highest segment that was opened.
+func (w *watchedLog) last() (history.Segment, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.newest < 0 {
+		return history.Segment{}, false
+	}
+	return w.all[w.newest], true
+}
+
+// read says how much was read and how long that kept its readers.
+func (w *watchedLog) read() (bytes int64, spent time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bytes, w.spent
+}
+
+type watchedSegment struct {
+	engine.LogSegment
+	log *watchedLog
+	i   int
+}
+
+func (s *watchedSegment) Read(ctx context.Context, e engine.LogEntry) (io.ReadCloser, error) {
+	defer s.log.wait()()
+	r, err := s.LogSegment.Read(ctx, e)
+	if err != nil {
+		return nil, s.log.note(s.i, err)
+	}
+	return &watchedReader{ReadCloser: r, s: s}, nil
+}
+
+func (s *watchedSegment) Marks(ctx context.Context) iter.Seq2[history.Mark, error] {
+	return func(yield func(history.Mark, error) bool) {
+		for m, err := range s.LogSegment.Marks(ctx) {
+			if err != nil {
+				err = s.log.note(s.i, err)
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+type watchedReader struct {
+	io.ReadCloser
+	s *watchedSegment
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	done := r.s.log.wait()
+	n, err := r.ReadCloser.Read(p)
+	done()
+	r.s.log.mu.Lock()
+	r.s.log.bytes += int64(n)
+	r.s.log.mu.Unlock()
+	if err != nil && err != io.EOF {
+		err = r.s.log.note(r.s.i, err)
+	}
+	return n, err
+}

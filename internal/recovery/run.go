@@ -1,0 +1,226 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/killpoint"
+	"github.com/backstaydb/backstay/internal/pack"
+)
+
+// Deps are what a plan is carried out with.
+type Deps struct {
+	Dir     string        // to restore into: not there, empty, or left by a restore that died
+	Engine  engine.Engine // must be an engine.Restorer
+	Origins []Origin      // the first is read; the others are named where it turns out to be damaged
+	Spool   engine.Log    // log that no repository has yet; nil for none
+	Workers int           // of the extraction; zero leaves it to the repository
+
+	Progress func(step Step, done, total int64) // bytes; one call at a time; may be nil
+	Log      *slog.Logger                       // nil for none
+	Now      func() time.Time                   // for the marker; nil means time.Now
+
+	FreeBytes func(dir string) (int64, error) // nil asks the file system
+}
+
+// Step is a stage of Run that takes time.
+type Step string
+
+// The steps that report progress.
+const (
+	Lay    Step = "lay"
+	Replay Step = "replay"
+)
+
+// Result is what a restore did. Its JSON names are a contract.
+type Result struct {
+	Dir       string         `json:"dir"`
+	Base      string         `json:"base"`
+	Segments  int            `json:"segments"`
+	Reached   engine.Reached `json:"reached"`
+	Restarted bool           `json:"restarted"` // an unfinished restore lay in the folder and was cleared
+
+	LaidBytes  int64 `json:"laid_bytes"`  // of the base, plain
+	LogBytes   int64 `json:"log_bytes"`   // read while replaying, plain
+	FetchBytes int64 `json:"fetch_bytes"` // of the objects of the plan, as stored
+
+	// FetchSeconds is the time in which the base's index was opened and the replay waited for log; fetching the
+	// base's blocks runs along with laying them and is part of LaySeconds.
+	FetchSeconds   float64 `json:"fetch_seconds"`
+	LaySeconds     float64 `json:"lay_seconds"`     // blocks fetched, verified and written
+	ReplaySeconds  float64 `json:"replay_seconds"`  // without the waits for log
+	SyncSeconds    float64 `json:"sync_seconds"`    // files and folders made durable
+	RestoreSeconds float64 `json:"restore_seconds"` // all of it
+}
+
+// run is one Run under way.
+type run struct {
+	plan   Plan
+	deps   Deps
+	folder *folder
+	result Result
+}
+
+// Run carries out a plan. When it returns nil the folder holds the data, durably, exactly at the target. Errors
+// about the backup itself are *DamageError; *MissedError says that the engine stopped elsewhere.
+func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
+	if len(d.Origins) == 0 {
+		return Result{}, errors.New("restore: no repository to read from")
+	}
+	restorer, ok := d.Engine.(engine.Restorer)
+	if !ok {
+		return Result{}, fmt.Errorf("restore: the engine %s cannot restore", d.Engine.Kind())
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.FreeBytes == nil {
+		d.FreeBytes = freeBytes
+	}
+	begin := time.Now()
+	f, err := take(d.Dir, mark{Source: p.Source, Target: p.Target.String(), Base: p.Chain.Base.ID, Started: d.Now(), Process: os.Getpid()})
+	if err != nil {
+		return Result{}, err
+	}
+	r := &run{plan: p, deps: d, folder: f}
+	r.result = Result{Dir: f.path, Base: p.Chain.Base.ID, Segments: len(p.Chain.Segments), FetchBytes: p.FetchBytes, Restarted: f.restarted}
+	if f.restarted {
+		d.Log.Info("cleared an unfinished restore", "dir", f.path)
+	}
+	if err := r.do(ctx, restorer); err != nil {
+		return Result{}, errors.Join(err, f.abandon())
+	}
+	r.result.RestoreSeconds = time.Since(begin).Seconds()
+	return r.result, nil
+}
+
+func (r *run) origin() Origin { return r.deps.Origins[0] }
+
+func (r *run) fromSpool(s history.Segment) bool {
+	if r.deps.Spool == nil {
+		return false
+	}
+	for _, own := range r.deps.Spool.Segments() {
+		if own.Name == s.Name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) do(ctx context.Context, restorer engine.Restorer) error {
+	if err := r.preflight(); err != nil {
+		return err
+	}
+	if err := r.lay(ctx); err != nil {
+		return err
+	}
+	killpoint.At(killpoint.RestoreLaid)
+	if err := r.replay(ctx, restorer); err != nil {
+		return err
+	}
+	killpoint.At(killpoint.RestoreReplayed)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("restore into %s: %w", r.deps.Dir, err)
+	}
+	begin := time.Now()
+	err := r.folder.finish()
+	r.result.SyncSeconds = time.Since(begin).Seconds()
+	return err
+}
+
+// preflight refuses a disk that cannot even hold the base. How much the log adds only the replay knows: the pages it
+// writes mostly stand in the base already.
+func (r *run) preflight() error {
+	free, err := r.deps.FreeBytes(r.folder.path)
+	if err != nil {
+		return fmt.Errorf("restore into %s: ask for free space: %w", r.deps.Dir, err)
+	}
+	if need := r.plan.LayBytes; free < need {
+		return &NoSpaceError{Dir: r.deps.Dir, Need: need, Free: free}
+	}
+	return nil
+}
+
+func (r *run) lay(ctx context.Context) error {
+	begin := time.Now()
+	base, err := r.origin().OpenBase(ctx, r.plan.Chain.Base.ID)
+	r.result.FetchSeconds = time.Since(begin).Seconds()
+	if err != nil {
+		return r.baseError(err)
+	}
+	begin = time.Now()
+	stats, err := base.Extract(ctx, r.folder.path, pack.ExtractOptions{Workers: r.deps.Workers, Progress: r.progress(Lay)})
+	r.result.LaySeconds = time.Since(begin).Seconds()
+	if err = errors.Join(err, base.Close()); err != nil {
+		return r.baseError(err)
+	}
+	r.result.LaidBytes = stats.Bytes
+	return nil
+}
+
+func (r *run) progress(step Step) func(done, total int64) {
+	if r.deps.Progress == nil {
+		return nil
+	}
+	return func(done, total int64) { r.deps.Progress(step, done, total) }
+}
+
+func (r *run) replay(ctx context.Context, restorer engine.Restorer) error {
+	log := joinLogs(r.plan.Chain.Segments, r.origin().OpenLog, r.deps.Spool)
+	goal, err := r.goal(ctx, log)
+	if err != nil {
+		return r.logError(log, err)
+	}
+	begin := time.Now()
+	reached, err := restorer.Replay(ctx, r.folder.path, log, goal)
+	whole := time.Since(begin)
+	if err != nil {
+		return r.logError(log, err)
+	}
+	bytes, waited := log.read()
+	r.result.Reached, r.result.LogBytes = reached, bytes
+	r.result.FetchSeconds += waited.Seconds()
+	r.result.ReplaySeconds = max(0, whole-waited).Seconds()
+	return check(goal, r.plan.Chain, reached)
+}
+
+// goal is where the engine is to stop. A time is left to the engine, unless the last segment runs on beyond a fork:
+// then the commits after the fork, which may be older than the target, must not be replayed.
+func (r *run) goal(ctx context.Context, log engine.Log) (engine.Goal, error) {
+	c := r.plan.Chain
+	g := engine.Goal{Position: c.Stop, Progress: r.progress(Replay)}
+	if !c.Stop.IsZero() {
+		return g, nil
+	}
+	g.Time = c.Until
+	if n := len(c.Segments); n > 0 && c.Segments[n-1].To.Seq > leftAt(c, c.Segments[n-1].To.Timeline) {
+		p, err := LastCommit(ctx, c, log)
+		g.Position = p
+		return g, err
+	}
+	return g, nil
+}
+
+// check holds what the engine says against what it was asked.
+func check(g engine.Goal, c history.Chain, reached engine.Reached) error {
+	switch {
+	case !g.Position.IsZero() && !reached.Position.Equal(g.Position):
+		return &MissedError{Want: "position " + g.Position.String(), Got: "position " + reached.Position.String()}
+	case g.Position.IsZero() && reached.Position.Before(c.Base.Stop):
+		return &MissedError{Want: "position " + c.Base.Stop.String() + " at least", Got: "position " + reached.Position.String()}
+	case g.Position.IsZero() && reached.Time.After(g.Time):
+		return &MissedError{Want: g.Time.Format(time.RFC3339Nano), Got: reached.Time.Format(time.RFC3339Nano)}
+	default:
+		return nil
+	}
+}
