@@ -38,7 +38,8 @@ type Store interface {
 	List(ctx context.Context, prefix string, visit func(Object) error) error
 
 	// Delete removes the object. Deleting what is not there is no error. An object that is locked is either refused
-	// with fs.ErrPermission or hidden, and then the provider keeps it as an older version.
+	// with fs.ErrPermission or hidden, and then the provider keeps it as an older version. A name is not to be used
+	// again: some providers that keep versions take it as taken for ever.
 	Delete(ctx context.Context, name string) error
 
 	// Properties says what this store can do, as probed when it was opened.
