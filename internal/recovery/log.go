@@ -172,3 +172,8 @@ func (r *watchedReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// OpenLog is the log of a plan, from the repository and the spool.
+func OpenLog(p Plan, o Origin, spool engine.Log) engine.Log {
+	return joinLogs(p.Chain.Segments, o.OpenLog, spool)
+}

@@ -114,25 +114,34 @@ func scan(ctx context.Context, log engine.Log, i int, match func(history.Mark) b
 }
 
 // LastCommit is the position at which a chain that ends in time must stop: that of the last commit up to c.Until,
-// or of the base if there is none. Commits of a parent timeline behind the fork where the chain left it do not
-// count. log holds the segments of the chain.
-func LastCommit(ctx context.Context, c history.Chain, log engine.Log) (history.Position, error) {
+// or of the base if there is none. next is the first commit that must not be replayed, zero if the chain holds none.
+// Commits of a parent timeline behind the fork where the chain left it do not count. log holds the segments of the
+// chain.
+func LastCommit(ctx context.Context, c history.Chain, log engine.Log) (last, next history.Position, err error) {
+	last = c.Base.Stop
 	for i := len(c.Segments) - 1; i >= 0; i-- {
-		last := history.Position{}
-		keep := func(m history.Mark) bool {
-			if !m.Time.After(c.Until) && m.Position.Seq <= leftAt(c, m.Position.Timeline) {
-				last = m.Position
+		found, first := history.Position{}, history.Position{}
+		sort := func(m history.Mark) bool {
+			switch seq := m.Position.Seq; {
+			case seq <= c.Base.Stop.Seq || seq > leftAt(c, m.Position.Timeline):
+			case !m.Time.After(c.Until):
+				found, first = m.Position, history.Position{}
+			case first.IsZero():
+				first = m.Position
 			}
 			return false
 		}
-		if _, _, err := scan(ctx, log, i, keep); err != nil {
-			return last, err
+		if _, _, err := scan(ctx, log, i, sort); err != nil {
+			return last, next, err
 		}
-		if !last.IsZero() && last.Seq > c.Base.Stop.Seq {
-			return last, nil
+		if !first.IsZero() {
+			next = first
+		}
+		if !found.IsZero() {
+			return found, next, nil
 		}
 	}
-	return c.Base.Stop, nil
+	return last, next, nil
 }
 
 // leftAt is the sequence at which the chain leaves a timeline.

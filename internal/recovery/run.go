@@ -204,7 +204,7 @@ func (r *run) goal(ctx context.Context, log engine.Log) (engine.Goal, error) {
 	}
 	g.Time = c.Until
 	if n := len(c.Segments); n > 0 && c.Segments[n-1].To.Seq > leftAt(c, c.Segments[n-1].To.Timeline) {
-		p, err := LastCommit(ctx, c, log)
+		p, _, err := LastCommit(ctx, c, log)
 		g.Position = p
 		return g, err
 	}

@@ -1,0 +1,239 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/recovery"
+	"github.com/backstaydb/backstay/internal/scratch"
+)
+
+// Config says what is drilled and with what.
+type Config struct {
+	Source     string
+	Repository string                                   // its name, for people
+	Engine     engine.Engine                            // must be an engine.Restorer and an engine.Launcher
+	Facts      func(ctx context.Context) (Facts, error) // reads the repository
+	Spool      engine.Log                               // log that no repository has yet; nil for none
+
+	Pick   Pick           // "" means Latest
+	Target history.Target // of Given
+	Random *rand.Rand     // of Random; nil means one that differs each time
+
+	Scratch string // folder to make the scratch folder in
+	Workers int    // of the extraction
+	Limits  recovery.Limits
+
+	Tool   string // version of Backstay
+	Host   string
+	Signer signer           // nil: the report is not signed
+	Now    func() time.Time // nil means time.Now
+	Log    *slog.Logger     // nil for none
+
+	Progress  func(step recovery.Step, done, total int64) // may be nil
+	FreeBytes func(dir string) (int64, error)             // nil asks the file system
+}
+
+// Facts are what a repository says of itself.
+type Facts struct {
+	Origin     recovery.Origin   // of the repository, with its history
+	Others     []recovery.Origin // that could serve instead, for advice
+	Checkpoint Checkpoint
+}
+
+// stopTimeout bounds how long a launched server may take to stop.
+const stopTimeout = time.Minute
+
+// Run carries out one drill. Whatever it found about the backup or the environment is in the report. An error means
+// that there is none: ctx ended, the target cannot be reached or read, or the report could not be signed.
+func Run(ctx context.Context, c Config) (Report, error) {
+	c = c.withDefaults()
+	begin := time.Now()
+	d := &drill{config: c, report: Report{
+		Source: c.Source, Engine: c.Engine.Kind(), Repository: c.Repository, Tool: c.Tool, Host: c.Host,
+		Asked: c.asked(), Began: c.Now().UTC(),
+	}}
+	err := d.run(ctx)
+	if ctx.Err() != nil {
+		return Report{}, fmt.Errorf("drill %s: %w", c.Source, context.Cause(ctx))
+	}
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		return Report{}, fmt.Errorf("drill %s: %w", c.Source, refused.err)
+	}
+	if err != nil {
+		d.report.blame(err)
+	}
+	d.report.Ended = c.Now().UTC()
+	d.report.DrillSeconds = time.Since(begin).Seconds()
+	if c.Signer != nil {
+		if err := d.report.sign(c.Signer); err != nil {
+			return Report{}, fmt.Errorf("drill %s: %w", c.Source, err)
+		}
+	}
+	return d.report, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Pick == "" {
+		c.Pick = Latest
+	}
+	if c.Random == nil {
+		c.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) asked() string {
+	if c.Pick == Given {
+		return c.Target.String()
+	}
+	return string(c.Pick)
+}
+
+// refusedError is a question that cannot be drilled, so that there is nothing to report.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+
+func (e *refusedError) Unwrap() error { return e.err }
+
+// drill is one Run under way.
+type drill struct {
+	config Config
+	report Report
+	facts  Facts
+	plan   recovery.Plan
+}
+
+// run goes: read the repository, choose the target, plan; make scratch; restore; see that it stands at the target;
+// start the server; ask it. It returns at the first step that fails.
+func (d *drill) run(ctx context.Context) (err error) {
+	launcher, ok := d.config.Engine.(engine.Launcher)
+	if !ok {
+		return &refusedError{fmt.Errorf("the engine %s cannot be started", d.config.Engine.Kind())}
+	}
+	if d.facts, err = d.config.Facts(ctx); err != nil {
+		return fmt.Errorf("read repository %s: %w", d.config.Repository, err)
+	}
+	d.report.Checkpoint = d.facts.Checkpoint
+	if err := d.choose(ctx); err != nil {
+		return err
+	}
+	folder, err := scratch.New(d.config.Scratch)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := folder.Close(); closed != nil {
+			d.config.Log.Warn("scratch was not removed; the next drill tries again", "error", closed)
+		}
+	}()
+	res, err := d.restore(ctx, filepath.Join(folder.Path(), "data"))
+	if err != nil {
+		return err
+	}
+	if err := d.stands(ctx, res.Reached); err != nil {
+		return err
+	}
+	return d.ask(ctx, launcher, res)
+}
+
+// choose settles target and plan.
+func (d *drill) choose(ctx context.Context) error {
+	h := d.facts.Origin.History
+	if d.config.Spool != nil {
+		h = recovery.WithSpool(h, d.config.Spool, history.Moment{})
+	}
+	target := history.Target{Kind: history.Latest}
+	switch d.config.Pick {
+	case Random:
+		target = random(h, d.config.Random)
+	case Given:
+		origin := d.facts.Origin
+		origin.History = h
+		resolved, err := recovery.Resolve(ctx, origin, d.config.Spool, d.config.Engine, d.config.Target)
+		if err != nil {
+			if badRepository(err) {
+				return err
+			}
+			return &refusedError{err}
+		}
+		target = resolved
+	}
+	plan, err := recovery.PlanFor(h, target, d.config.Limits)
+	if err != nil {
+		return &refusedError{err}
+	}
+	d.plan = plan
+	d.report.Target, d.report.Base, d.report.Segments = target.String(), plan.Chain.Base.ID, len(plan.Chain.Segments)
+	d.report.Want, d.report.FetchBytes = plan.Chain.Stop, plan.FetchBytes
+	return nil
+}
+
+func (d *drill) restore(ctx context.Context, dir string) (recovery.Result, error) {
+	res, err := recovery.Run(ctx, d.plan, recovery.Deps{
+		Dir: dir, Engine: d.config.Engine, Origins: append([]recovery.Origin{d.facts.Origin}, d.facts.Others...),
+		Spool: d.config.Spool, Workers: d.config.Workers, Progress: d.config.Progress, Log: d.config.Log,
+		Now: d.config.Now, FreeBytes: d.config.FreeBytes,
+	})
+	r := &d.report
+	r.Reached, r.LaidBytes, r.LogBytes = res.Reached, res.LaidBytes, res.LogBytes
+	r.FetchSeconds, r.LaySeconds, r.ReplaySeconds = res.FetchSeconds, res.LaySeconds+res.SyncSeconds, res.ReplaySeconds
+	return res, err
+}
+
+// stands asserts that a target in time was met to the commit, by the marks of the log: recovery has seen to
+// positions already, and the engine's own word is not enough.
+func (d *drill) stands(ctx context.Context, reached engine.Reached) error {
+	if !d.plan.Chain.Stop.IsZero() {
+		return nil
+	}
+	log := recovery.OpenLog(d.plan, d.facts.Origin, d.config.Spool)
+	last, next, err := recovery.LastCommit(ctx, d.plan.Chain, log)
+	if err != nil {
+		return err
+	}
+	d.report.Want = last
+	if reached.Position.Seq < last.Seq || !next.IsZero() && reached.Position.Seq >= next.Seq {
+		return &recovery.MissedError{Want: "position " + last.String(), Got: "position " + reached.Position.String()}
+	}
+	return nil
+}
+
+// ask starts the server and puts the engine's questions to it. The server is stopped also when ctx has ended.
+func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.Result) error {
+	begin := time.Now()
+	server, err := launcher.Launch(ctx, res.Dir, res.Reached)
+	d.report.StartSeconds = time.Since(begin).Seconds()
+	if err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if err := server.Stop(stop); err != nil {
+			d.config.Log.Warn("the scratch server did not stop cleanly", "error", err)
+		}
+	}()
+	begin = time.Now()
+	checks, err := server.Verify(ctx)
+	d.report.VerifySeconds = time.Since(begin).Seconds()
+	if err != nil {
+		return fmt.Errorf("ask the server: %w", err)
+	}
+	d.report.judge(checks)
+	return nil
+}
