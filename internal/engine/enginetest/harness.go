@@ -80,6 +80,9 @@ func (f *Follower) Wait() error {
 	}
 }
 
+// Done holds what Follow returned, once it has.
+func (f *Follower) Done() <-chan error { return f.done }
+
 // Until waits for ok, at most for limit.
 func Until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()

@@ -101,12 +101,24 @@ func (s *Source) unobserve() {
 	s.watch, s.stop = nil, nil
 }
 
-// detach closes everything: connections first, the writing ones last of them, descriptors at the end.
+// detach closes everything: connections first, descriptors at the end.
+//
+// SQLite folds the WAL into the database and removes it when the last connection of all processes closes. If that is
+// us, it must happen only when all of it was shipped, else the commits in it are lost to the log. Read-only
+// connections do not do it, so the order of closing decides.
 func (s *Source) detach() error {
+	shipped := s.shippedAll()
 	s.unobserve()
 	s.unpin()
+	pools := []*sql.DB{s.writers, s.readers}
+	if shipped {
+		if r, err := read(context.Background(), s.writers); err == nil {
+			r.release()
+			pools = []*sql.DB{s.readers, s.writers}
+		}
+	}
 	var errs []error
-	for _, db := range []*sql.DB{s.readers, s.writers} {
+	for _, db := range pools {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -117,6 +129,15 @@ func (s *Source) detach() error {
 		s.files = nil
 	}
 	return errors.Join(errs...)
+}
+
+// shippedAll reports whether nothing stands in the WAL that was not shipped.
+func (s *Source) shippedAll() bool {
+	if s.watch == nil || s.writers == nil || !s.durable.wal {
+		return false
+	}
+	x, err := s.watch.read()
+	return err == nil && x.salt == s.durable.salt && x.frames == s.durable.frame
 }
 
 // unpin lets the log go; what follows head may be lost from now on.

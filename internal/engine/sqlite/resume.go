@@ -79,11 +79,19 @@ func (s *Source) resumeWAL(ctx context.Context, h head, b *batch) error {
 	if ok || err != nil {
 		return err
 	}
-	return s.bridge(ctx, x, b)
+	w, err := s.weigh(ctx, x)
+	if err != nil {
+		return err
+	}
+	if w.before == h.sum {
+		s.old = w.old
+		return nil
+	}
+	return s.bridge(w, x, b)
 }
 
 // preload reads the sums that pages touched by missed commits had before. That works as long as no checkpoint has
-// copied those commits into the database file.
+// copied those commits over them into the database file.
 func (s *Source) preload(x walIndex) (bool, error) {
 	touched, smallest, err := touchedPages(s.files.wal, x, s.head)
 	if err != nil || len(touched) == 0 {
@@ -102,6 +110,9 @@ func (s *Source) preload(x walIndex) (bool, error) {
 			return false, err
 		}
 		old[p] = pageSum(p, page)
+	}
+	if len(old) == 0 {
+		return true, nil // the WAL itself holds their old content
 	}
 	now, err := readWALIndex(s.files.shm)
 	if err != nil {
@@ -140,27 +151,66 @@ func touchedPages(wal *os.File, x walIndex, h head) (map[uint32]uint32, uint32, 
 	return touched, smallest, err
 }
 
+// weighed are the checksums of a database whose WAL has gone on.
+type weighed struct {
+	at     head              // where the WAL ends now; its sum is that of the whole database
+	index  frames            // up to there
+	before uint64            // the database without the frames after s.head, if no checkpoint has copied any of them
+	old    map[uint32]uint64 // pages in those frames, without them
+}
+
+// weigh reads the whole database and sums it up with and without the frames after s.head.
+func (s *Source) weigh(ctx context.Context, x walIndex) (weighed, error) {
+	s.count(func(n *Counters) { n.Scans++ })
+	at, err := s.headAt(x)
+	if err != nil {
+		return weighed{}, err
+	}
+	w := weighed{at: at, old: map[uint32]uint64{}}
+	if w.index, err = indexFrames(s.files.wal, x, x.frames, x.sum); err != nil {
+		return weighed{}, err
+	}
+	now := newSnapshot(s.files.direct, s.files.wal, at, w.index)
+	then := newSnapshot(s.files.direct, s.files.wal, at, s.index)
+	page := make([]byte, at.pageSize)
+	err = scan(ctx, s.files.direct, at.pageSize, max(at.pages, s.head.pages), func(n uint32, b []byte) error {
+		sum := pageSum(n, b)
+		before, after := sum, sum
+		if _, ok := s.index[n]; ok {
+			if err := then.lookup(n, page); err != nil {
+				return err
+			}
+			before = pageSum(n, page)
+		}
+		if _, ok := w.index[n]; ok {
+			w.old[n] = before
+			if err := now.lookup(n, page); err != nil {
+				return err
+			}
+			after = pageSum(n, page)
+		}
+		if n <= s.head.pages {
+			w.before ^= before
+		}
+		if n <= at.pages {
+			w.at.sum ^= after
+		}
+		return nil
+	})
+	return w, err
+}
+
 // bridge captures all missed commits as one, because parts of them are in the database file already, so that the sums in
-// between cannot be known any more. The sum after them is read from the whole database.
-func (s *Source) bridge(ctx context.Context, x walIndex, b *batch) error {
+// between cannot be known any more. The sum after them was read from the whole database.
+func (s *Source) bridge(w weighed, x walIndex, b *batch) error {
+	s.count(func(n *Counters) { n.Bridges++ })
 	touched, _, err := touchedPages(s.files.wal, x, s.head)
 	if err != nil {
 		return err
 	}
-	at, err := s.headAt(x)
-	if err != nil {
-		return err
-	}
-	index, err := indexFrames(s.files.wal, x, x.frames, x.sum)
-	if err != nil {
-		return err
-	}
+	at := w.at
 	at.position, at.until = history.At(s.head.position.Timeline, s.head.position.Seq+1), laterOf(s.now(), s.head.until.Add(time.Microsecond))
-	snap := newSnapshot(s.files.direct, s.files.wal, at, index)
-	if at.sum, err = snap.finish(ctx); err != nil {
-		return err
-	}
-	s.count(func(n *Counters) { n.Scans++; n.Bridges++ })
+	snap := newSnapshot(s.files.direct, s.files.wal, at, w.index)
 	t := &transaction{txid: at.position.Seq, pageSize: at.pageSize, before: s.head.pages, commit: at.pages, time: at.until, after: &at.sum,
 		read: snap.page, newSum: func(uint32, uint64) {}}
 	for p := range touched {
@@ -174,54 +224,25 @@ func (s *Source) bridge(ctx context.Context, x walIndex, b *batch) error {
 	if err := b.end(at, history.Mark{Position: at.position, Time: at.until}); err != nil {
 		return err
 	}
-	s.head, s.index, s.old = at, index, nil
+	s.head, s.index, s.old = at, w.index, nil
 	return b.flush()
 }
 
 // resumeScan goes on where the WAL of the bookmark is gone, if the whole database shows that nothing was missed: either
 // the database file, without the WAL, or the database with it has the checksum of the bookmark.
 func (s *Source) resumeScan(ctx context.Context, h head, x walIndex) error {
-	at, err := s.headAt(x)
+	h.wal, h.salt, h.frame, h.chain = true, x.salt, 0, walSum{}
+	s.head, s.index, s.old = h, frames{}, nil
+	w, err := s.weigh(ctx, x)
 	if err != nil {
 		return err
 	}
-	index, err := indexFrames(s.files.wal, x, x.frames, x.sum)
-	if err != nil {
-		return err
-	}
-	s.count(func(n *Counters) { n.Scans++ })
-	old := map[uint32]uint64{}
-	file, whole := uint64(0), uint64(0)
-	snap := newSnapshot(s.files.direct, s.files.wal, at, index)
-	page := make([]byte, at.pageSize)
-	err = scan(ctx, s.files.direct, at.pageSize, max(at.pages, h.pages), func(n uint32, b []byte) error {
-		sum := pageSum(n, b)
-		if n <= h.pages {
-			file ^= sum
-		}
-		if _, ok := index[n]; ok {
-			old[n] = sum
-			if err := snap.page(n, page); err != nil {
-				return err
-			}
-			sum = pageSum(n, page)
-		}
-		if n <= at.pages {
-			whole ^= sum
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	h.wal, h.salt, h.pageSize = true, x.salt, at.pageSize
+	s.head.pageSize = w.at.pageSize
 	switch {
-	case whole == h.sum && at.pages == h.pages:
-		h.frame, h.chain = x.frames, x.sum
-		s.head, s.index, s.old = h, index, nil
-	case file == h.sum:
-		h.frame, h.chain = 0, walSum{}
-		s.head, s.index, s.old = h, frames{}, old
+	case w.at.sum == h.sum && w.at.pages == h.pages:
+		s.head.frame, s.head.chain, s.index = x.frames, x.sum, w.index
+	case w.before == h.sum:
+		s.old = w.old
 	default:
 		return s.gap(h.position, "commits were made and the WAL was reset while nobody was watching")
 	}
