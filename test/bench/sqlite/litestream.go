@@ -37,6 +37,8 @@ func (l *litestream) String() string { return "Litestream" }
 
 func (l *litestream) process() *process { return l.p }
 
+func (l *litestream) at() place { return l.store }
+
 // url and level follow the layouts of its two replica clients.
 func (l *litestream) url() string {
 	if strings.HasPrefix(l.store.url, "s3:") {

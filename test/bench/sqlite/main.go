@@ -23,7 +23,7 @@ type command struct {
 var commands = []command{
 	{"base", "a base beside a writer, against VACUUM INTO", options{size: 2 << 30, rate: 500, rounds: 3, duration: 0}, runBase},
 	{"lag", "durable lag, folder and S3, against Litestream", options{size: 64 << 20, rate: 500, rounds: 2, duration: minute}, runLag},
-	{"restore", "restore after an hour of commits, against Litestream", options{size: 256 << 20, rate: 4000, rounds: 3, commits: 1_800_000}, runRestore},
+	{"restore", "restore after an hour of commits, against Litestream", options{size: 256 << 20, rate: 2500, rounds: 3, commits: 1_800_000}, runRestore},
 	{"memory", "peak memory of each command", options{size: 10 << 30, rate: 500, rounds: 1}, runMemory},
 	{"idle", "memory and processor of an idle daemon", options{size: 64 << 20, rounds: 1, duration: minute}, runIdle},
 }

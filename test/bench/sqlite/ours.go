@@ -39,6 +39,8 @@ func (o *ours) String() string { return "backstay" }
 
 func (o *ours) process() *process { return o.p }
 
+func (o *ours) at() place { return o.store }
+
 // protect expects that nobody writes until it returns: the position of the base is matched with the beat then.
 func (o *ours) protect(ctx context.Context) error {
 	var err error

@@ -19,42 +19,49 @@ const simulated = 500
 // restores are the turns of one way to restore.
 type restores struct {
 	name  string
+	from  system
+	check string // Litestream's, after the restore
 	wall  []time.Duration
 	cpu   []time.Duration
 	peak  int64
-	stand int64 // bytes in the store
 }
 
 // runRestore feeds the same commits to both systems, then restores the newest state from each in turn.
 func runRestore(ctx context.Context, b *bench) error {
-	if b.rate == 0 {
-		return errors.New("restore needs a -rate above zero: Litestream's intervals are scaled by it")
+	if b.rate == 0 || b.commits == 0 {
+		return errors.New("restore needs -rate and -commits above zero: Litestream's intervals are scaled by the rate")
 	}
 	pristine, err := b.pristine(ctx)
 	if err != nil {
 		return err
 	}
-	ours, err := b.fedOurs(ctx, pristine)
-	if err != nil {
-		return err
+	var results []*restores
+	for _, name := range []string{"backstay", "Litestream"} {
+		if !b.wants(name) {
+			continue
+		}
+		s, err := b.fed(ctx, name, pristine)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		results = append(results, &restores{name: name, from: s, check: "none"})
+		if name == "Litestream" {
+			results = append(results, &restores{name: "Litestream, full integrity check", from: s, check: "full"})
+		}
 	}
-	peer, err := b.fedLitestream(ctx, pristine)
-	if err != nil {
-		return err
-	}
-	results := []*restores{{name: "backstay"}, {name: "Litestream"}, {name: "Litestream, full integrity check"}}
 	for round := range b.rounds {
 		for _, r := range results {
-			if err := b.restoreTurn(ctx, r, ours, peer); err != nil {
-				return err
+			if err := b.restoreTurn(ctx, r); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
 			}
 			b.note("round %d: %s: %s", round+1, r.name, short(r.wall[round]))
 		}
 	}
-	return b.printRestores(results, ours, peer)
+	return b.printRestores(results)
 }
 
-func (b *bench) fedOurs(ctx context.Context, pristine string) (*ours, error) {
+// fed makes a system with its own copy of the database and its own folder, and feeds it.
+func (b *bench) fed(ctx context.Context, name, pristine string) (system, error) {
 	db, err := b.copyDatabase(pristine)
 	if err != nil {
 		return nil, err
@@ -63,25 +70,14 @@ func (b *bench) fedOurs(ctx context.Context, pristine string) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := newOurs(b, db, store)
+	s, err := b.newSystem(name, db, store)
 	if err != nil {
 		return nil, err
 	}
-	return o, b.feed(ctx, o, db)
-}
-
-func (b *bench) fedLitestream(ctx context.Context, pristine string) (*litestream, error) {
-	db, err := b.copyDatabase(pristine)
-	if err != nil {
-		return nil, err
+	if l, ok := s.(*litestream); ok {
+		l.speed = max(b.rate/simulated, 1)
 	}
-	store, err := b.folderStore()
-	if err != nil {
-		return nil, err
-	}
-	l := newLitestream(b, db, store)
-	l.speed = max(b.rate/simulated, 1)
-	return l, b.feed(ctx, l, db)
+	return s, b.feed(ctx, s, db)
 }
 
 // feed protects the database, commits, waits until all is in the store, and ends the daemon.
@@ -109,61 +105,67 @@ func (b *bench) feed(ctx context.Context, s system, db string) error {
 }
 
 // restoreTurn restores once and compares the database that came back with what was committed.
-func (b *bench) restoreTurn(ctx context.Context, r *restores, o *ours, l *litestream) (err error) {
+func (b *bench) restoreTurn(ctx context.Context, r *restores) (err error) {
 	dir, err := b.folder("restored")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	var s system = o
-	if r.name != "backstay" {
-		l.check = "none"
-		if r.name != "Litestream" {
-			l.check = "full"
-		}
-		s = l
+	if l, ok := r.from.(*litestream); ok {
+		l.check = r.check
 	}
-	path, u, err := s.restore(ctx, dir)
+	path, u, err := r.from.restore(ctx, dir)
 	if err != nil {
 		return err
 	}
 	r.wall, r.cpu, r.peak = append(r.wall, u.Wall), append(r.cpu, u.CPU), max(r.peak, u.Peak)
 	got, err := shop.Beat(ctx, path)
 	if err == nil && got != uint64(b.commits) {
-		err = fmt.Errorf("%s restored %d commits of %d", s, got, b.commits)
+		err = fmt.Errorf("restored %d commits of %d", got, b.commits)
 	}
 	return err
 }
 
-func (b *bench) printRestores(results []*restores, o *ours, l *litestream) (err error) {
+func (b *bench) printRestores(results []*restores) error {
 	t := newTable("", "wall (median)", "each", "CPU", "peak memory", "in the store")
+	walls := map[string]time.Duration{}
 	for _, r := range results {
-		folder := l.store.folder
-		if r.name == "backstay" {
-			folder = o.store.folder
-		}
-		if r.stand, err = folderSize(folder); err != nil {
+		size, err := folderSize(r.from.at().folder)
+		if err != nil {
 			return err
 		}
 		each := ""
 		for _, w := range r.wall {
 			each += short(w) + " "
 		}
-		t.add(r.name, short(median(r.wall)), each, short(median(r.cpu)), formatBytes(r.peak), formatBytes(r.stand))
+		walls[r.name] = median(r.wall)
+		t.add(r.name, short(median(r.wall)), each, short(median(r.cpu)), formatBytes(r.peak), formatBytes(size))
 	}
 	t.print(b.out)
-	ours := median(results[0].wall)
-	b.note("wall: %s of Litestream, %s of Litestream with its full integrity check", ratio(ours, median(results[1].wall)), ratio(ours, median(results[2].wall)))
+	b.note("wall: %s of Litestream, %s of Litestream with its full integrity check", ratio(walls["backstay"], walls["Litestream"]),
+		ratio(walls["backstay"], walls["Litestream, full integrity check"]))
 	b.note("goal: <= 1.0 x wall")
-	b.note(`simulated: %d commits are %s at %d/s; Litestream's intervals were divided by %.3g. Backstay keeps every commit and its restore
-checks page checksum and integrity always; Litestream keeps merged files and checks on demand.`,
-		b.commits, time.Duration(float64(b.commits)/simulated*float64(time.Second)).Round(time.Second), simulated, l.speed)
+	b.note(`simulated: %d commits are %s at %d/s, fed at %.3g times that. Backstay keeps every commit, and its restore checks page
+checksum and integrity always; Litestream keeps merged files and checks on demand.`,
+		b.commits, time.Duration(float64(b.commits)/simulated*float64(time.Second)).Round(time.Second), simulated, b.rate/simulated)
+	for _, r := range results {
+		if l, ok := r.from.(*litestream); ok && r.check == "none" {
+			return b.noteLevels(l)
+		}
+	}
+	return nil
+}
+
+// noteLevels says which files Litestream's replica has, so that it can be seen that its compactions took place.
+func (b *bench) noteLevels(l *litestream) error {
+	text := "Litestream's replica:"
 	for _, level := range []int{0, 1, 2, 3, 9} {
 		files, err := filepath.Glob(filepath.Join(l.level(level), "*.ltx"))
 		if err != nil {
 			return err
 		}
-		b.note("Litestream's level %d: %d files", level, len(files))
+		text += fmt.Sprintf(" level %d: %d files;", level, len(files))
 	}
+	b.note("%s", text)
 	return nil
 }

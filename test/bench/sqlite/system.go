@@ -20,6 +20,9 @@ type system interface {
 	// process is the running daemon.
 	process() *process
 
+	// at is its store.
+	at() place
+
 	// durable looks into the store from outside: the beat of the newest commit that stands there, all before it
 	// included, and when that was seen. It returns the same again until something new is there.
 	durable() (sighting, error)
