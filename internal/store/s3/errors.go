@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -103,8 +105,13 @@ func explain(ctx context.Context, err error, bound time.Duration) error {
 		answer.is = sentinel(answer.status, answer.code)
 		return answer
 	}
-	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
-		return op.Err
+	if sent, ok := errors.AsType[*url.Error](err); ok {
+		err = sent.Err
+	} else if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+		err = op.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("connection broke: %w", io.ErrUnexpectedEOF)
 	}
 	return err
 }
