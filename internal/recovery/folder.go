@@ -14,8 +14,15 @@ import (
 	"github.com/backstaydb/backstay/internal/atomicfile"
 )
 
-// Marker is the file that marks a folder as an unfinished restore.
+// Marker is the folder that marks the one it lies in as an unfinished restore. All that is restored stands in it,
+// out of everybody's sight, until it is complete.
 const Marker = ".backstay-restore"
+
+const (
+	lockName = "mark" // in Marker: says whose restore it is, and is locked while that lives
+	dataName = "data" // in Marker: what is being restored
+	moveName = "move" // in Marker: the names in data, written before the first of them moves up
+)
 
 // mark is what the marker says.
 type mark struct {
@@ -27,6 +34,8 @@ type mark struct {
 }
 
 // folder is a directory that was taken to restore into. While it is marked and locked all that is in it is ours.
+// What is complete moves up from the marker, one entry after the other, and then the marker goes: a crash at any
+// point leaves a marked folder.
 type folder struct {
 	path      string
 	made      []string // folders that were not there before, outermost first
@@ -140,35 +149,52 @@ func (f *folder) occupant() (string, error) {
 
 func (f *folder) marker() string { return filepath.Join(f.path, Marker) }
 
-// mark claims the empty folder. Whoever marks it at the same time fails to create the file; whatever else comes in
+// data is the folder that is restored into.
+func (f *folder) data() string { return filepath.Join(f.path, Marker, dataName) }
+
+func (f *folder) lockFile() string { return filepath.Join(f.path, Marker, lockName) }
+
+// mark claims the empty folder. Whoever marks it at the same time fails to make the marker; whatever else comes in
 // between is found by looking again.
 func (f *folder) mark(m mark) error {
-	text, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("restore into %s: %w", f.path, err)
-	}
-	if err := atomicfile.CreateOnly(f.marker(), append(text, '\n'), 0o600); err != nil {
+	if err := os.Mkdir(f.marker(), 0o700); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return &BusyError{Dir: f.path, Detail: "another restore has just begun there"}
 		}
 		return fmt.Errorf("restore into %s: %w", f.path, err)
 	}
+	err := f.claim(m)
+	if err != nil {
+		// Nothing but what claim made is in the marker, and the folder was empty before.
+		return errors.Join(err, f.release(), os.RemoveAll(f.marker()))
+	}
+	return nil
+}
+
+func (f *folder) claim(m mark) error {
+	text, err := json.Marshal(m)
+	if err == nil {
+		err = atomicfile.CreateOnly(f.lockFile(), append(text, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.Mkdir(f.data(), 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("restore into %s: %w", f.path, err)
+	}
 	if err := f.hold(); err != nil {
-		return errors.Join(err, os.Remove(f.marker()))
+		return err
 	}
 	entries, err := os.ReadDir(f.path)
 	if err == nil && len(entries) != 1 {
 		err = &BusyError{Dir: f.path, Detail: "something else was put there just now"}
 	}
-	if err != nil {
-		return errors.Join(err, f.release(), os.Remove(f.marker()))
-	}
-	return nil
+	return err
 }
 
 // hold locks the marker for as long as this process lives.
 func (f *folder) hold() error {
-	f.lock = flock.New(f.marker(), flock.SetFlag(os.O_RDWR))
+	f.lock = flock.New(f.lockFile(), flock.SetFlag(os.O_RDWR))
 	locked, err := f.lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("restore into %s: lock it: %w", f.path, err)
@@ -188,7 +214,10 @@ func (f *folder) release() error {
 
 // reclaim clears what a restore that died left behind, if it was one of the same source.
 func (f *folder) reclaim(m mark) error {
-	text, err := os.ReadFile(f.marker())
+	text, err := os.ReadFile(f.lockFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.reclaimUnclaimed()
+	}
 	if err != nil {
 		return fmt.Errorf("restore into %s: %w", f.path, err)
 	}
@@ -202,6 +231,22 @@ func (f *folder) reclaim(m mark) error {
 	if err := f.clear(); err != nil {
 		return fmt.Errorf("restore into %s: clear the unfinished restore of %s: %w", f.path, stamp(old.Started), err)
 	}
+	if name, err := f.occupant(); err != nil || name != "" {
+		return errors.Join(err, &NotEmptyError{Dir: f.path, Name: name})
+	}
+	f.restarted = true
+	return nil
+}
+
+// reclaimUnclaimed removes the marker of a restore that died, or is about to go on, between making it and saying
+// whose it is. Only an empty one can be removed so.
+func (f *folder) reclaimUnclaimed() error {
+	if err := os.Remove(f.marker()); err != nil {
+		return fmt.Errorf("restore into %s: %w", f.path, err)
+	}
+	if name, err := f.occupant(); err != nil || name != "" {
+		return errors.Join(err, &NotEmptyError{Dir: f.path, Name: name})
+	}
 	f.restarted = true
 	return nil
 }
@@ -214,24 +259,28 @@ func (f *folder) abandon() error {
 	return f.unmake()
 }
 
-// finish makes all that was restored durable and takes the mark away.
+// finish makes all that was restored durable, moves it up and takes the marker away.
 func (f *folder) finish() error {
-	if err := syncTree(f.path); err != nil {
+	if err := syncTree(f.data()); err != nil {
 		return fmt.Errorf("sync %s: %w", f.path, err)
 	}
-	if err := f.release(); err != nil {
+	if err := f.moveUp(); err != nil {
 		return fmt.Errorf("finish %s: %w", f.path, err)
 	}
-	if err := os.Remove(f.marker()); err != nil {
-		return fmt.Errorf("finish %s: %w", f.path, err)
-	}
-	if err := atomicfile.SyncDir(f.path); err != nil {
-		return fmt.Errorf("sync %s: %w", f.path, err)
-	}
-	for _, p := range f.made {
-		if err := atomicfile.SyncDir(filepath.Dir(p)); err != nil {
+	for _, p := range append([]string{f.path}, f.made...) {
+		if err := atomicfile.SyncDir(p); err != nil {
 			return fmt.Errorf("sync %s: %w", f.path, err)
 		}
+	}
+	if len(f.made) > 0 {
+		if err := atomicfile.SyncDir(filepath.Dir(f.made[0])); err != nil {
+			return fmt.Errorf("sync %s: %w", f.path, err)
+		}
+	}
+	// Windows removes no file that is open.
+	err := f.release()
+	if err = errors.Join(err, os.RemoveAll(f.marker()), atomicfile.SyncDir(f.path)); err != nil {
+		return fmt.Errorf("finish %s: %w", f.path, err)
 	}
 	return nil
 }

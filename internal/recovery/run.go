@@ -159,7 +159,7 @@ func (r *run) lay(ctx context.Context) error {
 		return r.baseError(err)
 	}
 	begin = time.Now()
-	stats, err := base.Extract(ctx, r.folder.path, pack.ExtractOptions{Workers: r.deps.Workers, Progress: r.progress(Lay)})
+	stats, err := base.Extract(ctx, r.folder.data(), pack.ExtractOptions{Workers: r.deps.Workers, Progress: r.progress(Lay)})
 	r.result.LaySeconds = time.Since(begin).Seconds()
 	if err = errors.Join(err, base.Close()); err != nil {
 		return r.baseError(err)
@@ -182,7 +182,7 @@ func (r *run) replay(ctx context.Context, restorer engine.Restorer) error {
 		return r.logError(log, err)
 	}
 	begin := time.Now()
-	reached, err := restorer.Replay(ctx, r.folder.path, log, goal)
+	reached, err := restorer.Replay(ctx, r.folder.data(), log, goal)
 	whole := time.Since(begin)
 	if err != nil {
 		return r.logError(log, err)

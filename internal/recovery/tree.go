@@ -1,43 +1,86 @@
 package recovery
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/backstaydb/backstay/internal/atomicfile"
 )
 
-// clear removes all that is in the folder, the marker last, and gives the lock on it up.
-func (f *folder) clear() (err error) {
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.release())
+// moveUp moves what stands in the marker to its place.
+func (f *folder) moveUp() error {
+	entries, err := os.ReadDir(f.data())
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	text, err := json.Marshal(names)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.CreateOnly(filepath.Join(f.marker(), moveName), text, 0o600); err != nil {
+		return err
+	}
+	for _, name := range names {
+		place := filepath.Join(f.path, name)
+		if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) {
+			return &NotEmptyError{Dir: f.path, Name: name}
 		}
-	}()
+		if err := os.Rename(filepath.Join(f.data(), name), place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moved lists what has been moved up: the names that were to be and are in data no longer.
+func (f *folder) moved() ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(f.marker(), moveName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	if err := json.Unmarshal(text, &names); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, err := os.Lstat(filepath.Join(f.data(), name))
+		return !errors.Is(err, fs.ErrNotExist) || !filepath.IsLocal(name)
+	}), nil
+}
+
+// clear removes what was restored and last the marker, and gives the lock on it up. What somebody else put into the
+// folder meanwhile stays.
+func (f *folder) clear() error {
+	names, err := f.moved()
+	if err != nil {
+		return errors.Join(err, f.release())
+	}
 	root, err := os.OpenRoot(f.path)
 	if err != nil {
-		return err
+		return errors.Join(err, f.release())
 	}
 	defer root.Close()
-	entries, err := os.ReadDir(f.path)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() == Marker {
-			continue
-		}
-		if err := removeAll(root, e.Name()); err != nil {
-			return err
+	for _, name := range names {
+		if err := removeAll(root, name); err != nil {
+			return errors.Join(err, f.release())
 		}
 	}
 	// Windows removes no file that is open.
 	if err := f.release(); err != nil {
 		return err
 	}
-	return root.Remove(Marker)
+	return removeAll(root, Marker)
 }
 
 // removeAll removes a tree, also where restored folders may not be written to.
