@@ -177,8 +177,9 @@ func (s *sealer) pass() error {
 		return nil
 	}
 	if s.queue == nil {
-		s.queue, s.result = make(chan sealedOut, 2), make(chan error, 1)
-		go func() { s.result <- s.drain() }()
+		queue, result := make(chan sealedOut, 2), make(chan error, 1)
+		go func() { result <- s.drain(queue) }()
+		s.queue, s.result = queue, result
 	}
 	select {
 	case s.queue <- sealedOut{s.out, s.used}:
@@ -190,8 +191,8 @@ func (s *sealer) pass() error {
 	return nil
 }
 
-func (s *sealer) drain() error {
-	for o := range s.queue {
+func (s *sealer) drain(queue <-chan sealedOut) error {
+	for o := range queue {
 		if err := s.emit(o); err != nil {
 			return err
 		}
