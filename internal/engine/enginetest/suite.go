@@ -367,6 +367,7 @@ func testDamage(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, whole := Restore(t, h, g.sink, log, engine.Goal{})
 	for i := range 20 {
 		entry := rand.IntN(len(log.opened[0].entries))
 		size := int(log.opened[0].entries[entry].Size)
@@ -376,7 +377,8 @@ func testDamage(t *testing.T, h Harness) {
 		if err := g.sink.Lay(dir); err != nil {
 			t.Fatal(err)
 		}
-		if r, err := h.Engine.Replay(t.Context(), dir, log, engine.Goal{}); err == nil {
+		// Some bits of compressed data mean nothing; then what is restored must be the same.
+		if r, err := h.Engine.Replay(t.Context(), dir, log, engine.Goal{}); err == nil && (r.Digest == "" || r.Digest != whole.Digest) {
 			t.Errorf("%d: a flipped bit at %d of %d in entry %d was not noticed: %+v", i, at, size, entry, r)
 		}
 		log.Damage(0, entry, at)

@@ -50,47 +50,39 @@ func (p *replay) apply(ctx context.Context, db *os.File) (uint64, error) {
 func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile, after ltx.Checksum) (ltx.Checksum, error) {
 	r := &parts{ctx: ctx, file: f}
 	defer r.Close()
-	dec := newDecoder(r)
-	if err := dec.DecodeHeader(); err != nil {
+	dec := p.decoder
+	if err := dec.open(r); err != nil {
 		return 0, err
 	}
-	h := dec.Header()
-	if uint64(h.MinTXID) != f.from || uint64(h.MaxTXID) != f.to || h.NoChecksum() {
+	h := dec.header
+	if uint64(h.MinTXID) != f.from || uint64(h.MaxTXID) != f.to {
 		return 0, fmt.Errorf("its header says %s to %s", h.MinTXID, h.MaxTXID)
 	}
-	if p.written == nil {
+	if p.pageSize == 0 {
 		p.pageSize, p.pages = h.PageSize, h.Commit
-		p.written = make(bitmap, h.Commit/64+1)
 	}
 	if h.PageSize != p.pageSize {
 		return 0, fmt.Errorf("page size %d is not %d", h.PageSize, p.pageSize)
 	}
-	page := make([]byte, h.PageSize)
-	var ph ltx.PageHeader
 	for {
-		err := dec.DecodePage(&ph, page)
+		n, page, err := dec.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return 0, err
 		}
-		if ph.Pgno > p.pages || p.written.has(ph.Pgno) {
+		if n > p.pages || !p.written.add(n) {
 			continue
 		}
-		p.written.set(ph.Pgno)
-		if _, err := db.WriteAt(page, int64(ph.Pgno-1)*int64(h.PageSize)); err != nil {
+		if _, err := db.WriteAt(page, int64(n-1)*int64(h.PageSize)); err != nil {
 			return 0, err
 		}
 	}
-	if err := dec.Close(); err != nil {
-		return 0, err
-	}
-	post := dec.Trailer().PostApplyChecksum
 	if after == 0 {
-		p.sum = sumOf(post)
-	} else if post != after {
-		return 0, fmt.Errorf("it ends with checksum %s, the file after it begins with %s", post, after)
+		p.sum = sumOf(dec.post)
+	} else if dec.post != after {
+		return 0, fmt.Errorf("it ends with checksum %s, the file after it begins with %s", dec.post, after)
 	}
 	return h.PreApplyChecksum, nil
 }

@@ -22,7 +22,7 @@ func (Engine) Condense(ctx context.Context, files []engine.CondenseFile, w io.Wr
 	if len(files) < 2 {
 		return "", nil
 	}
-	c := &condenser{pages: map[uint32][]byte{}}
+	c := &condenser{pages: map[uint32][]byte{}, decoder: newLTXReader()}
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return "", err
@@ -31,7 +31,7 @@ func (Engine) Condense(ctx context.Context, files []engine.CondenseFile, w io.Wr
 			return "", fmt.Errorf("condense %s: %w", f.Name, err)
 		}
 		if c.size > condenseLimit {
-			return "", nil
+			return "", nil // the check per file suffices: one that is larger than the limit alone is held for a moment only
 		}
 	}
 	if len(c.pages)*10 > c.count*9 {
@@ -50,6 +50,7 @@ type condenser struct {
 	pages       map[uint32][]byte
 	count       int // pages read
 	size        int // bytes held
+	decoder     *ltxReader
 }
 
 // add takes in the next file, which must begin where the one before ended.
@@ -59,21 +60,19 @@ func (c *condenser) add(f engine.CondenseFile) error {
 		return err
 	}
 	defer r.Close()
-	dec := newDecoder(r)
-	if err := dec.DecodeHeader(); err != nil {
+	dec := c.decoder
+	if err := dec.open(r); err != nil {
 		return err
 	}
-	h := dec.Header()
+	h := dec.header
 	switch {
 	case c.count == 0 && c.first.MinTXID == 0:
 		c.first = h
 	case h.MinTXID != c.last.MaxTXID+1 || h.PreApplyChecksum != c.post || h.PageSize != c.first.PageSize:
 		return fmt.Errorf("it does not follow transaction %s with checksum %s", c.last.MaxTXID, c.post)
 	}
-	var ph ltx.PageHeader
-	page := make([]byte, h.PageSize)
 	for {
-		err := dec.DecodePage(&ph, page)
+		n, page, err := dec.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -81,30 +80,24 @@ func (c *condenser) add(f engine.CondenseFile) error {
 			return err
 		}
 		c.count++
-		held, ok := c.pages[ph.Pgno]
+		held, ok := c.pages[n]
 		if !ok {
 			held = make([]byte, h.PageSize)
-			c.pages[ph.Pgno] = held
+			c.pages[n] = held
 			c.size += len(held)
 		}
 		copy(held, page)
 	}
-	if err := dec.Close(); err != nil {
-		return err
-	}
-	c.last, c.post = h, dec.Trailer().PostApplyChecksum
+	c.last, c.post = h, dec.post
 	return nil
 }
 
 // write encodes what add collected.
 func (c *condenser) write(w io.Writer) error {
-	enc, err := ltx.NewEncoder(w)
-	if err != nil {
-		return err
-	}
 	h := ltx.Header{Version: ltx.Version, PageSize: c.first.PageSize, Commit: c.last.Commit, MinTXID: c.first.MinTXID, MaxTXID: c.last.MaxTXID,
 		Timestamp: c.last.Timestamp, PreApplyChecksum: c.first.PreApplyChecksum}
-	if err := enc.EncodeHeader(h); err != nil {
+	enc, err := newLTXWriter(w, h)
+	if err != nil {
 		return err
 	}
 	numbers := make([]uint32, 0, len(c.pages))
@@ -115,10 +108,9 @@ func (c *condenser) write(w io.Writer) error {
 	}
 	slices.Sort(numbers)
 	for _, n := range numbers {
-		if err := enc.EncodePage(ltx.PageHeader{Pgno: n}, c.pages[n]); err != nil {
+		if err := enc.page(n, c.pages[n]); err != nil {
 			return err
 		}
 	}
-	enc.SetPostApplyChecksum(c.post)
-	return enc.Close()
+	return enc.close(c.post)
 }

@@ -204,8 +204,8 @@ func TestCloseKeepsWhatWasNotShipped(t *testing.T) {
 	}
 	r.connect(t)
 	r.follow(t)
-	// SQLite recovered the WAL and cannot tell how much of it was copied, so the sums of the whole database decide.
-	if n := r.src.Counters(); n.Bridges != 0 || n.Scans != 1 || n.Commits != 1 {
+	// SQLite recovers the WAL and then cannot tell how much of it was copied: sums decide, at worst those of the whole database.
+	if n := r.src.Counters(); n.Bridges != 0 || n.Scans > 1 || n.Commits != 1 {
 		t.Errorf("counters %+v", n)
 	}
 	r.latest(t, last)

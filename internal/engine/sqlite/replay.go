@@ -26,7 +26,7 @@ func (e Engine) Replay(ctx context.Context, dir string, log engine.Log, to engin
 	if err != nil {
 		return engine.Reached{}, fmt.Errorf("replay: %w", err)
 	}
-	p := &replay{log: log, goal: to}
+	p := &replay{log: log, goal: to, written: bitmap{}, decoder: newLTXReader()}
 	defer p.close()
 	if err := p.plan(ctx); err != nil {
 		return engine.Reached{}, fmt.Errorf("replay: %w", err)
@@ -88,6 +88,7 @@ type replay struct {
 	pages    uint32 // size of the database at the goal
 	sum      uint64 // that the log recorded for it
 	written  bitmap
+	decoder  *ltxReader
 }
 
 // logFile is one LTX file in a segment, in one or more parts.
@@ -110,9 +111,3 @@ func (p *replay) close() {
 		_ = s.Close()
 	}
 }
-
-// bitmap has one bit for each page.
-type bitmap []uint64
-
-func (b bitmap) has(n uint32) bool { return b[n/64]&(1<<(n%64)) != 0 }
-func (b bitmap) set(n uint32)      { b[n/64] |= 1 << (n % 64) }

@@ -23,7 +23,7 @@ type snapshot struct {
 }
 
 func newSnapshot(db io.ReaderAt, wal *os.File, h head, index frames) *snapshot {
-	return &snapshot{db: db, wal: wal, head: h, index: index, seen: make(bitmap, h.pages/64+1)}
+	return &snapshot{db: db, wal: wal, head: h, index: index, seen: bitmap{}}
 }
 
 // Size is the size of the database file.
@@ -111,11 +111,7 @@ func (s *snapshot) add(p []byte, off int64) {
 func (s *snapshot) first(n uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen.has(n) {
-		return false
-	}
-	s.seen.set(n)
-	return true
+	return s.seen.add(n)
 }
 
 // page reads one page.

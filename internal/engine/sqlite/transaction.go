@@ -50,16 +50,13 @@ func (t *transaction) normalize() {
 // encode writes the LTX file of t to w and returns the sum of the database after it.
 func (t *transaction) encode(w io.Writer, sum uint64) (uint64, error) {
 	t.normalize()
-	enc, err := ltx.NewEncoder(w)
-	if err != nil {
-		return 0, err
-	}
 	h := ltx.Header{Version: ltx.Version, PageSize: t.pageSize, Commit: t.commit, MinTXID: ltx.TXID(t.txid), MaxTXID: ltx.TXID(t.txid),
 		Timestamp: t.time.UnixMilli(), PreApplyChecksum: checksum(sum)}
 	if t.salt != 0 {
 		h.WALSalt1, h.WALSalt2, h.WALOffset, h.WALSize = uint32(t.salt>>32), uint32(t.salt), t.offset, t.size
 	}
-	if err := enc.EncodeHeader(h); err != nil {
+	enc, err := newLTXWriter(w, h)
+	if err != nil {
 		return 0, err
 	}
 	if sum, err = t.takeOut(sum); err != nil {
@@ -73,15 +70,14 @@ func (t *transaction) encode(w io.Writer, sum uint64) (uint64, error) {
 		now := pageSum(p, page)
 		sum ^= now
 		t.newSum(p, now)
-		if err := enc.EncodePage(ltx.PageHeader{Pgno: p}, page); err != nil {
+		if err := enc.page(p, page); err != nil {
 			return 0, err
 		}
 	}
 	if t.after != nil {
 		sum = *t.after
 	}
-	enc.SetPostApplyChecksum(checksum(sum))
-	return sum, enc.Close()
+	return sum, enc.close(checksum(sum))
 }
 
 // takeOut removes from sum the pages that are changed or cut off.

@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc64"
+	"io"
+	"sync"
+
+	"github.com/pierrec/lz4/v4"
+	"github.com/superfly/ltx"
+)
+
+// ltxWriter writes an LTX file. It differs from ltx.Encoder only in what it costs: that one takes 140 KB of new memory for
+// each file, and we write a file for each commit. ltx.Decoder reads what it writes, in the tests.
+type ltxWriter struct {
+	w      io.Writer
+	header ltx.Header
+	crc    uint64
+	size   int64
+	last   uint32 // page
+	index  []byte
+	block  []byte
+	lz     *lz4.Compressor
+}
+
+var compressors = sync.Pool{New: func() any { return new(lz4.Compressor) }}
+
+func newLTXWriter(w io.Writer, h ltx.Header) (*ltxWriter, error) {
+	if err := h.Validate(); err != nil {
+		return nil, err
+	}
+	b, err := h.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	e := &ltxWriter{w: w, header: h, block: make([]byte, ltx.PageHeaderSize+4+lz4.CompressBlockBound(int(h.PageSize)))}
+	e.lz, _ = compressors.Get().(*lz4.Compressor)
+	return e, e.write(b)
+}
+
+// write writes b and counts it in the checksum.
+func (e *ltxWriter) write(b []byte) error {
+	e.crc = crc64.Update(e.crc, crcTable, b)
+	e.size += int64(len(b))
+	_, err := e.w.Write(b)
+	return err
+}
+
+// page writes the next page. Pages come in ascending order. Where the sum of each page is wanted it is the caller's to make.
+func (e *ltxWriter) page(n uint32, data []byte) error {
+	if n <= e.last || n > e.header.Commit || n == lockPage(e.header.PageSize) || len(data) != int(e.header.PageSize) {
+		return fmt.Errorf("write page %d of %d after page %d: not allowed", n, e.header.Commit, e.last)
+	}
+	const head = ltx.PageHeaderSize + 4
+	packed, err := e.lz.CompressBlock(data, e.block[head:])
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint32(e.block, n)
+	binary.BigEndian.PutUint16(e.block[4:], ltx.PageHeaderFlagSize)
+	binary.BigEndian.PutUint32(e.block[ltx.PageHeaderSize:], uint32(packed))
+	e.crc = crc64.Update(crc64.Update(e.crc, crcTable, e.block[:head]), crcTable, data)
+	e.index = binary.AppendUvarint(e.index, uint64(n))
+	e.index = binary.AppendUvarint(e.index, uint64(e.size))
+	e.index = binary.AppendUvarint(e.index, uint64(head+packed))
+	e.last = n
+	e.size += int64(head + packed)
+	_, err = e.w.Write(e.block[:head+packed])
+	return err
+}
+
+// close writes what follows the pages; post is the checksum of the database after the file was applied.
+func (e *ltxWriter) close(post ltx.Checksum) error {
+	compressors.Put(e.lz)
+	end := append(make([]byte, ltx.PageHeaderSize), e.index...)
+	end = append(end, 0)
+	end = binary.BigEndian.AppendUint64(end, uint64(len(e.index)+1))
+	end = binary.BigEndian.AppendUint64(end, uint64(post))
+	if err := e.write(end); err != nil {
+		return err
+	}
+	_, err := e.w.Write(binary.BigEndian.AppendUint64(nil, uint64(ltx.ChecksumFlag)|e.crc))
+	return err
+}
