@@ -187,6 +187,10 @@ func (r *run) replay(ctx context.Context, restorer engine.Restorer) error {
 	if err != nil {
 		return r.logError(log, err)
 	}
+	if reached.Position.IsZero() {
+		// Nothing was replayed, so the data stands where the base does; an engine need not be able to tell.
+		reached.Position, reached.Time = r.plan.Chain.Base.Stop, r.plan.Chain.Base.StopTime
+	}
 	bytes, waited := log.read()
 	r.result.Reached, r.result.LogBytes = reached, bytes
 	r.result.FetchSeconds += waited.Seconds()

@@ -33,11 +33,29 @@ func (f *folder) moveUp() error {
 		if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) {
 			return &NotEmptyError{Dir: f.path, Name: name}
 		}
-		if err := os.Rename(filepath.Join(f.data(), name), place); err != nil {
+		if err := moveOne(filepath.Join(f.data(), name), place); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// moveOne renames. A folder that may not be written to can change its parent only while it may.
+func moveOne(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() || info.Mode().Perm()&0o200 != 0 {
+		return os.Rename(from, to)
+	}
+	if err := os.Chmod(from, info.Mode().Perm()|0o200); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return os.Chmod(to, info.Mode().Perm())
 }
 
 // moved lists what has been moved up: the names that were to be and are in data no longer.
