@@ -117,6 +117,20 @@ func (l *Log) View(ctx context.Context, look func(head Checkpoint, ignored []Ign
 	return look(l.head, l.ignored)
 }
 
+// Peek is View without a look at the store, if there was one before.
+func (l *Log) Peek(ctx context.Context, look func(head Checkpoint) error) error {
+	if err := l.take(ctx); err != nil {
+		return err
+	}
+	defer l.release()
+	if l.head.Number == 0 || l.tree.size != l.head.Size {
+		if err := l.refresh(ctx); err != nil {
+			return err
+		}
+	}
+	return look(l.head)
+}
+
 // take locks the Log; it gives up when ctx ends.
 func (l *Log) take(ctx context.Context) error {
 	select {

@@ -1,0 +1,114 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/pack"
+)
+
+// deep decrypts and decodes everything that has the right digest.
+func (c *checker) deep(ctx context.Context) error {
+	found := map[string]bool{}
+	for _, d := range c.report.Damage {
+		found[d.Object] = true
+	}
+	for _, b := range c.hist.Bases {
+		if found[c.r.object(manifestName(b.ID))] {
+			continue
+		}
+		if err := c.deepBase(ctx, b, found); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.hist.Segments {
+		if found[c.r.object(s.Name)] {
+			continue
+		}
+		if err := c.content(s.Name, c.deepSegment(ctx, s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) deepBase(ctx context.Context, b history.Base, found map[string]bool) error {
+	r, err := c.r.OpenBase(ctx, b.ID)
+	if err != nil {
+		return c.content(manifestName(b.ID), err)
+	}
+	defer r.Close()
+	report, err := r.Verify(ctx, nil)
+	if err != nil {
+		return c.content(manifestName(b.ID), err)
+	}
+	for _, d := range report.Damage {
+		object := c.r.object(baseFolder(b.ID) + d.Object)
+		detail := d.Detail
+		if d.File != "" {
+			detail = fmt.Sprintf("%s: bytes %d to %d of %s", d.Detail, d.Offset, d.Offset+d.Length, d.File)
+		}
+		affects := c.affects(baseFolder(b.ID))
+		if found[object] {
+			affects = fmt.Sprintf("%s of base %s", d.File, b.ID)
+		}
+		c.add(Damage{Object: object, Kind: BadContent, Want: d.Want, Got: d.Got, Detail: detail, Affects: affects})
+	}
+	return nil
+}
+
+// deepSegment reads every entry and every mark.
+func (c *checker) deepSegment(ctx context.Context, s history.Segment) (err error) {
+	seg, err := c.r.OpenSegment(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, seg.Close()) }()
+	for _, e := range seg.Entries() {
+		body, err := seg.Read(ctx, e)
+		if err != nil {
+			return err
+		}
+		n, err := io.Copy(io.Discard, body)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return err
+		}
+		if n != e.Size {
+			return &CorruptError{Object: c.r.object(s.Name), Detail: "size of " + e.File, Want: fmt.Sprint(e.Size), Got: fmt.Sprint(n)}
+		}
+	}
+	for _, err := range seg.Marks(ctx) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// content notes an error that shows damage and returns any other.
+func (c *checker) content(name string, err error) error {
+	var own *CorruptError
+	var packed *pack.CorruptError
+	var unlisted *UnlistedError
+	var noMatch *age.NoIdentityMatchError
+	d := Damage{Object: c.r.object(name), Kind: BadContent, Affects: c.affects(name)}
+	switch {
+	case errors.As(err, &unlisted): // a tip, or a base, that was dropped meanwhile
+		return nil
+	case errors.As(err, &own):
+		d.Object, d.Detail, d.Want, d.Got = own.Object, own.Detail, own.Want, own.Got
+	case errors.As(err, &packed):
+		d.Detail, d.Want, d.Got = packed.Detail, packed.Want, packed.Got
+	case errors.As(err, &noMatch):
+		d.Detail = "it is not sealed to an identity of this source"
+	default:
+		return err
+	}
+	c.add(d)
+	return nil
+}

@@ -1,0 +1,141 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/ledger"
+)
+
+// RecordGap lists a stretch that cannot be recovered to. A gap that is listed already is not listed twice.
+func (r *Repository) RecordGap(ctx context.Context, gap history.Gap) error {
+	same := func(g history.Gap) bool {
+		return g.From.Equal(gap.From) && g.To.Equal(gap.To) && g.Since.Equal(gap.Since) && g.Until.Equal(gap.Until)
+	}
+	return r.record(ctx, Gap, gap, func() bool { return slices.ContainsFunc(r.fold.gaps, same) })
+}
+
+// RecordFork lists where a timeline begins. A fork that is listed already is not listed twice.
+func (r *Repository) RecordFork(ctx context.Context, fork history.Fork) error {
+	same := func(f history.Fork) bool { return f.Child == fork.Child && f.At.Equal(fork.At) }
+	return r.record(ctx, Fork, fork, func() bool { return slices.ContainsFunc(r.fold.forks, same) })
+}
+
+func (r *Repository) record(ctx context.Context, kind Kind, v any, stands func() bool) error {
+	body, err := ledger.Body(v)
+	if err == nil {
+		_, err = r.append(ctx, func(head ledger.Checkpoint) (ledger.Change, error) {
+			if stands() {
+				return ledger.Change{}, ledger.ErrNoChange
+			}
+			return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{{Kind: string(kind), Body: body}}}, nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("record %s of %s: %w", kind, r.source, err)
+	}
+	return nil
+}
+
+// maxReport is the largest drill report, in bytes.
+const maxReport = 8 << 20
+
+// PutReport stores a signed drill report and lists it.
+func (r *Repository) PutReport(ctx context.Context, id string, signedReport []byte) error {
+	name := "report/" + id
+	if len(signedReport) > maxReport || strings.Contains(id, "/") {
+		return fmt.Errorf("put report %q of %s: %d bytes: %w", id, r.source, len(signedReport), fs.ErrInvalid)
+	}
+	size, sum := digest(signedReport)
+	err := putBytes(ctx, r.store, r.object(name), signedReport)
+	if errors.Is(err, fs.ErrExist) {
+		err = r.hashListed(ctx, Object{Name: name, Size: size, SHA256: sum}, nil)
+	}
+	if err == nil {
+		_, err = r.append(ctx, func(head ledger.Checkpoint) (ledger.Change, error) {
+			if r.fold.objects[name].SHA256 == sum {
+				return ledger.Change{}, ledger.ErrNoChange
+			}
+			return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{{Kind: string(Report), Name: name, Size: size, SHA256: sum}}}, nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("put report %s of %s: %w", id, r.source, err)
+	}
+	return nil
+}
+
+// Report reads a drill report.
+func (r *Repository) Report(ctx context.Context, id string) ([]byte, error) {
+	o, err := r.find(ctx, "report/"+id)
+	if err != nil {
+		return nil, err
+	}
+	return r.readListed(ctx, o)
+}
+
+// Drop deletes bases ("base/ID"), segments and reports for good, after a leaf says so. It refuses what is not listed,
+// and key objects. A Drop that failed may be repeated.
+func (r *Repository) Drop(ctx context.Context, names []string, reason string) error {
+	var gone []string
+	for _, name := range names {
+		if strings.HasPrefix(name, "base/") && strings.Count(name, "/") == 1 {
+			name += "/manifest"
+		}
+		gone = append(gone, name)
+	}
+	body, err := ledger.Body(dropBody{gone, reason})
+	if err != nil {
+		return err
+	}
+	_, err = r.append(ctx, func(head ledger.Checkpoint) (ledger.Change, error) {
+		again := 0
+		for _, name := range gone {
+			o, ok := r.fold.objects[name]
+			switch {
+			case r.fold.dropped[name]:
+				again++
+			case !ok:
+				return ledger.Change{}, &UnlistedError{Source: r.source, Object: name}
+			case o.Kind == Key:
+				return ledger.Change{}, fmt.Errorf("%s is a key object: %w", name, fs.ErrPermission)
+			}
+		}
+		if again == len(gone) {
+			return ledger.Change{}, ledger.ErrNoChange
+		}
+		return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{{Kind: string(Drop), Body: body}}}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("drop from %s: %w", r.source, err)
+	}
+	for _, name := range gone {
+		if err := r.deleteDropped(ctx, name); err != nil {
+			return fmt.Errorf("drop from %s: %w", r.source, err)
+		}
+	}
+	return nil
+}
+
+// deleteDropped deletes an object, and with a manifest all of its base.
+func (r *Repository) deleteDropped(ctx context.Context, name string) error {
+	folder, isBase := strings.CutSuffix(name, "manifest")
+	if !isBase {
+		return r.store.Delete(ctx, r.object(name))
+	}
+	objects, err := listObjects(ctx, r.store, r.object(folder))
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if err := r.store.Delete(ctx, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

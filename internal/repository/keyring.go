@@ -1,0 +1,140 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/backstaydb/backstay/internal/store"
+)
+
+// keyring is what the key objects of a source say, as far as they can be trusted.
+type keyring struct {
+	current       *keyObject
+	secret        *Secret // nil without a reader's key
+	highest       int     // number of the newest object, trusted or not
+	authenticated bool    // current was made by who could read, or signed by who may sign
+	verifiers     []string
+	rejected      []Damage
+}
+
+// loadKeys reads all key objects of a source, oldest first, and follows the chain of trust through them: each is
+// authenticated by an identity, or signed by a signer, of the one before it. Where neither a key nor a pinned verifier
+// is at hand everything is believed, and authenticated is false.
+func loadKeys(ctx context.Context, s store.Store, source string, keys []age.Identity, pinned []string) (*keyring, error) {
+	objects, ring, err := readKeyObjects(ctx, s, source)
+	if err != nil {
+		return nil, err
+	}
+	var known []*age.X25519Identity
+	for _, k := range objects {
+		if len(keys) == 0 {
+			break
+		}
+		secret, err := unwrap(k.Wrapped, keys)
+		if err != nil {
+			continue // a reader need not be one of every object's
+		}
+		known = append(known, secret.identities...)
+	}
+	if len(keys) > 0 && len(known) == 0 && len(objects) > 0 {
+		return nil, &WrongKeyError{Source: source, Readers: objects[len(objects)-1].Readers}
+	}
+	for _, k := range objects {
+		trusted, reason := ring.judge(k, known, pinned)
+		if reason != "" {
+			ring.reject(source, k.Number, reason)
+			continue
+		}
+		ring.accept(k, trusted, keys)
+	}
+	if ring.current == nil {
+		last := ring.rejected[len(ring.rejected)-1]
+		return nil, &KeyError{Source: source, Reason: last.Object + ": " + last.Detail}
+	}
+	ring.verifiers = slices.Concat(pinned, ring.current.Signers)
+	slices.Sort(ring.verifiers)
+	ring.verifiers = slices.Compact(ring.verifiers)
+	return ring, nil
+}
+
+// judge says whether k follows the objects accepted so far: trusted tells whether that was shown or only believed,
+// reason why k is refused.
+func (r *keyring) judge(k *keyObject, known []*age.X25519Identity, pinned []string) (trusted bool, reason string) {
+	if len(known) > 0 {
+		for _, id := range known {
+			follows := r.current == nil || id.Recipient().String() == r.current.Recipient
+			if follows && k.hasMAC(id) {
+				return true, ""
+			}
+		}
+		return false, "whoever made it could not read the repository"
+	}
+	signers := pinned
+	if r.current != nil && r.authenticated {
+		signers = slices.Concat(pinned, r.current.Signers)
+	}
+	switch {
+	case len(pinned) == 0:
+		return false, ""
+	case k.signedBy(signers):
+		return true, ""
+	}
+	return false, "no signer that this host trusts has signed it"
+}
+
+func (r *keyring) accept(k *keyObject, trusted bool, keys []age.Identity) {
+	r.current, r.authenticated = k, trusted
+	if len(keys) == 0 {
+		return
+	}
+	if secret, err := unwrap(k.Wrapped, keys); err == nil {
+		r.secret = secret
+	}
+}
+
+func (r *keyring) reject(source string, number int, reason string) {
+	r.rejected = append(r.rejected, Damage{Object: source + "/" + keyName(number), Kind: BadKey, Detail: reason,
+		Affects: "who can read and who may sign; it does not count"})
+}
+
+// readKeyObjects lists and parses. Objects that cannot be parsed are rejected in the keyring.
+func readKeyObjects(ctx context.Context, s store.Store, source string) ([]*keyObject, *keyring, error) {
+	prefix := source + "/key/"
+	ring := &keyring{}
+	var numbers []int
+	err := s.List(ctx, prefix, func(o store.Object) error {
+		digits := strings.TrimPrefix(o.Name, prefix)
+		if n, err := strconv.Atoi(digits); err == nil && n > 0 && len(digits) == 6 {
+			numbers = append(numbers, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read keys of %s: %w", source, err)
+	}
+	if len(numbers) == 0 {
+		return nil, nil, fmt.Errorf("open repository of %s in %s: %w", source, s, fs.ErrNotExist)
+	}
+	var objects []*keyObject
+	for _, n := range numbers {
+		ring.highest = n
+		raw, err := store.ReadAll(ctx, s, prefix+fmt.Sprintf("%06d", n), maxKeyObject)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("read keys of %s: %w", source, err)
+		}
+		k, err := parseKeyObject(raw, source, n)
+		if err != nil {
+			ring.reject(source, n, err.Error())
+			continue
+		}
+		objects = append(objects, k)
+	}
+	return objects, ring, nil
+}
