@@ -166,7 +166,7 @@ func (d *drill) choose(ctx context.Context) error {
 		origin.History = h
 		resolved, err := recovery.Resolve(ctx, origin, d.config.Spool, d.config.Engine, d.config.Target)
 		if err != nil {
-			if badRepository(err) {
+			if _, bad := recovery.Damaged(err); bad {
 				return err
 			}
 			return &refusedError{err}

@@ -30,6 +30,16 @@ type recording struct {
 // record protects a new database, lets an application commit n times, and takes a base before and one half-way.
 func record(t *testing.T, n int) *recording {
 	t.Helper()
+	r := &recording{bases: map[string]*enginetest.Sink{}, history: history.History{Source: "app", Engine: "sqlite"}}
+	r.record(t, n, r.base)
+	return r
+}
+
+// take takes a base of a source and remembers it.
+type take func(t *testing.T, src engine.Source, after history.Position) engine.BaseResult
+
+func (r *recording) record(t *testing.T, n int, take take) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "app.db")
 	db, err := sql.Open("sqlite", path+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)")
 	if err != nil {
@@ -43,8 +53,7 @@ func record(t *testing.T, n int) *recording {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	r := &recording{bases: map[string]*enginetest.Sink{}, history: history.History{Source: "app", Engine: "sqlite"}}
-	first := r.base(t, src, "b1", history.Position{})
+	first := take(t, src, history.Position{})
 	rec := enginetest.NewRecorder(first.Bookmark)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -53,7 +62,7 @@ func record(t *testing.T, n int) *recording {
 		exec(t, db, "INSERT INTO orders (item) VALUES (?)", fmt.Sprintf("item %d %0200d", i, i))
 		if i == n/2 {
 			captured(t, rec, i+1)
-			r.base(t, src, "b2", rec.Bookmark().Position)
+			take(t, src, rec.Bookmark().Position)
 		}
 	}
 	captured(t, rec, n)
@@ -65,7 +74,6 @@ func record(t *testing.T, n int) *recording {
 		t.Fatal(err)
 	}
 	r.history.Segments, r.history.Whole = r.log.Segments(), rec.Whole()
-	return r
 }
 
 // captured waits until n commits were shipped.
@@ -89,8 +97,9 @@ func exec(t *testing.T, db *sql.DB, query string, args ...any) {
 	}
 }
 
-func (r *recording) base(t *testing.T, src engine.Source, id string, after history.Position) engine.BaseResult {
+func (r *recording) base(t *testing.T, src engine.Source, after history.Position) engine.BaseResult {
 	t.Helper()
+	id := fmt.Sprintf("b%d", len(r.bases)+1)
 	sink := &enginetest.Sink{}
 	res, err := src.TakeBase(t.Context(), engine.BaseOptions{After: after}, sink)
 	if err != nil {

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/engine"
-	"github.com/backstaydb/backstay/internal/ledger"
-	"github.com/backstaydb/backstay/internal/pack"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
 
@@ -15,43 +13,15 @@ import (
 // that cries wolf is switched off.
 func (r *Report) blame(err error) {
 	r.Verdict, r.Reason = EnvironmentBad, err.Error()
-	if recovery.Environment(err) {
-		return
-	}
 	if d, ok := errors.AsType[*recovery.DamageError](err); ok {
 		r.Verdict, r.Lost, r.Damaged, r.Alternatives = BackupBad, d.Lost, &d.Object, d.Alternatives
 		return
 	}
-	if missed(err) || badRepository(err) {
+	_, missed := errors.AsType[*recovery.MissedError](err)
+	_, damaged := recovery.Damaged(err)
+	if missed || damaged {
 		r.Verdict, r.Lost = BackupBad, r.part()
 	}
-}
-
-func missed(err error) bool {
-	_, ok := errors.AsType[*recovery.MissedError](err)
-	return ok
-}
-
-// badRepository reports whether the error says that somebody altered the repository or that it is broken, or the
-// engine says that the data is.
-func badRepository(err error) bool {
-	if _, ok := errors.AsType[*ledger.RollbackError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*ledger.CorruptError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*ledger.UntrustedError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*pack.CorruptError](err); ok {
-		return true
-	}
-	d, ok := errors.AsType[interface {
-		error
-		Damaged() bool
-	}](err)
-	return ok && d.Damaged()
 }
 
 // part names what is not proved when no single object is to blame.

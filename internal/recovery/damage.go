@@ -9,6 +9,7 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/pack"
+	"github.com/backstaydb/backstay/internal/repository"
 )
 
 // DamageError says that the backup itself is bad: an object is missing or does not hold what it must, or the engine
@@ -50,8 +51,16 @@ func (e *MissedError) Error() string {
 	return fmt.Sprintf("the engine stopped at %s instead of %s", e.Got, e.Want)
 }
 
-// damaged reports whether an error speaks of the content of the repository, not of the way to it or of this host.
-func damaged(err error) (object string, ok bool) {
+// Damaged reports whether an error speaks of what the repository holds, not of the way to it or of this host, and
+// names the object if it is one: something is missing or altered, is not covered by a signature that counts, or an
+// old state was put back; or the engine says of itself that data is damaged, by a method Damaged.
+func Damaged(err error) (object string, ok bool) {
+	if c, ok := errors.AsType[*repository.CorruptError](err); ok {
+		return c.Object, true
+	}
+	if c, ok := errors.AsType[*repository.UnlistedError](err); ok {
+		return c.Object, true
+	}
 	if c, ok := errors.AsType[*pack.CorruptError](err); ok {
 		return c.Object, true
 	}
@@ -64,12 +73,27 @@ func damaged(err error) (object string, ok bool) {
 	}](err); ok {
 		return "", d.Damaged()
 	}
-	return "", false
+	return "", forged(err)
+}
+
+// forged reports whether the signatures of the repository say something else than they did, or nothing that counts.
+func forged(err error) bool {
+	for _, is := range []func(error) bool{is[*ledger.RollbackError], is[*ledger.UntrustedError], is[*ledger.BlockedError], is[*repository.KeyError]} {
+		if is(err) {
+			return true
+		}
+	}
+	return false
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // baseError sorts out an error from reading a base.
 func (r *run) baseError(err error) error {
-	object, bad := damaged(err)
+	object, bad := Damaged(err)
 	if !bad && !(errors.Is(err, fs.ErrNotExist) && !r.onDisk(err)) {
 		return fmt.Errorf("lay base %s: %w", r.plan.Chain.Base.ID, err)
 	}
@@ -94,7 +118,7 @@ func (r *run) logError(log *watchedLog, err error) error {
 	if cause == nil {
 		return r.replayError(log, err)
 	}
-	if _, bad := damaged(cause); !bad && !errors.Is(cause, fs.ErrNotExist) {
+	if _, bad := Damaged(cause); !bad && !errors.Is(cause, fs.ErrNotExist) {
 		return fmt.Errorf("read segment %s: %w", segment.Name, cause)
 	}
 	return r.segmentDamage(segment, cause)
