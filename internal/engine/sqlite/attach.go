@@ -83,7 +83,7 @@ func (s *Source) observe() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		watch.run(ctx)
+		watch.run(ctx, s.path+"-wal")
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -102,18 +102,24 @@ func (s *Source) copy(ctx context.Context, snap *snapshot, watch *observer, sink
 	return snap.finish(ctx)
 }
 
-// bound cancels a base during which the WAL grows beyond limit bytes. It ends with ctx.
+// bound cancels a base during which the WAL grows by more than limit bytes. It ends with ctx.
 func (s *Source) bound(ctx context.Context, cancel context.CancelCauseFunc, watch *observer, limit int64) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	first, _ := watch.after(0, 0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if x, _ := watch.after(0, 0); frameOffset(x.frames+1, x.pageSize) > limit {
-			cancel(fmt.Errorf("the WAL grew to %d bytes while it was kept for the copy", frameOffset(x.frames+1, x.pageSize)))
+		x, _ := watch.after(0, 0)
+		grown := int64(x.frames) * int64(frameHeaderSize+x.pageSize)
+		if x.salt == first.salt {
+			grown -= int64(first.frames) * int64(frameHeaderSize+x.pageSize)
+		}
+		if grown > limit {
+			cancel(fmt.Errorf("the WAL grew by %d bytes while it was kept for the copy", grown))
 			return
 		}
 	}

@@ -85,7 +85,7 @@ func (c *capture) scan(h walHeader, last uint32) error {
 }
 
 // walk visits the frames first..last, checks each, and returns the running checksum at the end.
-func walk(wal *os.File, h walHeader, chain walSum, first, last uint32, visit func(uint32, frameHeader, walSum) error) (walSum, error) {
+func walk(wal io.ReaderAt, h walHeader, chain walSum, first, last uint32, visit func(uint32, frameHeader, walSum) error) (walSum, error) {
 	size := int(frameHeaderSize + h.pageSize)
 	block := make([]byte, max(1, min((256<<10)/size, int(last-first+1)))*size)
 	for next := first; next <= last; {

@@ -105,6 +105,7 @@ func (s *Source) guard(ship engine.Ship) engine.Ship {
 	return func(ctx context.Context, pieces []engine.Piece) error {
 		done := make(chan error, 1)
 		go func() { done <- ship(ctx, pieces) }()
+		began := time.Now()
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -115,18 +116,18 @@ func (s *Source) guard(ship engine.Ship) engine.Ship {
 				}
 				return nil
 			case <-tick.C:
-				s.meanwhile()
+				s.meanwhile(time.Since(began))
 			}
 		}
 	}
 }
 
 // meanwhile lets writers go on if they wait for us, and the WAL go if it has grown too large.
-func (s *Source) meanwhile() {
+func (s *Source) meanwhile(waited time.Duration) {
 	if s.unlock != nil {
 		s.unlock()
 	}
-	if s.pin == nil || s.watch == nil {
+	if s.pin == nil || s.watch == nil || waited < s.limits.patience {
 		return
 	}
 	if x, err := s.watch.read(); err == nil && frameOffset(x.frames+1, x.pageSize) > s.limits.held {

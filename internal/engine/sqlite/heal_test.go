@@ -320,7 +320,7 @@ func TestModeChanges(t *testing.T) {
 func TestHeldTooLong(t *testing.T) {
 	for _, checkpoint := range []bool{false, true} {
 		r := newRig(t, "wal")
-		r.src.limits.held = 200 << 10
+		r.src.limits.held, r.src.limits.patience = 200<<10, 0
 		f := enginetest.Follow(t, r.src, r.rec)
 		r.Commit(t)
 		enginetest.Settled(t, harness, r.rec)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// How often the wal-index is looked at. One look is one read of 120 bytes from memory; no watch on the folder is
-// needed (and one by kqueue would open and close the files in it, which drops SQLite's locks).
+// How often the wal-index is looked at: one read of 120 bytes from memory, and a wake-up, which costs more.
 const (
-	lookBusy = 5 * time.Millisecond  // within a second of a commit
-	lookIdle = 20 * time.Millisecond // at other times
+	lookBusy  = 5 * time.Millisecond   // within a second of a write
+	lookIdle  = 20 * time.Millisecond  // at other times where writes are not told
+	lookArmed = 250 * time.Millisecond // where they are, to be sure
 )
 
 // moved says that at time the WAL counted up to frame.
@@ -38,41 +38,86 @@ func newObserver(now func() time.Time, read func() (walIndex, error)) *observer 
 	return &observer{now: now, read: read, wake: make(chan struct{}, 1)}
 }
 
-// run looks until ctx ends.
-func (o *observer) run(ctx context.Context) {
+// run looks until ctx ends. wal is the path of the WAL, writes to which wake it where the system tells of them.
+func (o *observer) run(ctx context.Context, wal string) {
+	tell := newNudge(wal)
+	defer tell.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var last walIndex
-	var lastMove time.Time
+	busy, armed, fresh := time.Now(), false, false
 	for {
+		told := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-tell.written():
+			told = true
 		}
-		if x, err := o.read(); err == nil && (x.salt != last.salt || x.frames != last.frames || x.backfill != last.backfill) {
-			if x.salt != last.salt || x.frames != last.frames {
-				o.note(x, o.now())
-				lastMove = time.Now()
+		moved := o.look()
+		switch {
+		case armed && moved && !told && !fresh && !toldSoon(tell):
+			// The file system does not tell of writes by others, as some in virtual machines and containers do not.
+			tell.disarm()
+			tell.close()
+			tell, armed = nil, false
+			fallthrough
+		case moved || told:
+			busy = time.Now()
+			if armed {
+				tell.disarm()
+				armed = false
 			}
-			last = x
-			select {
-			case o.wake <- struct{}{}:
-			default:
-			}
-		}
-		if time.Since(lastMove) < time.Second {
 			timer.Reset(lookBusy)
-		} else {
+		case time.Since(busy) < time.Second:
+			timer.Reset(lookBusy)
+		case armed:
+			timer.Reset(lookArmed)
+		default:
+			if armed = tell.arm(); armed {
+				fresh = true
+				timer.Reset(0) // for what was written just before
+				continue
+			}
 			timer.Reset(lookIdle)
 		}
+		fresh = false
 	}
+}
+
+// toldSoon reports whether the news of a write that was already seen still arrives.
+func toldSoon(tell *nudge) bool {
+	select {
+	case <-tell.written():
+		return true
+	case <-time.After(lookIdle):
+		return false
+	}
+}
+
+// look reads the wal-index once, and reports whether there were commits.
+func (o *observer) look() bool {
+	x, err := o.read()
+	if err != nil || x == o.latest {
+		return false
+	}
+	commits := x.frames > 0 && (x.salt != o.latest.salt || x.frames != o.latest.frames)
+	o.note(x, o.now())
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return commits
 }
 
 func (o *observer) note(x walIndex, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	commits := x.salt != o.latest.salt || x.frames != o.latest.frames
 	o.latest = x
+	if !commits {
+		return
+	}
 	if len(o.moves) == maxMoves {
 		for i := range maxMoves / 4 {
 			o.moves[i] = o.moves[2*i+1]

@@ -18,13 +18,14 @@ type limits struct {
 	idleEvery  time.Duration // an idle piece so often
 	batchBytes int           // ship when so much has been captured
 	checkpoint uint32        // frames in the WAL from which on we checkpoint
-	held       int64         // bytes of WAL from which on we no longer hold it back
+	held       int64         // bytes of WAL from which on we no longer hold it back,
+	patience   time.Duration // once a shipment has taken so long
 	lookEvery  time.Duration // rollback-journal mode: how often the change counter is read
 }
 
 var defaultLimits = limits{
 	shipEvery: 50 * time.Millisecond, idleEvery: time.Second, batchBytes: 4 << 20,
-	checkpoint: 1000, held: 1 << 30, lookEvery: 100 * time.Millisecond,
+	checkpoint: 1000, held: 1 << 30, patience: 10 * time.Second, lookEvery: 100 * time.Millisecond,
 }
 
 // Counters tell which paths ran; tests assert on them.
