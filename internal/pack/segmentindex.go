@@ -149,8 +149,12 @@ func parseIndex(b []byte, stored int64) (*segmentIndex, error) {
 	x := &segmentIndex{frames: make([]span, 1, n+1)}
 	at := span{}
 	for range n {
-		at.plain += d.number(logFrameBytes)
-		at.stored += d.number(2 * logFrameBytes)
+		plain, packed := d.number(logFrameBytes), d.number(2*logFrameBytes)
+		if plain == 0 || packed == 0 {
+			return nil, errIndexShort
+		}
+		at.plain += plain
+		at.stored += packed
 		x.frames = append(x.frames, at)
 	}
 	if at.stored > stored {

@@ -1,0 +1,414 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"sync"
+
+	"filippo.io/age"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/zstd"
+)
+
+// maxIndex is the largest index that is read, in plain bytes: some ten million log files.
+const maxIndex = 256 << 20
+
+// SegmentReader reads one segment; it is an engine.LogSegment and safe for concurrent use. Reading entries in order
+// is the fast way: frames ahead are then fetched with one request and decoded in parallel.
+type SegmentReader struct {
+	u       *unsealer
+	index   *segmentIndex
+	entries []engine.LogEntry
+	at      []int64 // of the data of each entry, in the tar
+	place   map[entryKey]int
+	frames  *frameCache
+}
+
+var _ engine.LogSegment = (*SegmentReader)(nil)
+
+// entryKey tells entries apart.
+type entryKey struct {
+	file      string
+	offset    int64
+	condensed bool
+}
+
+// OpenSegment reads the header and the index of a segment: two small requests.
+func OpenSegment(ctx context.Context, src Source, ref IndexRef, identities []age.Identity) (*SegmentReader, error) {
+	u, err := openUnsealer(ctx, src, identities)
+	if err != nil {
+		return nil, err
+	}
+	index, err := readIndex(ctx, u, ref)
+	if err != nil {
+		return nil, err
+	}
+	r := &SegmentReader{u: u, index: index, frames: newFrameCache(u, index)}
+	r.entries, r.at = index.list()
+	return r, nil
+}
+
+func readIndex(ctx context.Context, u *unsealer, ref IndexRef) (*segmentIndex, error) {
+	if ref.Length > maxIndex {
+		return nil, corrupt(u.src.Name, nil, "its index has %d bytes", ref.Length)
+	}
+	in, err := u.open(ctx, ref.Offset, ref.Length)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	text, err := zstd.NewReader(in)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	b, err := io.ReadAll(io.LimitReader(text, maxIndex+1))
+	if err != nil {
+		return nil, asCorrupt(ctx, u.src.Name, err, "its index cannot be read")
+	}
+	if len(b) > maxIndex {
+		return nil, corrupt(u.src.Name, nil, "its index has more than %d bytes", maxIndex)
+	}
+	index, err := parseIndex(b, u.plain)
+	if err != nil {
+		return nil, corrupt(u.src.Name, err, "its index makes no sense")
+	}
+	return index, nil
+}
+
+// asCorrupt makes damage of what a decoder says, and leaves alone what is damage already or is the store's.
+func asCorrupt(ctx context.Context, object string, err error, detail string) error {
+	var known *CorruptError
+	var path *fs.PathError
+	if errors.As(err, &known) || errors.As(err, &path) || ctx.Err() != nil {
+		return err
+	}
+	return corrupt(object, err, "%s", detail)
+}
+
+// Entries lists the log files in order. The slice is the reader's own.
+func (r *SegmentReader) Entries() []engine.LogEntry { return r.entries }
+
+// Read gives the bytes of one entry. The reader is an *EntryReader, so any part of the entry can be read too. ctx is
+// for all reads from it.
+func (r *SegmentReader) Read(ctx context.Context, e engine.LogEntry) (io.ReadCloser, error) {
+	return r.Open(ctx, e)
+}
+
+// Open is Read with the type of what it returns.
+func (r *SegmentReader) Open(ctx context.Context, e engine.LogEntry) (*EntryReader, error) {
+	i, ok := r.find(e)
+	if !ok {
+		return nil, fmt.Errorf("read %s: log file %s at %d: %w", r.u.src.Name, e.File, e.Offset, fs.ErrNotExist)
+	}
+	return &EntryReader{r: r, ctx: ctx, at: r.at[i], size: r.entries[i].Size}, nil
+}
+
+// find looks entries up; one who reads them in order is served without a table.
+func (r *SegmentReader) find(e engine.LogEntry) (int, bool) {
+	f := r.frames
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range []int{f.lastEntry + 1, f.lastEntry, 0} {
+		if i >= 0 && i < len(r.entries) && r.entries[i] == e {
+			f.lastEntry = i
+			return i, true
+		}
+	}
+	if r.place == nil {
+		r.place = make(map[entryKey]int, len(r.entries))
+		for i, e := range r.entries {
+			r.place[entryKey{e.File, e.Offset, e.Condensed}] = i
+		}
+	}
+	i, ok := r.place[entryKey{e.File, e.Offset, e.Condensed}]
+	if ok {
+		f.lastEntry = i
+	}
+	return i, ok
+}
+
+// Marks gives the commits in the segment in order.
+func (r *SegmentReader) Marks(ctx context.Context) iter.Seq2[history.Mark, error] {
+	in := &EntryReader{r: r, ctx: ctx, at: r.index.marks, size: r.index.nMarks}
+	return func(yield func(history.Mark, error) bool) {
+		in.off = 0
+		for m, err := range decodeMarks(in) {
+			if err != nil {
+				err = asCorrupt(ctx, r.u.src.Name, err, "its marks cannot be read")
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Close gives up what is being fetched and waits for it.
+func (r *SegmentReader) Close() error {
+	r.frames.close()
+	return nil
+}
+
+// EntryReader reads one entry of a segment, in order and at any place. Read is for one goroutine, ReadAt for many.
+type EntryReader struct {
+	r    *SegmentReader
+	ctx  context.Context // of Open: io.Reader has none of its own
+	at   int64           // in the tar
+	size int64
+	off  int64
+}
+
+// Size is the size of the entry.
+func (e *EntryReader) Size() int64 { return e.size }
+
+// Read reads on.
+func (e *EntryReader) Read(p []byte) (int, error) {
+	if e.off >= e.size {
+		return 0, io.EOF
+	}
+	n, err := e.some(p, e.off)
+	e.off += int64(n)
+	return n, err
+}
+
+// WriteTo writes what is left to w without a copy in between.
+func (e *EntryReader) WriteTo(w io.Writer) (int64, error) {
+	start := e.off
+	for e.off < e.size {
+		p, err := e.piece(e.off)
+		if err != nil {
+			return e.off - start, err
+		}
+		n, err := w.Write(p)
+		e.off += int64(n)
+		if err != nil {
+			return e.off - start, err
+		}
+	}
+	return e.off - start, nil
+}
+
+// ReadAt is io.ReaderAt.
+func (e *EntryReader) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, fs.ErrInvalid
+	}
+	for n < len(p) && off < e.size {
+		m, err := e.some(p[n:], off)
+		n += m
+		off += int64(m)
+		if err != nil {
+			return n, err
+		}
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// some reads what one frame has of p at off, which is inside the entry.
+func (e *EntryReader) some(p []byte, off int64) (int, error) {
+	b, err := e.piece(off)
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, b), nil
+}
+
+// piece gives what one frame has of the entry from off on.
+func (e *EntryReader) piece(off int64) ([]byte, error) {
+	k := e.r.index.frameOf(e.at + off)
+	frame, err := e.r.frames.get(e.ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	in := e.at + off - e.r.index.frames[k].plain
+	return frame[in:min(int64(len(frame)), in+e.size-off)], nil
+}
+
+// Close does nothing: the segment keeps what was fetched.
+func (e *EntryReader) Close() error { return nil }
+
+// frameCache keeps the frames of a segment that were read last. One who reads on gets the next ones fetched ahead,
+// each time more of them, until they have readAhead bytes.
+type frameCache struct {
+	u     *unsealer
+	index *segmentIndex
+
+	mu        sync.Mutex
+	loads     []*load // newest last
+	window    int     // frames that the next load ahead takes
+	closed    bool
+	ctx       context.Context // of loads: a caller that gives up does not take another's frames away
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+	lastEntry int
+}
+
+// load is a stretch of frames that is fetched with one request.
+type load struct {
+	first, count int
+	frames       [][]byte
+	err          error
+	done         chan struct{}
+}
+
+const (
+	readAhead = 8 << 20 // plain bytes of one load, at most
+	maxLoads  = 3       // of them are kept
+)
+
+func newFrameCache(u *unsealer, index *segmentIndex) *frameCache {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &frameCache{u: u, index: index, window: 1, ctx: ctx, cancel: cancel, lastEntry: -1}
+}
+
+// get gives frame k. Callers do not change it.
+func (c *frameCache) get(ctx context.Context, k int) ([]byte, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("read %s: %w", c.u.src.Name, fs.ErrClosed)
+	}
+	l := c.find(k)
+	if l == nil {
+		l = c.miss(k)
+	}
+	// Half way through a load that was itself a step ahead, the next one is begun.
+	if next := l.first + l.count; c.window > 1 && k-l.first >= l.count/2 && c.find(next) == nil {
+		c.start(next)
+	}
+	c.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	return l.frames[k-l.first], nil
+}
+
+func (c *frameCache) find(k int) *load {
+	for _, l := range c.loads {
+		if k >= l.first && k < l.first+l.count {
+			return l
+		}
+	}
+	return nil
+}
+
+// miss begins to load frame k. It is a step ahead if it follows what was loaded last or is where reading begins.
+func (c *frameCache) miss(k int) *load {
+	ahead := k == 0
+	if n := len(c.loads); n > 0 {
+		last := c.loads[n-1]
+		ahead = k == last.first+last.count
+	}
+	if !ahead {
+		c.window = 1
+	}
+	return c.start(k)
+}
+
+// start loads a window of frames from k on, and doubles the window for the next; nil at the end.
+func (c *frameCache) start(k int) *load {
+	frames := c.index.frames
+	n, total := 0, len(frames)-1
+	for k+n < total && n < c.window && (n == 0 || frames[k+n+1].plain-frames[k].plain <= readAhead) {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	c.window = min(2*c.window, 64)
+	l := &load{first: k, count: n, done: make(chan struct{})}
+	if len(c.loads) == maxLoads {
+		c.loads = append(c.loads[:0], c.loads[1:]...)
+	}
+	c.loads = append(c.loads, l)
+	c.running.Add(1)
+	go func() {
+		defer c.running.Done()
+		defer close(l.done)
+		if l.err = c.read(l); l.err != nil {
+			c.forget(l)
+		}
+	}()
+	return l
+}
+
+// forget drops a load that failed, so that the next reader tries again.
+func (c *frameCache) forget(l *load) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.loads {
+		if c.loads[i] == l {
+			c.loads = append(c.loads[:i], c.loads[i+1:]...)
+			return
+		}
+	}
+}
+
+// read fetches the frames of l with one request and decodes them, two at a time.
+func (c *frameCache) read(l *load) error {
+	spans := c.index.frames[l.first : l.first+l.count+1]
+	from := spans[0].stored
+	in, err := c.u.open(c.ctx, from, spans[l.count].stored-from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	l.frames = make([][]byte, l.count)
+	errs := make([]error, l.count)
+	turns := make(chan struct{}, 2)
+	var decoding sync.WaitGroup
+	for i := range l.count {
+		packed := make([]byte, spans[i+1].stored-spans[i].stored)
+		if _, err = io.ReadFull(in, packed); err != nil {
+			err = passCorrupt(c.u.src.Name, err, spans[i].stored)
+			break
+		}
+		turns <- struct{}{}
+		decoding.Go(func() {
+			l.frames[i], errs[i] = c.decode(packed, spans[i], spans[i+1])
+			<-turns
+		})
+	}
+	decoding.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+// decoders are shared by all segments: one for each that is at work.
+var decoders = sync.Pool{New: func() any { return zstd.NewDecoder() }}
+
+func (c *frameCache) decode(packed []byte, at, end span) ([]byte, error) {
+	d := decoders.Get().(*zstd.Decoder)
+	defer decoders.Put(d)
+	want := int(end.plain - at.plain)
+	frame, err := d.Decode(make([]byte, 0, want), packed, want)
+	if err != nil || len(frame) != want {
+		return nil, corrupt(c.u.src.Name, err, "the frame at %d cannot be decoded to %d bytes", at.stored, want)
+	}
+	return frame, nil
+}
+
+func (c *frameCache) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.running.Wait()
+}
