@@ -6,7 +6,8 @@
 //
 // Every request has a deadline, longer by what its bytes may take. Requests are not repeated here (package retry does
 // that), but for the parts of a large object, whose bytes nobody else could give again, and its completion: an upload
-// carries a mark of its own, so that one whose answer was lost is recognised. At most 64 MiB are held in memory.
+// carries a mark of its own, so that one whose answer was lost is recognised. At most 64 MiB of parts are in memory at a
+// time, and besides them small objects, up to 8 MiB each.
 //
 // Deleting in a bucket with versions leaves a marker; older versions are for the bucket's own lifecycle rules.
 // Credentials come from the usual AWS environment and configuration, never from the URL.
