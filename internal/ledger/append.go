@@ -80,7 +80,7 @@ func (l *Log) Create(ctx context.Context, change Change) (Checkpoint, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return Checkpoint{}, fmt.Errorf("create ledger %s: %w", l.c.Prefix, err)
 	}
-	next, err := l.compose(change, nil)
+	next, err := l.compose(change, tree{}, nil)
 	if err != nil {
 		return Checkpoint{}, err
 	}
@@ -112,11 +112,11 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	rest, err := l.bundle(ctx)
+	rest, bundled, err := l.bundle(ctx)
 	if err != nil {
 		return false, fmt.Errorf("append to ledger %s: %w", l.c.Prefix, err)
 	}
-	next, err := l.compose(change, rest)
+	next, err := l.compose(change, bundled, rest)
 	if err != nil {
 		return false, err
 	}
@@ -138,6 +138,7 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 type draft struct {
 	c       Checkpoint
 	tree    tree
+	bundled tree
 	added   []Leaf
 	pending [][]byte
 	object  []byte
@@ -145,9 +146,9 @@ type draft struct {
 }
 
 // compose builds the checkpoint that follows head; pending are the leaves of head that no bundle holds.
-func (l *Log) compose(change Change, pending [][]byte) (*draft, error) {
+func (l *Log) compose(change Change, bundled tree, pending [][]byte) (*draft, error) {
 	now := l.c.Now()
-	d := &draft{tree: l.tree, pending: pending[:len(pending):len(pending)], began: now}
+	d := &draft{tree: l.tree, bundled: bundled, pending: pending[:len(pending):len(pending)], began: now}
 	for _, f := range change.Leaves {
 		f.N, f.Time = d.tree.size, now.UTC().Truncate(time.Microsecond)
 		line, err := f.line()
@@ -207,7 +208,7 @@ func (l *Log) advance(d *draft) {
 	if l.head.Number > 0 {
 		l.old = append(l.old, aged{l.head.Number, l.c.Now()})
 	}
-	l.head, l.tree, l.pending, l.fresh = d.c, d.tree, d.pending, d.began
+	l.head, l.tree, l.bundled, l.pending, l.fresh = d.c, d.tree, d.bundled, d.pending, d.began
 	for _, f := range d.added {
 		if l.c.Fold.Add(f) != nil {
 			l.reset() // the leaf stands; the next look reads all anew and tells what is wrong

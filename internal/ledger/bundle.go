@@ -78,18 +78,21 @@ func (l *Log) readBundle(ctx context.Context, i int64) ([][]byte, error) {
 	return lines, nil
 }
 
-// bundle puts the leaves of head that fill bundles into bundles and returns the rest. They stand in a checkpoint that
-// counts, so that every writer who comes to do it writes the same bytes.
-func (l *Log) bundle(ctx context.Context) ([][]byte, error) {
-	rest := l.pending
-	for first := (l.head.Size - int64(len(rest))) / bundleLeaves; len(rest) >= bundleLeaves; first++ {
-		if err := l.putBundle(ctx, l.bundleName(first), joinLines(rest[:bundleLeaves])); err != nil {
-			return nil, err
+// bundle puts the leaves of head that fill bundles into bundles and returns the rest, and the tree of what bundles
+// hold then. They stand in a checkpoint that counts, so that every writer who comes to do it writes the same bytes.
+func (l *Log) bundle(ctx context.Context) (rest [][]byte, bundled tree, err error) {
+	rest, bundled = l.pending, l.bundled
+	for len(rest) >= bundleLeaves {
+		if err := l.putBundle(ctx, l.bundleName(bundled.size/bundleLeaves), joinLines(rest[:bundleLeaves])); err != nil {
+			return nil, tree{}, err
+		}
+		for _, line := range rest[:bundleLeaves] {
+			bundled = bundled.add(leafHash(line))
 		}
 		rest = rest[bundleLeaves:]
 		killpoint.At(killpoint.LedgerBundled)
 	}
-	return rest, nil
+	return rest, bundled, nil
 }
 
 func (l *Log) putBundle(ctx context.Context, name string, content []byte) error {

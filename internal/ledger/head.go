@@ -165,19 +165,26 @@ func (l *Log) verify(object []byte, n uint64) (Checkpoint, [][]byte, error) {
 }
 
 // extend folds the leaves that c has more than the tree, and proves that they, and all before them, are the ones
-// that c signs and that were seen.
+// that c signs and that were seen. Leaves that no bundle held are hashed again, since c brings its own copy of them.
 func (l *Log) extend(ctx context.Context, c Checkpoint, tail [][]byte) error {
-	if c.Size < l.tree.size {
+	boundary := c.Size - int64(len(tail))
+	if c.Size < l.tree.size || boundary < l.bundled.size {
 		l.reset() // seen.newer has made sure that no checkpoint which counted was larger
 	}
-	t, rewritten := l.tree, false
+	t, bundled, rewritten := l.bundled, l.bundled, false
 	err := l.lines(ctx, c, tail, t.size, func(n int64, object string, line []byte) error {
+		t = t.add(leafHash(line))
+		rewritten = rewritten || t.size == l.seen.Size && t.root() != l.seen.Root
+		if t.size == boundary {
+			bundled = t
+		}
+		if n < l.tree.size {
+			return nil
+		}
 		f, err := parseLeaf(line, n)
 		if err != nil {
 			return &CorruptError{Object: object, Detail: err.Error()}
 		}
-		t = t.add(leafHash(line))
-		rewritten = rewritten || t.size == l.seen.Size && t.root() != l.seen.Root
 		return l.c.Fold.Add(f)
 	})
 	if err == nil && t.root() != c.Root {
@@ -191,6 +198,6 @@ func (l *Log) extend(ctx context.Context, c Checkpoint, tail [][]byte) error {
 		l.reset()
 		return err
 	}
-	l.tree = t
+	l.tree, l.bundled = t, bundled
 	return nil
 }

@@ -331,3 +331,31 @@ func TestSignerFile(t *testing.T) {
 		t.Fatal("a name with a blank was taken")
 	}
 }
+
+// TestDamagedCopyOfOldLeaves damages leaves that a Log has read before, in a newer checkpoint that has no new ones.
+func TestDamagedCopyOfOldLeaves(t *testing.T) {
+	s := mem.New()
+	l, verifiers, c := newLog(t, s)
+	addLeaves(t, l, 0, 5)
+	r := openLog(t, s, nil, verifiers, c.now)
+	if _, err := r.Head(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newest, err := l.Append(t.Context(), func(ledger.Checkpoint) (ledger.Change, error) {
+		return ledger.Change{Whole: history.Moment{Time: c.now()}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("app/ledger/checkpoint/%012d", newest.Number)
+	alter(t, s, name, func(b []byte) []byte { return bytes.Replace(b, []byte("leaf3"), []byte("leaf4"), 1) })
+	err = r.View(t.Context(), func(head ledger.Checkpoint, ignored []ledger.Ignored) error {
+		if head.Number != newest.Number-1 || len(ignored) != 1 || ignored[0].Object != name {
+			t.Errorf("head %d, ignored %v", head.Number, ignored)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -45,6 +45,7 @@ type Log struct {
 
 	head    Checkpoint
 	tree    tree // of all leaves of head
+	bundled tree // of those that bundles hold
 	pending [][]byte
 	ignored []Ignored // above head
 	fresh   time.Time // when head was the newest; zero: it must be read
@@ -175,7 +176,7 @@ func (l *Log) recall() error {
 
 // reset forgets what was read, so that the next look begins at leaf 0.
 func (l *Log) reset() {
-	l.tree, l.head, l.pending, l.fresh = tree{}, Checkpoint{}, nil, time.Time{}
+	l.tree, l.bundled, l.head, l.pending, l.fresh = tree{}, tree{}, Checkpoint{}, nil, time.Time{}
 	l.c.Fold.Reset()
 }
 

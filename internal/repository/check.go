@@ -162,11 +162,9 @@ func (c *checker) keys(ctx context.Context) error {
 
 // ledger looks at the log and returns what it lists; readable is false if nothing can be said.
 func (c *checker) ledger(ctx context.Context) (todo []Object, readable bool, err error) {
-	fold, log := c.r.fold, c.r.ledger
-	look := func(head ledger.Checkpoint, ignored []ledger.Ignored) error {
-		todo, c.dropped = fold.listed(head), fold.droppedSegments()
-		var err error
-		c.hist, err = fold.history(c.r.source, head)
+	look := func(head ledger.Checkpoint, _ []ledger.Ignored) (err error) {
+		todo, c.dropped = c.r.fold.listed(head), c.r.fold.droppedSegments()
+		c.hist, err = c.r.fold.history(c.r.source, head)
 		return err
 	}
 	err = c.r.view(ctx, look)
@@ -174,11 +172,12 @@ func (c *checker) ledger(ctx context.Context) (todo []Object, readable bool, err
 	if errors.As(err, &rollback) {
 		c.rolledBack(rollback)
 		// What is there now can still be compared with itself.
-		fold = newFold()
-		if log, err = ledger.Open(c.r.ledgerConfig(fold, c.r.Verifiers(), nil)); err != nil {
+		o := c.r.o
+		o.Seen = nil
+		if c.r, err = newRepository(c.r.store, o, c.r.ring()); err != nil {
 			return nil, false, err
 		}
-		err = log.View(ctx, look)
+		err = c.r.view(ctx, look)
 	}
 	if c.lost(err) {
 		return nil, false, nil
@@ -186,7 +185,7 @@ func (c *checker) ledger(ctx context.Context) (todo []Object, readable bool, err
 	if err != nil {
 		return nil, false, err
 	}
-	bad, err := log.Audit(ctx)
+	bad, err := c.r.ledger.Audit(ctx)
 	for _, i := range bad {
 		c.add(Damage{Object: i.Object, Kind: BadLedger, Detail: i.Reason, Affects: "it does not count; what it alone lists cannot be recovered"})
 	}
@@ -345,8 +344,7 @@ func (c *checker) unlisted(ctx context.Context) error {
 		}
 		return nil
 	})
-	var rollback *ledger.RollbackError
-	if err != nil && !errors.As(err, &rollback) {
+	if err != nil {
 		return err
 	}
 	for name, o := range c.stored {
