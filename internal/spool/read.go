@@ -19,33 +19,39 @@ type Cursor struct {
 
 // Entry is one piece of log, or a break, in the spool.
 type Entry struct {
-	Piece engine.Piece // Data is nil: see Size and Data
-	Size  int64        // bytes of data
-	Hole  bool         // of a piece: nobody was watching between the piece before it and Since
-	Break bool         // a line ended, another begins at Piece.To; Piece.Until and Piece.Token belong to its bookmark
-	Gap   *history.Gap // of a break, if something was lost
-	After Cursor       // where to read on
+	Piece  engine.Piece // Data is nil: see Size and Data
+	Hole   bool         // of a piece: nobody was watching between the piece before it and Since
+	Break  bool         // a line ended, another begins at Piece.To; Piece.Until and Piece.Token belong to its bookmark
+	Gap    *history.Gap // of a break, if something was lost
+	Before Cursor       // where to read to get this entry again
+	After  Cursor       // where to read on
+	Ref
+}
+
+// Ref is where the data of a piece lies: small enough to be kept by the hundred thousand.
+type Ref struct {
+	Size int64 // bytes of data
 
 	j   *journal
-	off int64 // of the data
+	off int64
 	sum uint32
 }
 
 // Data reads the bytes of the piece into dst, which it grows as needed, and verifies them. It fails with ErrReleased
 // when they were released meanwhile.
-func (e *Entry) Data(dst []byte) ([]byte, error) {
-	if int64(cap(dst)) < e.Size {
-		dst = make([]byte, e.Size)
+func (r Ref) Data(dst []byte) ([]byte, error) {
+	if int64(cap(dst)) < r.Size {
+		dst = make([]byte, r.Size)
 	}
-	dst = dst[:e.Size]
-	if e.Size == 0 {
+	dst = dst[:r.Size]
+	if r.Size == 0 {
 		return dst, nil
 	}
-	if _, err := e.j.ReadAt(dst, e.off); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := r.j.ReadAt(dst, r.off); err != nil && !errors.Is(err, io.EOF) {
 		return dst[:0], fmt.Errorf("read spool: %w", err)
 	}
-	if crc32.Checksum(dst, crcTab) != e.sum {
-		return dst[:0], e.j.corrupt(e.off, "checksum of the data does not match")
+	if crc32.Checksum(dst, crcTab) != r.sum {
+		return dst[:0], r.j.corrupt(r.off, "checksum of the data does not match")
 	}
 	return dst, nil
 }
@@ -130,8 +136,8 @@ func (s *Spool) readFrom(c Cursor, from history.Position) iter.Seq2[Entry, error
 
 func entry(j *journal, r *record, p prefix, off int64) Entry {
 	return Entry{
-		Piece: r.piece, Size: p.data, Hole: r.hole, Break: r.kind == kindBreak, Gap: r.gap,
-		After: Cursor{journal: j.number, offset: off + p.size()},
-		j:     j, off: off + prefixLen + p.header, sum: p.dataCRC,
+		Piece: r.piece, Hole: r.hole, Break: r.kind == kindBreak, Gap: r.gap,
+		Before: Cursor{journal: j.number, offset: off}, After: Cursor{journal: j.number, offset: off + p.size()},
+		Ref: Ref{Size: p.data, j: j, off: off + prefixLen + p.header, sum: p.dataCRC},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/killpoint"
 )
 
 // Options bound a spool.
@@ -166,6 +167,7 @@ func (s *Spool) write(records []record, bounded bool) error {
 	j := s.journals[len(s.journals)-1]
 	end, err := s.writeBatch(j, records)
 	if err == nil {
+		killpoint.At(killpoint.SpoolWritten)
 		err = s.sync(j.f)
 		s.broken = err != nil // what a failed sync leaves on disk is not known, only that it is behind end
 	}
@@ -175,6 +177,7 @@ func (s *Spool) write(records []record, bounded bool) error {
 		}
 		return fmt.Errorf("append to spool: %w", err)
 	}
+	killpoint.At(killpoint.SpoolSynced)
 	s.bytes += end - j.end
 	j.end, j.last = end, records[len(records)-1].piece.To
 	s.batch++
@@ -270,6 +273,7 @@ func (s *Spool) Release(to history.Position) error {
 		}
 		s.bytes -= j.end
 		s.journals = s.journals[1:]
+		killpoint.At(killpoint.SpoolReleased)
 		// One at a time: after a crash no older journal may be back while a newer one is gone.
 		if err := s.syncDir(s.dir); err != nil {
 			return fmt.Errorf("release spool: %w", err)
