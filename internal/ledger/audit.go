@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/store"
 )
@@ -38,18 +41,32 @@ func (l *Log) Audit(ctx context.Context) ([]Ignored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit ledger %s: %w", l.c.Prefix, err)
 	}
-	err = l.c.Store.List(ctx, l.c.Prefix+"/", func(o store.Object) error { return a.look(ctx, o.Name) })
+	var names []string
+	err = l.c.Store.List(ctx, l.c.Prefix+"/", func(o store.Object) error { names = append(names, o.Name); return nil })
+	if err == nil {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(auditsAtOnce)
+		for _, name := range names {
+			g.Go(func() error { return a.look(ctx, name) })
+		}
+		err = g.Wait()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("audit ledger %s: %w", l.c.Prefix, err)
 	}
-	return a.bad, nil
+	slices.SortFunc(a.bad, func(x, y Ignored) int { return strings.Compare(x.Object, y.Object) })
+	return slices.Compact(a.bad), nil
 }
+
+const auditsAtOnce = 8
 
 type auditor struct {
 	l      *Log
 	leaves []tlog.Hash
 	roots  []tlog.Hash // of the tree of 0, 1, 2 … leaves
-	bad    []Ignored
+
+	mu  sync.Mutex
+	bad []Ignored
 }
 
 func (a *auditor) look(ctx context.Context, name string) error {
@@ -66,6 +83,8 @@ func (a *auditor) look(ctx context.Context, name string) error {
 	}
 	var wrong *untrusted
 	if errors.As(err, &wrong) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		a.bad = append(a.bad, Ignored{name, wrong.Error()})
 		return nil
 	}
