@@ -57,12 +57,12 @@ func (s *Source) baseWAL(ctx context.Context, o engine.BaseOptions, sink engine.
 	}
 	pin, h, index := s.pin.retain(), s.head, s.index.clone()
 	defer pin.release()
-	direct, wal, watch := s.files.direct, s.files.wal, s.watch
+	files, wal, watch := s.files, s.files.wal, s.watch
 	if followed {
 		s.leave()
 	}
 	start := s.options.Now().UTC()
-	snap := newSnapshot(direct, wal, h, index)
+	snap := newSnapshot(files, wal, h, index)
 	sum, err := s.copy(ctx, snap, watch, sink)
 	if err == nil && followed && sum != h.sum {
 		err = fmt.Errorf("checksum %s of the copy is not %s, which the log has arrived at for %s", checksum(sum), checksum(h.sum), h.position)

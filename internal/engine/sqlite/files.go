@@ -38,6 +38,15 @@ func openFiles(path string) (*files, error) {
 	return &files{path: path, db: db, direct: direct}, nil
 }
 
+// ReadAt reads the database: from the page cache where it is there, else from the disk past the cache, so that reading all of a
+// large database neither waits for what is at hand nor pushes the application's pages out.
+func (f *files) ReadAt(b []byte, off int64) (int, error) {
+	if readCached(f.db, b, off) {
+		return len(b), nil
+	}
+	return f.direct.ReadAt(b, off)
+}
+
 // openWAL opens the -wal and -shm files, which a connection in WAL mode has made by now. It may be called again to
 // pick up files that were made anew.
 func (f *files) openWAL() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/superfly/ltx"
@@ -163,4 +164,19 @@ func FuzzLTX(f *testing.F) {
 			last = n
 		}
 	})
+}
+
+// TestLockPageIsLeftOut holds for every page size without a database of a gigabyte.
+func TestLockPageIsLeftOut(t *testing.T) {
+	for size := uint32(512); size <= 65536; size *= 2 {
+		lock := ltx.LockPgno(size)
+		if lockPage(size) != lock {
+			t.Errorf("page size %d: lock page %d, want %d", size, lockPage(size), lock)
+		}
+		tx := transaction{pageSize: size, before: lock - 2, commit: lock + 2, pages: []uint32{lock + 1, lock, 5, 5, lock + 9}}
+		tx.normalize()
+		if want := []uint32{5, lock - 1, lock + 1, lock + 2}; !slices.Equal(tx.pages, want) {
+			t.Errorf("page size %d: pages %d, want %d", size, tx.pages, want)
+		}
+	}
 }

@@ -3,7 +3,10 @@
 package sqlite
 
 import (
+	"context"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -12,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/directio"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/enginetest"
 )
@@ -68,6 +72,88 @@ func TestMeasure(t *testing.T) {
 		}
 	}
 	t.Logf("idle: %.2f %% of a core", idle)
+}
+
+// diskSink writes a base as a store on this host does.
+type diskSink struct{ dir string }
+
+func (d diskSink) Put(ctx context.Context, f engine.File, r io.Reader) error {
+	w, err := directio.Create(filepath.Join(d.dir, f.Name), 0o600)
+	if err != nil {
+		return err
+	}
+	at := r.(io.ReaderAt)
+	const block = 1 << 20
+	b := directio.Block(block)
+	for off := int64(0); off < f.Size; off += block {
+		n, err := at.ReadAt(b, off)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if _, err := w.Write(b[:n]); err != nil {
+			return err
+		}
+	}
+	if err := w.Sync(); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// TestMeasureBase compares a base with VACUUM INTO while 500 commits a second run.
+func TestMeasureBase(t *testing.T) {
+	if os.Getenv("BACKSTAY_MEASURE") == "" {
+		t.Skip("BACKSTAY_MEASURE is not set")
+	}
+	path := filepath.Join(t.TempDir(), "app.db")
+	db, err := open(path, "mode=rwc&_pragma=journal_mode(wal)&_pragma=synchronous(0)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE bulk(id INTEGER PRIMARY KEY, b BLOB); WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c WHERE i<500000) INSERT INTO bulk SELECT i, randomblob(3900) FROM c; PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	w := startWriter(t, path, strings.Fields("--seconds 60 --rate 500")...)
+	s := connect(t, path)
+	rec := enginetest.NewRecorder(engine.Bookmark{})
+	res, err := s.TakeBase(t.Context(), engine.BaseOptions{}, diskSink{t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec = enginetest.NewRecorder(res.Bookmark)
+	f := enginetest.Follow(t, s, rec)
+	for round := range 2 {
+		time.Sleep(3 * time.Second)
+		start := time.Now()
+		if _, err := s.TakeBase(t.Context(), engine.BaseOptions{}, diskSink{t.TempDir()}); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(start)
+		t.Logf("round %d: base of %d MB: %s; commits %s", round, res.Base.Bytes>>20, took, latencies(w.entries(t), start, took))
+		time.Sleep(3 * time.Second)
+		start = time.Now()
+		time.Sleep(3 * time.Second)
+		t.Logf("round %d: nothing: commits %s", round, latencies(w.entries(t), start, time.Since(start)))
+		start = time.Now()
+		if out, err := exec.Command("python3", "-c", "import sqlite3,sys; sqlite3.connect(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))", path, filepath.Join(t.TempDir(), "v.db")).CombinedOutput(); err != nil {
+			t.Fatal(err, string(out))
+		}
+		took = time.Since(start)
+		t.Logf("round %d: VACUUM INTO: %s; commits %s", round, took, latencies(w.entries(t), start, took))
+	}
+	f.Stop()
+	w.kill()
+}
+
+func latencies(ledger []enginetest.Entry, start time.Time, took time.Duration) string {
+	var d []time.Duration
+	for _, e := range ledger {
+		if e.Before.After(start) && e.Before.Before(start.Add(took)) {
+			d = append(d, e.After.Sub(e.Before))
+		}
+	}
+	return quantiles(d)
 }
 
 func cpuTime() time.Duration {

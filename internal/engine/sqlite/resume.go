@@ -170,10 +170,10 @@ func (s *Source) weigh(ctx context.Context, x walIndex) (weighed, error) {
 	if w.index, err = indexFrames(s.files.wal, x, x.frames, x.sum); err != nil {
 		return weighed{}, err
 	}
-	now := newSnapshot(s.files.direct, s.files.wal, at, w.index)
-	then := newSnapshot(s.files.direct, s.files.wal, at, s.index)
+	now := newSnapshot(s.files, s.files.wal, at, w.index)
+	then := newSnapshot(s.files, s.files.wal, at, s.index)
 	page := make([]byte, at.pageSize)
-	err = scan(ctx, s.files.direct, at.pageSize, max(at.pages, s.head.pages), func(n uint32, b []byte) error {
+	err = scan(ctx, s.files, at.pageSize, max(at.pages, s.head.pages), func(n uint32, b []byte) error {
 		sum := pageSum(n, b)
 		before, after := sum, sum
 		if _, ok := s.index[n]; ok {
@@ -210,7 +210,7 @@ func (s *Source) bridge(w weighed, x walIndex, b *batch) error {
 	}
 	at := w.at
 	at.position, at.until = history.At(s.head.position.Timeline, s.head.position.Seq+1), laterOf(s.now(), s.head.until.Add(time.Microsecond))
-	snap := newSnapshot(s.files.direct, s.files.wal, at, w.index)
+	snap := newSnapshot(s.files, s.files.wal, at, w.index)
 	t := &transaction{txid: at.position.Seq, pageSize: at.pageSize, before: s.head.pages, commit: at.pages, time: at.until, after: &at.sum,
 		read: snap.page, newSum: func(uint32, uint64) {}}
 	for p := range touched {

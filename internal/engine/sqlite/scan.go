@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/backstaydb/backstay/internal/directio"
 )
 
 // scanBlock is how much of a database is read at once.
@@ -17,7 +19,7 @@ func scan(ctx context.Context, db io.ReaderAt, pageSize, pages uint32, visit fun
 	}
 	lock := lockPage(pageSize)
 	per := max(1, scanBlock/pageSize)
-	block := make([]byte, min(per, pages)*pageSize)
+	block := directio.Block(int(min(per, pages) * pageSize))
 	for first := uint32(1); first <= pages; first += per {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/backstaydb/backstay/internal/directio"
 )
 
 // snapshot is the database as it stood at one head, read from under a pin: each page's newest frame of the WAL, else the
@@ -134,7 +136,7 @@ func (s *snapshot) lookup(n uint32, into []byte) error {
 
 // finish reads what nobody has read and returns the sum of the whole database. It must not run beside ReadAt.
 func (s *snapshot) finish(ctx context.Context) (uint64, error) {
-	block := make([]byte, max(scanBlock, s.head.pageSize))
+	block := directio.Block(int(max(scanBlock, s.head.pageSize)))
 	per := uint32(len(block)) / max(1, s.head.pageSize)
 	for n := uint32(1); n <= s.head.pages; n += per {
 		if err := ctx.Err(); err != nil {
