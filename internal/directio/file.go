@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 )
 
@@ -113,10 +114,12 @@ func (f *File) Section(off, length int64) io.ReadCloser {
 
 const sectionBlock = 1 << 20
 
+var sectionBlocks = sync.Pool{New: func() any { b := Block(sectionBlock); return &b }}
+
 type section struct {
 	f        *File
 	off, end int64
-	block    []byte
+	block    *[]byte
 	unread   []byte
 }
 
@@ -137,10 +140,10 @@ func (s *section) fill() error {
 	}
 	start := s.off - s.off%Align
 	size := min(sectionBlock, (s.end-start+Align-1)/Align*Align)
-	if int64(len(s.block)) < size {
-		s.block = Block(int(size))
+	if s.block == nil {
+		s.block = sectionBlocks.Get().(*[]byte)
 	}
-	n, err := s.f.ReadAt(s.block[:size], start)
+	n, err := s.f.ReadAt((*s.block)[:size], start)
 	got := min(start+int64(n), s.end)
 	if got <= s.off {
 		if err == nil {
@@ -151,12 +154,15 @@ func (s *section) fill() error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read at %d: %w", start, err)
 	}
-	s.unread = s.block[s.off-start : got-start]
+	s.unread = (*s.block)[s.off-start : got-start]
 	s.off = got
 	return nil
 }
 
 func (s *section) Close() error {
+	if s.block != nil {
+		sectionBlocks.Put(s.block)
+	}
 	s.block, s.unread, s.end = nil, nil, s.off
 	return nil
 }

@@ -75,6 +75,10 @@ func (d *Decoder) Decode(dst, src []byte, limit int) ([]byte, error) {
 	if len(out) != len(dst)+n {
 		return dst, fmt.Errorf("decode frame: it holds %d bytes, its header says %d", len(out)-len(dst), n)
 	}
+	// out is in dst's memory, but its capacity ends with the frame: a caller that appends more would have to move.
+	if &out[0] == &dst[:1][0] {
+		out = dst[:len(out)]
+	}
 	return out, nil
 }
 

@@ -57,6 +57,9 @@ func TestDecodeWritesOnlyItsRegion(t *testing.T) {
 	if &out[0] != &buf[0] {
 		t.Error("Decode allocated although there was room")
 	}
+	if cap(out) != cap(buf) {
+		t.Errorf("Decode left room for %d bytes of %d", cap(out), cap(buf))
+	}
 	for i := len(data); i < len(buf); i++ {
 		if buf[i] != 0xAA {
 			t.Fatalf("byte %d beyond the frame was written", i)
