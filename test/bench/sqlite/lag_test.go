@@ -27,16 +27,26 @@ func TestLagIsFromTheCommitToItsFirstSight(t *testing.T) {
 	}
 }
 
-func TestWholePosition(t *testing.T) {
-	const signed = "backstay/v0 shop\n3\nroot\nnumber 2\ntime 2026-11-21T10:45:02.000000Z\nwhole 1/9042 2026-11-21T10:45:02.1Z\ntip {}\n\n- key sig\n\n"
-	p, ok, err := wholePosition([]byte(signed))
-	if err != nil || !ok || p != history.At(1, 9042) {
-		t.Errorf("got %v, %v, %v, want 1/9042", p, ok, err)
+func TestReachOf(t *testing.T) {
+	const (
+		head = "backstay/v0 shop\n3\nroot\nnumber 2\ntime 2026-11-21T10:45:02.000000Z\nwhole 1/99 2026-11-21T10:45:02.1Z\n"
+		sig  = "\n- key sig\n\n"
+		base = `{"n":1,"kind":"base","name":"base/x/manifest","body":{"start":"1/5","stop":"1/5"}}` + "\n"
+		seg  = `{"n":2,"kind":"segment","name":"log/x","body":{"from":"1/5","to":"1/42"}}` + "\n"
+		tip  = `tip {"name":"tip/x","body":{"from":"1/42","to":"1/50"}}` + "\n"
+		drop = `{"n":3,"kind":"drop","body":{"names":["log/y"]}}` + "\n"
+	)
+	for text, want := range map[string]history.Position{
+		head + sig:                           {}, // a heartbeat alone makes nothing durable
+		head + sig + base:                    history.At(1, 5),
+		head + sig + base + seg + drop:       history.At(1, 42),
+		head + tip + sig + base + seg + drop: history.At(1, 50),
+	} {
+		if got, err := reachOf([]byte(text)); err != nil || got != want {
+			t.Errorf("got %v, %v, want %v, of\n%s", got, err, want, text)
+		}
 	}
-	if _, ok, err := wholePosition([]byte("backstay/v0 shop\n\nwhole 1/1 in a leaf\n")); ok || err != nil {
-		t.Errorf("found a position behind the signed text: %v, %v", ok, err)
-	}
-	if _, _, err := wholePosition([]byte("whole nonsense\n\n")); err == nil {
-		t.Error("a position that cannot be read is no error")
+	if _, err := reachOf([]byte("tip {")); err == nil {
+		t.Error("a line that cannot be read is no error")
 	}
 }

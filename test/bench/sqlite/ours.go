@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,8 +74,8 @@ func (o *ours) restore(ctx context.Context, dir string) (string, usage, error) {
 	return filepath.Join(dir, filepath.Base(o.db)), u, err
 }
 
-// durable reads the newest checkpoint: every commit up to its "whole" position is covered by objects that it signs.
-// A commit thus counts as durable here when its object stands *and* the checkpoint that makes a restore accept it.
+// durable reads the newest checkpoints as they appear. A commit counts when an object that holds it stands *and* a
+// signed checkpoint that names the object: a restore takes nothing else.
 func (o *ours) durable() (sighting, error) {
 	for {
 		name := filepath.Join(o.checkpoints(), fmt.Sprintf("%012d", o.next))
@@ -90,14 +91,12 @@ func (o *ours) durable() (sighting, error) {
 			return o.seen, err
 		}
 		o.next++
-		whole, ok, err := wholePosition(text)
+		reach, err := reachOf(text)
 		if err != nil {
 			return o.seen, fmt.Errorf("read %s: %w", name, err)
 		}
-		if ok {
-			if err := o.match(whole, now); err != nil {
-				return o.seen, err
-			}
+		if err := o.match(reach, now); err != nil {
+			return o.seen, err
 		}
 	}
 }
@@ -128,28 +127,40 @@ func (o *ours) skip(now time.Time) (bool, error) {
 }
 
 // match turns a position into a beat: every commit is one transaction, and only the writer commits.
-func (o *ours) match(whole history.Position, now time.Time) error {
-	if o.first.IsZero() {
-		o.first = whole
+func (o *ours) match(reach history.Position, now time.Time) error {
+	switch {
+	case reach.IsZero():
+		return nil
+	case o.first.IsZero():
+		o.first = reach
+	case reach.Timeline != o.first.Timeline:
+		return fmt.Errorf("the log broke: timeline %d follows timeline %d", reach.Timeline, o.first.Timeline)
 	}
-	if whole.Timeline != o.first.Timeline {
-		return fmt.Errorf("the log broke: timeline %d follows timeline %d", whole.Timeline, o.first.Timeline)
-	}
-	if beat := whole.Seq - o.first.Seq; beat > o.seen.beat {
+	if beat := reach.Seq - min(o.first.Seq, reach.Seq); beat > o.seen.beat {
 		o.seen = sighting{beat: beat, at: now}
 	}
 	return nil
 }
 
-// wholePosition reads the line "whole POSITION TIME" of a checkpoint.
-func wholePosition(checkpoint []byte) (p history.Position, ok bool, err error) {
-	text, _, _ := bytes.Cut(checkpoint, []byte("\n\n"))
-	for line := range bytes.Lines(text) {
-		if value, is := bytes.CutPrefix(line, []byte("whole ")); is {
-			// The position may hold blanks, the time behind it does not.
-			p, err = history.ParsePosition(string(value[:max(bytes.LastIndexByte(value, ' '), 0)]))
-			return p, err == nil, err
+// reachOf is how far the bases, segments and tips that a checkpoint names itself reach; zero where it names none. Each
+// is one line of JSON, behind the word "tip" in the signed text or as a leaf after it.
+func reachOf(checkpoint []byte) (reach history.Position, err error) {
+	for line := range bytes.Lines(checkpoint) {
+		text, tip := bytes.CutPrefix(line, []byte("tip "))
+		if !tip && !bytes.HasPrefix(line, []byte("{")) {
+			continue
+		}
+		var object struct {
+			Body struct{ To, Stop history.Position } // of a segment, of a base
+		}
+		if err := json.Unmarshal(text, &object); err != nil {
+			return reach, err
+		}
+		for _, p := range []history.Position{object.Body.To, object.Body.Stop} {
+			if reach.Before(p) {
+				reach = p
+			}
 		}
 	}
-	return p, false, nil
+	return reach, nil
 }
