@@ -12,6 +12,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/store"
 	"github.com/backstaydb/backstay/internal/store/mem"
@@ -104,9 +105,7 @@ func TestReadersComeAndGo(t *testing.T) {
 	if err := b.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.repo.Keys(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	facts(t, w.repo) // shows the host that there is a new identity
 	w.now = w.now.Add(1e9)
 	second := w.takeBase(t)
 	if err := b.RemoveReader(t.Context(), "anna"); err != nil {
@@ -237,6 +236,38 @@ func TestSecondRepository(t *testing.T) {
 	o := repository.CreateOptions{Source: "app", KeyObject: w.repo.KeyObject(), Signer: newSigner(t, "db9")}
 	if _, err := repository.Create(t.Context(), mem.New(), o); err == nil {
 		t.Fatal("a signer that the key object does not name was taken")
+	}
+}
+
+// TestCreateGoesOn repeats a Create that put its key object and died.
+func TestCreateGoesOn(t *testing.T) {
+	s := &failing{Store: mem.New(), part: "/ledger/", err: errors.New("killed")}
+	signer, anna, ben := newSigner(t, "db1"), newIdentity(t), newIdentity(t)
+	create := func(signer *ledger.Signer, id *age.X25519Identity) error {
+		_, err := repository.Create(t.Context(), s, repository.CreateOptions{Source: "app", Engine: "sqlite", Signer: signer,
+			Readers: []repository.Reader{{Name: "reader", Recipient: id.Recipient().String()}}})
+		return err
+	}
+	if err := create(signer, anna); !errors.Is(err, s.err) {
+		t.Fatal(err)
+	}
+	left, _ := store.ReadAll(t.Context(), s, "app/key/000001", 1<<20)
+	if err := create(newSigner(t, "db1"), anna); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another host goes on: %v", err)
+	}
+	if err := create(signer, anna); !errors.Is(err, s.err) {
+		t.Fatal(err)
+	}
+	if again, _ := store.ReadAll(t.Context(), s, "app/key/000001", 1<<20); !bytes.Equal(left, again) {
+		t.Error("the key object was replaced without need")
+	}
+	s.err = nil
+	if err := create(signer, ben); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{store: s, reader: ben}
+	if r := w.open(t, nil); len(check(t, w, repository.CheckOptions{}).Damage) != 0 || !r.CanRead() {
+		t.Error("it is not whole")
 	}
 }
 

@@ -57,6 +57,7 @@ type dropBody struct {
 // fold is what the leaves say, kept up to date by the Log. It is read and changed while the Log is locked.
 type fold struct {
 	engine   string
+	newest   int // number of the newest key object
 	objects  map[string]Object
 	bases    map[string]history.Base // by the name of the manifest
 	segments map[string]segmentBody  // by name
@@ -97,7 +98,7 @@ func (f *fold) add(leaf ledger.Leaf) error {
 		if err := json.Unmarshal(leaf.Body, &b); err != nil {
 			return err
 		}
-		f.engine = b.Engine
+		f.engine, f.newest = b.Engine, max(f.newest, b.Number)
 	case Base:
 		var b history.Base
 		if err := json.Unmarshal(leaf.Body, &b); err != nil {

@@ -94,8 +94,8 @@ func Create(ctx context.Context, s store.Store, o CreateOptions) (*Repository, e
 	return r, nil
 }
 
-// firstKey makes and stores the first key object. One that a Create left behind which did not come to its end gives
-// way, since nothing was sealed to it.
+// firstKey makes and stores the first key object, or takes the one that a Create of this host left behind which did
+// not come to its end. If that was meant for other readers it gives way, since nothing was sealed to it.
 func firstKey(ctx context.Context, s store.Store, o CreateOptions) (*keyObject, error) {
 	begun := false
 	err := s.List(ctx, o.Source+"/ledger/", func(store.Object) error { begun = true; return fs.SkipAll })
@@ -111,12 +111,26 @@ func firstKey(ctx context.Context, s store.Store, o CreateOptions) (*keyObject, 
 	}
 	name := o.Source + "/" + keyName(k.Number)
 	err = putBytes(ctx, s, name, k.raw)
-	if errors.Is(err, fs.ErrExist) {
-		if err = s.Delete(ctx, name); err == nil {
-			err = putBytes(ctx, s, name, k.raw)
-		}
+	if !errors.Is(err, fs.ErrExist) {
+		return k, err
 	}
-	return k, err
+	raw, err := store.ReadAll(ctx, s, name, maxKeyObject)
+	if err != nil {
+		return nil, err
+	}
+	left, err := parseKeyObject(raw, o.Source, k.Number)
+	switch {
+	case err != nil:
+		return nil, err
+	case !left.signedBy([]string{o.Signer.Verifier()}):
+		return nil, fmt.Errorf("another host is about to create it: %w", fs.ErrExist)
+	case slices.Equal(left.Readers, k.Readers) && (o.Secret == nil || left.Recipient == k.Recipient):
+		return left, nil
+	}
+	if err := s.Delete(ctx, name); err != nil {
+		return nil, err
+	}
+	return k, putBytes(ctx, s, name, k.raw)
 }
 
 func composeFirstKey(o CreateOptions) (*keyObject, error) {

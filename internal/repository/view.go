@@ -51,15 +51,17 @@ func (r *Repository) Facts(ctx context.Context) (Facts, error) {
 // view looks at the newest head. If that is not trusted the keys are read again first: a signer may have been added.
 func (r *Repository) view(ctx context.Context, look func(ledger.Checkpoint, []ledger.Ignored) error) error {
 	again := errors.New("read keys again")
+	newest := 0
 	err := r.ledger.View(ctx, func(head ledger.Checkpoint, ignored []ledger.Ignored) error {
 		if len(ignored) > 0 {
 			return again
 		}
+		newest = r.fold.newest
 		return look(head, ignored)
 	})
 	var untrusted *ledger.UntrustedError
 	if !errors.Is(err, again) && !errors.As(err, &untrusted) {
-		return err
+		return errors.Join(err, r.followKeys(ctx, newest))
 	}
 	if err := r.reloadKeys(ctx); err != nil {
 		return err
@@ -69,16 +71,37 @@ func (r *Repository) view(ctx context.Context, look func(ledger.Checkpoint, []le
 
 // append appends to the ledger. If a checkpoint is in the way that is not trusted the keys are read again first.
 func (r *Repository) append(ctx context.Context, build ledger.Build) (ledger.Checkpoint, error) {
-	head, err := r.ledger.Append(ctx, build)
+	newest := 0
+	noting := func(head ledger.Checkpoint) (ledger.Change, error) {
+		newest = r.fold.newest
+		return build(head)
+	}
+	head, err := r.ledger.Append(ctx, noting)
 	var untrusted *ledger.UntrustedError
 	var blocked *ledger.BlockedError
-	if !errors.As(err, &untrusted) && !errors.As(err, &blocked) {
+	if errors.As(err, &untrusted) || errors.As(err, &blocked) {
+		if err := r.reloadKeys(ctx); err != nil {
+			return ledger.Checkpoint{}, err
+		}
+		head, err = r.ledger.Append(ctx, noting)
+	}
+	if err != nil {
 		return head, err
 	}
-	if err := r.reloadKeys(ctx); err != nil {
-		return ledger.Checkpoint{}, err
+	// What was asked for stands; keys that cannot be read now are read the next time.
+	if err := r.followKeys(ctx, newest); err != nil {
+		r.o.Log.Warn("read keys", "source", r.source, "error", err)
 	}
-	return r.ledger.Append(ctx, build)
+	return head, nil
+}
+
+// followKeys reads the keys again when the ledger lists a newer key object than the ones that were read: what is
+// sealed from now on is sealed to the new identity.
+func (r *Repository) followKeys(ctx context.Context, newest int) error {
+	if newest <= r.ring().highest {
+		return nil
+	}
+	return r.reloadKeys(ctx)
 }
 
 func (r *Repository) reloadKeys(ctx context.Context) error {
