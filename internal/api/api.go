@@ -64,6 +64,8 @@ type Repository struct {
 	PositionTime time.Time        `json:"position_time,omitzero" doc:"when it was committed"`
 	DurableTime  time.Time        `json:"durable_time,omitzero" doc:"everything committed up to this time is durable here"`
 	LagSeconds   float64          `json:"lag_seconds" doc:"age of the oldest commit that is not durable here yet; without a daemon, the age of durable_time"`
+	LagP99       float64          `json:"lag_p99_seconds" doc:"from a commit until it was durable here: 99 of 100 commits of the last five minutes took no longer"`
+	LagMax       float64          `json:"lag_max_seconds" doc:"the longest of them"`
 	LagBytes     int64            `json:"lag_bytes" doc:"log captured on this host and not durable here yet"`
 	Bases        int              `json:"bases" doc:"number of base backups"`
 	LastBase     time.Time        `json:"last_base_time,omitzero" doc:"when the newest base stood"`

@@ -1,0 +1,22 @@
+// Command backstay keeps an application's data recoverable: it protects databases, recovers them to any moment, and
+// proves that it can.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/backstaydb/backstay/internal/cli"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second Ctrl-C ends the program at once.
+	context.AfterFunc(ctx, stop)
+	return cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+}

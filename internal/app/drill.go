@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/ledger"
+	"github.com/backstaydb/backstay/internal/recovery"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+// DrillOptions say what is drilled.
+type DrillOptions struct {
+	Pick     drill.Pick
+	Target   history.Target
+	Tool     string // version of backstay
+	Scratch  string // folder for scratch folders; "" means in the state folder
+	Progress func(step recovery.Step, done, total int64)
+}
+
+// Drill proves, or fails to prove, that the first repository of r can be recovered from. The signed report is put
+// into that repository and, as a file, into the state folder; path names the file, "" on a bare machine.
+func (r *Reached) Drill(ctx context.Context, o DrillOptions) (report drill.Report, path string, err error) {
+	e, err := r.Engine()
+	if err != nil {
+		return report, "", err
+	}
+	repo := r.Repositories[0]
+	if !repo.Repo.CanRead() {
+		return report, "", &KeyError{Err: errors.New("a drill needs a key that can read, and none is at hand"), Advice: "name its file with --key; it can be read with the key of " + readers(repo)}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	c := drill.Config{
+		Source: r.Source, Repository: repo.Name, Engine: e, Pick: o.Pick, Target: o.Target,
+		Scratch: o.Scratch, Tool: o.Tool, Host: host, Progress: o.Progress,
+		Facts: func(ctx context.Context) (drill.Facts, error) { return r.drillFacts(ctx) },
+	}
+	var signer *ledger.Signer
+	if r.host != nil {
+		if signer, err = r.host.signer(); err != nil {
+			return report, "", err
+		}
+		c.Signer, c.Log, c.Now = signer, r.host.Log, r.host.Now
+		if c.Scratch == "" {
+			c.Scratch = filepath.Join(r.host.State(), "drill")
+		}
+	}
+	if c.Scratch == "" {
+		c.Scratch = filepath.Join(os.TempDir(), "backstay-drill")
+	}
+	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
+		return report, "", fmt.Errorf("make the scratch folder: %w", err)
+	}
+	if report, err = drill.Run(ctx, c); err != nil || r.host == nil {
+		return report, "", err
+	}
+	path, err = r.host.keepReport(ctx, repo, signer, report)
+	return report, path, err
+}
+
+func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {
+	repo, err := Reach{}.facts(ctx, r.Repositories[0])
+	if err != nil {
+		return drill.Facts{}, err
+	}
+	f := drill.Facts{Origin: repo.origin(), Checkpoint: drill.NewCheckpoint(repo.Facts.Head)}
+	for _, other := range r.Repositories[1:] {
+		f.Others = append(f.Others, other.origin())
+	}
+	return f, nil
+}
+
+// keepReport writes the report to a file and then into its repository.
+func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.Signer, report drill.Report) (string, error) {
+	dir := h.sourceState(report.Source, "reports")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("keep report: %w", err)
+	}
+	path := filepath.Join(dir, report.ID()+".txt")
+	if err := os.WriteFile(path, report.Signed, 0o644); err != nil {
+		return "", fmt.Errorf("keep report: %w", err)
+	}
+	trusted, err := h.trusted(report.Source)
+	if err != nil {
+		return path, err
+	}
+	repo, err := repository.Open(ctx, o.Repo.Store(), repository.Options{Source: report.Source, Signer: signer, Trusted: trusted, Log: h.Log, Now: h.Now})
+	if err != nil {
+		return path, fmt.Errorf("keep report in repository %s: %w", o.Name, err)
+	}
+	if err := repo.PutReport(ctx, report.ID(), report.Signed); err != nil {
+		return path, fmt.Errorf("keep report in repository %s: %w", o.Name, err)
+	}
+	return path, nil
+}
+
+// VerifyReport checks the signature of a report. Without pinned keys it is held against the key of this host.
+func VerifyReport(signed []byte, pinned []string, h *Host) (drill.Report, string, error) {
+	if len(pinned) == 0 {
+		s, err := h.signer()
+		if err != nil {
+			return drill.Report{}, "", err
+		}
+		pinned = []string{s.Verifier()}
+	}
+	return drill.VerifyReport(signed, pinned)
+}

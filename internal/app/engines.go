@@ -1,0 +1,112 @@
+package app
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/sqlite"
+)
+
+// engines is the table of what can be protected.
+var engines = []struct {
+	engine  engine.Engine
+	form    string // of the URL
+	about   string
+	isLocal bool // the URL is a path, relative to backstay.yaml
+}{
+	{sqlite.Engine{}, "sqlite:FILE", "SQLite 3, in WAL and rollback-journal mode, while any process writes it", true},
+}
+
+// EngineInfo says what one engine can do.
+type EngineInfo struct {
+	Kind    string   `json:"kind" doc:"scheme of its URLs"`
+	URL     string   `json:"url" doc:"form of its URLs"`
+	About   string   `json:"about" doc:"for people"`
+	Can     []string `json:"can" doc:"protect, restore, drill, condense"`
+	Targets []string `json:"targets" doc:"its own recovery targets, besides latest, times and positions"`
+}
+
+// Engines lists the engines.
+func Engines() []EngineInfo {
+	var infos []EngineInfo
+	for _, e := range engines {
+		info := EngineInfo{Kind: e.engine.Kind(), URL: e.form, About: e.about, Can: []string{}, Targets: []string{}}
+		if _, ok := e.engine.(engine.Protector); ok {
+			info.Can = append(info.Can, "protect")
+		}
+		if _, ok := e.engine.(engine.Restorer); ok {
+			info.Can = append(info.Can, "restore")
+		}
+		if _, ok := e.engine.(engine.Launcher); ok {
+			info.Can = append(info.Can, "drill")
+		}
+		if _, ok := e.engine.(engine.Condenser); ok {
+			info.Can = append(info.Can, "condense")
+		}
+		if r, ok := e.engine.(engine.Resolver); ok {
+			info.Targets = r.Targets()
+		}
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+// engineOf finds the engine of a kind.
+func engineOf(kind string) (engine.Engine, error) {
+	for _, e := range engines {
+		if e.engine.Kind() == kind {
+			return e.engine, nil
+		}
+	}
+	return nil, &config.Error{File: "URL", Message: fmt.Sprintf("no engine is called %q", kind), Advice: "engines: " + strings.Join(kinds(), ", ") + `; "backstay engines" says what each can do`}
+}
+
+func kinds() []string {
+	var names []string
+	for _, e := range engines {
+		names = append(names, e.engine.Kind())
+	}
+	return names
+}
+
+// protectorOf finds the engine of a URL and gives the URL with its path made absolute.
+func protectorOf(url, dir string) (engine.Protector, string, error) {
+	kind, rest, ok := strings.Cut(url, ":")
+	if !ok {
+		return nil, "", &config.Error{File: "URL", Message: fmt.Sprintf("%q does not say what it is", url), Advice: "put the kind in front, as in sqlite:" + url}
+	}
+	e, err := engineOf(kind)
+	if err != nil {
+		return nil, "", err
+	}
+	p, ok := e.(engine.Protector)
+	if !ok {
+		return nil, "", &config.Error{File: "URL", Message: fmt.Sprintf("engine %s cannot protect", kind)}
+	}
+	for _, known := range engines {
+		if known.engine == e && known.isLocal && rest != "" && !filepath.IsAbs(rest) && !strings.HasPrefix(rest, ":") {
+			rest = filepath.Join(dir, rest)
+		}
+	}
+	return p, kind + ":" + rest, nil
+}
+
+// NameOf suggests a name for the source behind a URL: the file's, without its extension.
+func NameOf(url string) string {
+	_, rest, _ := strings.Cut(url, ":")
+	base := filepath.Base(filepath.ToSlash(rest))
+	name, _, _ := strings.Cut(strings.TrimLeft(base, "."), ".")
+	clean := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("_-=", r) || r < 128 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+			return r
+		}
+		return '-'
+	}, name)
+	if clean = strings.Trim(clean, "-_="); !config.ValidName(clean) {
+		return "app"
+	}
+	return clean
+}

@@ -1,0 +1,42 @@
+package app
+
+import "errors"
+
+// SourceError is a failure of, or at, the source.
+type SourceError struct {
+	Source string
+	Err    error
+}
+
+func (e *SourceError) Error() string { return "source " + e.Source + ": " + e.Err.Error() }
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// StoreError is a failure to reach or use a store.
+type StoreError struct {
+	Store string
+	Err   error
+}
+
+func (e *StoreError) Error() string { return "store " + e.Store + ": " + e.Err.Error() }
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// KeyError says that no key, or the wrong key, is at hand.
+type KeyError struct {
+	Err    error
+	Advice string
+}
+
+func (e *KeyError) Error() string { return e.Err.Error() }
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// Hint says where a key could come from.
+func (e *KeyError) Hint() string { return e.Advice }
+
+// hintOf is the advice that err carries, "" if it carries none.
+func hintOf(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
+	}
+	return ""
+}

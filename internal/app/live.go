@@ -1,0 +1,69 @@
+package app
+
+import (
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/archive"
+)
+
+// behindAfter is how old the oldest commit that a repository lacks may be before it counts as behind.
+const behindAfter = 30 // seconds
+
+// The states of a running source.
+const (
+	stateStarting  = "starting"
+	stateBase      = "base"
+	stateFollowing = "following"
+)
+
+// status shows a running source.
+func (p *protected) status() api.Source {
+	s := p.archive.Status()
+	out := api.Source{
+		Name: p.name, URL: p.config.URL, Engine: p.kind, Mode: s.Identity.Mode, Text: s.Source.Text,
+		Position: s.Position, PositionTime: s.Source.Time, BehindBytes: s.Source.Behind, HeldBytes: s.Source.HeldBytes,
+		HoldsUp: s.Source.HoldsUp.Seconds(), SpoolBytes: s.SpoolBytes, SpoolLimit: p.config.Limit(), Remains: s.Remains,
+		Repositories: []api.Repository{},
+	}
+	for _, a := range s.Identity.Advice {
+		out.Advice = append(out.Advice, api.Advice(a))
+	}
+	bases := 0
+	for _, r := range s.Repositories {
+		out.Repositories = append(out.Repositories, p.repository(s, r))
+		bases = max(bases, r.Bases)
+	}
+	switch {
+	case s.SourceError != nil:
+		out.State, out.Error = stateFailing, s.SourceError.Error()
+	case s.SpoolFull:
+		out.State, out.Text = stateFailing, "the spool is full, and capture has stopped until a repository takes what waits"
+	case !s.Connected || len(s.Repositories) == 0:
+		out.State = stateStarting
+	case bases == 0:
+		out.State = stateBase
+	default:
+		out.State = stateFollowing
+	}
+	return out
+}
+
+func (p *protected) repository(s archive.Status, r archive.RepositoryStatus) api.Repository {
+	out := api.Repository{
+		Name: r.Name, Store: p.stores[r.Name], State: stateOK, Position: r.Position, DurableTime: r.Time,
+		LagSeconds: r.Lag.Seconds(), LagBytes: r.LagBytes, LagP99: r.Durable.P99.Seconds(), LagMax: r.Durable.Max.Seconds(),
+		Bases: r.Bases, LastBase: r.LastBase, StoredBytes: r.Stored,
+	}
+	// Nothing beyond this position had been committed when the log was last seen whole, so all until then is there.
+	if r.Position.Equal(s.Whole.Position) && s.Whole.Time.After(r.Time) {
+		out.DurableTime = s.Whole.Time
+	}
+	switch {
+	case r.Error != nil:
+		out.State, out.Error, out.Hint = stateFailing, r.Error.Error(), hintOf(r.Error)
+	case r.Bases == 0:
+		out.State = stateEmpty
+	case r.Lag.Seconds() > behindAfter:
+		out.State = stateBehind
+	}
+	return out
+}

@@ -1,0 +1,37 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+// newReaders are who can read a repository that is made now: the recipients of backstay.yaml, else the key beside it,
+// which is made if it is not there.
+func (h *Host) newReaders() ([]repository.Reader, error) {
+	var list []repository.Reader
+	for name, recipient := range h.Config.Recipients {
+		list = append(list, repository.Reader{Name: name, Recipient: recipient})
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	recipient, err := recipientOf(h.Config.KeyFile())
+	if errors.Is(err, fs.ErrNotExist) || isMissingKey(err) {
+		recipient, err = makeKey(h.Config.KeyFile(), h.Now())
+		if err == nil {
+			h.Log.Info("made a key; move it off this host", "key", h.Config.KeyFile())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find who can read: %w", err)
+	}
+	return []repository.Reader{{Name: "backstay.key", Recipient: recipient}}, nil
+}
+
+func isMissingKey(err error) bool {
+	var k *KeyError
+	return errors.As(err, &k) && errors.Is(k.Err, fs.ErrNotExist)
+}

@@ -1,0 +1,75 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/recovery"
+)
+
+// Restore is a planned restore: the plan, and the repository that it reads first.
+type Restore struct {
+	Plan       recovery.Plan
+	Repository string
+
+	reached *Reached
+	origins []recovery.Origin // the chosen one first
+}
+
+// PlanRestore decides from which repository the target is recovered, and how. Of several that can reach it, the one
+// whose log goes on furthest wins, and of equals the first in backstay.yaml.
+func (r *Reached) PlanRestore(ctx context.Context, t history.Target) (*Restore, error) {
+	e, err := r.Engine()
+	if err != nil {
+		return nil, err
+	}
+	repos := slices.Clone(r.Repositories)
+	slices.SortStableFunc(repos, func(a, b OpenRepository) int {
+		return cmp.Or(b.Facts.History.Whole.Position.Compare(a.Facts.History.Whole.Position), b.Facts.History.Whole.Time.Compare(a.Facts.History.Whole.Time))
+	})
+	var failures []error
+	for i, o := range repos {
+		target, err := recovery.Resolve(ctx, o.origin(), nil, e, t)
+		var plan recovery.Plan
+		if err == nil {
+			plan, err = recovery.PlanFor(o.Facts.History, target, recovery.Limits{})
+		}
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		out := &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{o.origin()}}
+		for j, other := range repos {
+			if j != i {
+				out.origins = append(out.origins, other.origin())
+			}
+		}
+		return out, nil
+	}
+	return nil, failures[0]
+}
+
+// Run carries the restore out.
+func (p *Restore) Run(ctx context.Context, dir string, progress func(step recovery.Step, done, total int64)) (recovery.Result, error) {
+	e, err := p.reached.Engine()
+	if err != nil {
+		return recovery.Result{}, err
+	}
+	for _, o := range p.reached.Repositories {
+		if o.Name == p.Repository && !o.Repo.CanRead() {
+			return recovery.Result{}, &KeyError{
+				Err:    errors.New("restore needs a key that can read, and none is at hand"),
+				Advice: fmt.Sprintf("name its file with --key; it can be read with the key of %s", readers(o)),
+			}
+		}
+	}
+	deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Progress: progress}
+	if h := p.reached.host; h != nil {
+		deps.Log, deps.Now = h.Log, h.Now
+	}
+	return recovery.Run(ctx, p.Plan, deps)
+}

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/backstaydb/backstay/internal/api"
+)
+
+// RunOptions say how a daemon runs.
+type RunOptions struct {
+	Version string
+	Exit    func(error) int  // finds the exit code of an error, for commands that ask
+	Every   time.Duration    // how often Observe is told
+	Observe func(api.Status) // may be nil
+}
+
+// Run protects all sources of the file until ctx ends. It is one run group: the archive of each source, the control
+// socket, and whoever observes; when one of them fails all end. A source that cannot be reached is no such failure:
+// it is tried again, and Status says so.
+func (h *Host) Run(ctx context.Context, o RunOptions) error {
+	unlock, err := lock(h.State())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	d := &daemon{host: h, version: o.Version, started: h.Now()}
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, p := range d.parts {
+		g.Go(func() error { return p.run(ctx) })
+	}
+	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
+	if o.Observe != nil {
+		g.Go(func() error { return d.observe(ctx, o) })
+	}
+	return g.Wait()
+}
+
+// daemon is a running Host.
+type daemon struct {
+	host    *Host
+	version string
+	started time.Time
+	parts   []*protected
+}
+
+func (d *daemon) open(ctx context.Context) error {
+	for _, name := range d.host.Config.SourceNames() {
+		p, err := d.host.openSource(ctx, name)
+		if err != nil {
+			return err
+		}
+		d.parts = append(d.parts, p)
+	}
+	if len(d.parts) == 0 {
+		return errors.New("backstay.yaml names no source")
+	}
+	return nil
+}
+
+func (d *daemon) observe(ctx context.Context, o RunOptions) error {
+	ticks := time.NewTicker(o.Every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticks.C:
+			s, err := d.Status(ctx)
+			if err != nil {
+				return err
+			}
+			o.Observe(s)
+		}
+	}
+}
+
+// Status implements api.Controller.
+func (d *daemon) Status(context.Context) (api.Status, error) {
+	s := api.Status{Version: d.version, Running: true, PID: os.Getpid(), Started: &d.started, Sources: []api.Source{}}
+	for _, p := range d.parts {
+		s.Sources = append(s.Sources, p.status())
+	}
+	return s, nil
+}
+
+// Backup implements api.Controller.
+func (d *daemon) Backup(ctx context.Context, source string, progress func(api.Progress)) (api.Base, error) {
+	for _, p := range d.parts {
+		if p.name == source {
+			return p.backup(ctx, progress)
+		}
+	}
+	return api.Base{}, &SourceError{Source: source, Err: errors.New("the daemon does not know it; restart it after a change of backstay.yaml")}
+}

@@ -1,0 +1,110 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/archive"
+	"github.com/backstaydb/backstay/internal/backoff"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+// again is how long archive waits before it tries a lost source or store again.
+var again = backoff.Policy{Min: 200 * time.Millisecond, Max: 30 * time.Second, Factor: 2}
+
+// protected is one source of a running daemon.
+type protected struct {
+	name    string
+	config  config.Source
+	stores  map[string]string // URL of each repository
+	kind    string
+	archive *archive.Archive
+	bytes   int64 // of the data, about; for progress
+
+	mu       sync.Mutex
+	progress func(api.Progress) // of the backup that is being asked for; nil while none is
+}
+
+// openSource looks at the source once, opens or makes its repositories, and builds its archive. A source that is away
+// is waited for by the archive, but not at its very first start.
+func (h *Host) openSource(ctx context.Context, name string) (*protected, error) {
+	cfg := h.Config.Sources[name]
+	e, target, err := protectorOf(cfg.URL, h.Config.Dir())
+	if err != nil {
+		return nil, err
+	}
+	id, lookErr := look(ctx, e, target, engine.Options{Name: name, Log: h.Log, Now: h.Now})
+	pinned, err := h.trusted(name)
+	if err != nil {
+		return nil, err
+	}
+	if lookErr != nil && (len(pinned) == 0 || ctx.Err() != nil) {
+		return nil, &SourceError{Source: name, Err: lookErr}
+	}
+	w, err := h.newWriters(ctx, name, e.Kind(), id.SystemID)
+	if err != nil {
+		return nil, err
+	}
+	p := &protected{name: name, config: cfg, kind: e.Kind(), bytes: id.Bytes, stores: map[string]string{}}
+	var repos []archive.Repo
+	for _, r := range cfg.Repositories {
+		p.stores[r] = h.Config.Repositories[r].Store
+		repos = append(repos, archive.Repo{Name: r, Open: func(ctx context.Context) (*repository.Repository, error) { return w.get(ctx, r) }})
+	}
+	p.archive, err = archive.New(archive.Config{
+		Source: name, Engine: e, Repos: repos, Dir: h.sourceState(name, "spool"),
+		Connect: func(ctx context.Context) (engine.Source, error) {
+			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
+		},
+		MaxSpool: cfg.Limit(), Ack: archive.Ack(cfg.Ack), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
+	})
+	return p, err
+}
+
+// look connects to a source, asks what it is, and lets go of it.
+func look(ctx context.Context, e engine.Protector, target string, o engine.Options) (engine.Identity, error) {
+	source, err := e.Connect(ctx, target, o)
+	if err != nil {
+		return engine.Identity{}, err
+	}
+	id, err := source.Identify(ctx)
+	return id, errors.Join(err, source.Close())
+}
+
+func (p *protected) run(ctx context.Context) error {
+	if err := p.archive.Run(ctx); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// hear passes the progress of a base on to whoever asked for it.
+func (p *protected) hear(e archive.Event) {
+	if e.Kind != archive.BaseProgress {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.progress != nil {
+		p.progress(api.Progress{Phase: "base", Done: e.Done, Total: p.bytes})
+	}
+}
+
+func (p *protected) backup(ctx context.Context, progress func(api.Progress)) (api.Base, error) {
+	p.mu.Lock()
+	p.progress = progress
+	p.mu.Unlock()
+	base, err := p.archive.Backup(ctx)
+	p.mu.Lock()
+	p.progress = nil
+	p.mu.Unlock()
+	if err != nil {
+		return api.Base{}, err
+	}
+	return api.BaseOf(p.name, base), nil
+}

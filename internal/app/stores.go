@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/backoff"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/store"
+	"github.com/backstaydb/backstay/internal/store/local"
+	"github.com/backstaydb/backstay/internal/store/retry"
+	"github.com/backstaydb/backstay/internal/store/s3"
+)
+
+// stores is the table of where repositories can lie, by scheme; a URL without one is a folder.
+var stores = map[string]func(ctx context.Context, url, dir string) (store.Store, error){
+	"":     openLocal,
+	"file": openLocal,
+	"s3":   openS3,
+}
+
+// tries bounds what is done about a store that fails for a moment. What stays down longer is waited for by archive,
+// which keeps the log in the spool meanwhile.
+var tries = retry.Config{
+	Attempts: 4,
+	Backoff:  backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 3},
+	Rand:     rand.Float64,
+}
+
+// OpenStore opens the store behind a URL; a folder is relative to dir. Nothing is made before something is stored.
+func OpenStore(ctx context.Context, url, dir string) (store.Store, error) {
+	if err := validStore(url); err != nil {
+		return nil, err
+	}
+	s, err := stores[schemeOf(url)](ctx, url, dir)
+	if err != nil {
+		return nil, &StoreError{Store: url, Err: err}
+	}
+	return retry.New(s, tries), nil
+}
+
+// validStore refuses a URL that can name no store, without touching anything.
+func validStore(url string) error {
+	if err := config.RefuseSecret(url); err != nil {
+		return err
+	}
+	if _, ok := stores[schemeOf(url)]; !ok {
+		return &config.Error{File: "store", Message: fmt.Sprintf("no store is called %q", schemeOf(url)), Advice: "stores are folders (./repo) and S3-compatible buckets (s3://bucket/prefix?endpoint=https://...)"}
+	}
+	if schemeOf(url) == "s3" {
+		if _, err := s3.ParseURL(url); err != nil {
+			return &config.Error{File: "store", Message: err.Error(), Advice: hintOf(err)}
+		}
+	}
+	return nil
+}
+
+func schemeOf(url string) string {
+	scheme, _, ok := strings.Cut(url, "://")
+	if !ok {
+		return ""
+	}
+	return scheme
+}
+
+func openLocal(ctx context.Context, url, dir string) (store.Store, error) {
+	path := strings.TrimPrefix(url, "file://")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return local.Open(ctx, path)
+}
+
+func openS3(ctx context.Context, url, _ string) (store.Store, error) {
+	l, err := s3.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return s3.Open(ctx, l)
+}

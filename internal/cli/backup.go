@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/app"
+)
+
+type backupOptions struct {
+	place
+	listing
+	change
+}
+
+func (o *backupOptions) flags(cmd *cobra.Command) {
+	o.place.flags(cmd)
+	o.listing.flags(cmd)
+	o.change.flags(cmd)
+}
+
+func (o *backupOptions) run(ctx context.Context, c *console, args []string) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	name, err := pick(cfg, args)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		c.printf("would take a full base of %s (%s) into %s\n", name, cfg.Sources[name].URL, list(cfg.Sources[name].Repositories))
+		return nil
+	}
+	bar := c.progress("base of " + name)
+	began := time.Now()
+	base, err := app.NewHost(cfg, c.log).Backup(ctx, name, exitCode, func(p api.Progress) { bar.update(p.Done, p.Total) })
+	bar.end()
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return c.json(base)
+	}
+	c.printf("base %s of %s stands at position %s: %s, %s stored, in %s\n", base.ID, name, base.Position, size(base.Bytes), size(base.StoredBytes), span(time.Since(began)))
+	return nil
+}

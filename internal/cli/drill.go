@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/recovery"
+)
+
+type drillOptions struct {
+	reach
+	listing
+	change
+	to      string
+	scratch string
+}
+
+func (o *drillOptions) flags(cmd *cobra.Command) {
+	o.reach.flags(cmd)
+	o.keyFlag(cmd)
+	o.listing.flags(cmd)
+	o.change.flags(cmd)
+	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to restore to, or random")
+	cmd.Flags().StringVar(&o.scratch, "scratch", "", "`DIR` for the throwaway restore (default in .backstay)")
+}
+
+func (o *drillOptions) run(ctx context.Context, c *console, args []string) error {
+	work := app.DrillOptions{Tool: version(), Scratch: o.scratch, Pick: drill.Pick(o.to)}
+	if o.to != string(drill.Latest) && o.to != string(drill.Random) {
+		var err error
+		work.Pick = drill.Given
+		if work.Target, err = parseTarget(o.to, c.now()); err != nil {
+			return err
+		}
+	}
+	host, what, err := o.resolve(c, args)
+	if err != nil {
+		return err
+	}
+	reached, err := host.Open(ctx, what)
+	if err != nil {
+		return err
+	}
+	c.warnFailures(reached)
+	if o.dryRun {
+		c.printf("would restore %s to %s from %s into a scratch folder, start it, check it, and sign a report\n", reached.Source, o.to, reached.Repositories[0].Name)
+		return nil
+	}
+	bar := c.progress("drill " + reached.Source)
+	work.Progress = func(_ recovery.Step, done, total int64) { bar.update(done, total) }
+	report, path, err := reached.Drill(ctx, work)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = c.json(report)
+	} else {
+		c.drillReport(report, path)
+	}
+	return errors.Join(err, verdictError(report))
+}
+
+func (c *console) drillReport(r drill.Report, path string) {
+	c.printf("%s: %s to %s, from %s\n", r.Verdict, r.Source, r.Target, r.Repository)
+	if r.Reason != "" {
+		c.printf("  %s\n", r.Reason)
+	}
+	if r.Lost != "" {
+		c.printf("  %s\n", r.Lost)
+	}
+	c.printf("  stands at %s; base %s, %s\n", r.Reached.Position, r.Base, count(r.Segments, "segment"))
+	for _, check := range r.Checks {
+		c.printf("  %-8s %s: %s\n", passed(check.OK), check.Name, check.Detail)
+	}
+	c.printf("  fetch %s, lay %s, replay %s, start %s, verify %s, in all %s\n", span(seconds(r.FetchSeconds)), span(seconds(r.LaySeconds)), span(seconds(r.ReplaySeconds)), span(seconds(r.StartSeconds)), span(seconds(r.VerifySeconds)), span(seconds(r.DrillSeconds)))
+	if path != "" {
+		c.printf("  signed report: %s\n", path)
+	}
+}
+
+func passed(ok bool) string {
+	if ok {
+		return "passed"
+	}
+	return "FAILED"
+}
+
+// verdictError gives a drill that proved nothing its exit code.
+func verdictError(r drill.Report) error {
+	switch r.Verdict {
+	case drill.Proved:
+		return nil
+	case drill.BackupBad:
+		return &codedError{err: fmt.Errorf("the backup of %s did not prove itself: %s", r.Source, r.Reason), code: exitDamage, hint: fmt.Sprintf("run backstay check %s --deep to see which objects are affected", r.Source)}
+	}
+	return &codedError{err: fmt.Errorf("the drill of %s could not be carried out here: %s", r.Source, r.Reason), code: exitEnvironment, hint: "this says nothing about the backup; make room or right what is named, and drill again"}
+}
+
+type verifyOptions struct {
+	place
+	listing
+	signers []string
+}
+
+func (o *verifyOptions) flags(cmd *cobra.Command) {
+	o.place.flags(cmd)
+	o.listing.flags(cmd)
+	cmd.Flags().StringArrayVar(&o.signers, "signer", nil, "verifier `KEY` that it must be signed with (default: this host's); key show lists them")
+}
+
+// verifiedReport is what `drill verify --json` prints.
+type verifiedReport struct {
+	Signer string       `json:"signer" doc:"name of the key that signed it"`
+	Report drill.Report `json:"report" doc:"what it says"`
+}
+
+func (o *verifyOptions) run(_ context.Context, c *console, args []string) error {
+	signed, err := os.ReadFile(args[0])
+	if err != nil {
+		return fmt.Errorf("read report: %w", err)
+	}
+	host := app.NewHost(&config.Config{}, c.log)
+	if len(o.signers) == 0 {
+		cfg, err := o.load()
+		if err != nil {
+			return err
+		}
+		host = app.NewHost(cfg, c.log)
+	}
+	report, signer, err := app.VerifyReport(signed, o.signers, host)
+	if err != nil {
+		return &codedError{err: err, code: exitDamage, hint: "name the key it must be signed with by --signer; backstay key show lists the keys of a source"}
+	}
+	if o.json {
+		return c.json(verifiedReport{Signer: signer, Report: report})
+	}
+	c.printf("signed by %s\n", signer)
+	c.drillReport(report, "")
+	return nil
+}

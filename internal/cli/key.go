@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+type keyShowOptions struct {
+	reach
+	listing
+}
+
+func (o *keyShowOptions) flags(cmd *cobra.Command) {
+	o.reach.flags(cmd)
+	o.keyFlag(cmd)
+	o.listing.flags(cmd)
+}
+
+func (o *keyShowOptions) run(ctx context.Context, c *console, args []string) error {
+	host, what, err := o.resolve(c, args)
+	if err != nil {
+		return err
+	}
+	reached, err := host.Open(ctx, what)
+	if err != nil {
+		return err
+	}
+	c.warnFailures(reached)
+	all := []api.Keys{}
+	for _, r := range reached.Repositories {
+		all = append(all, r.Keys())
+	}
+	if o.json {
+		return c.json(all)
+	}
+	for _, k := range all {
+		c.printf("%s in %s: key object %d of %s, sealed to %s\n", k.Source, k.Repository, k.Number, clock(k.Created), k.Recipient)
+		for _, r := range k.Readers {
+			c.printf("  can read  %s  %s\n", r.Name, r.Recipient)
+		}
+		for _, s := range k.Signers {
+			c.printf("  may sign  %s\n", s)
+		}
+		if !k.Authenticated {
+			c.printf("  This list is believed, not proved: neither a key that can read nor a pinned signer is at hand.\n")
+		}
+	}
+	return nil
+}
+
+// keyChange is what key add, remove and rotate have in common.
+type keyChange struct {
+	place
+	change
+	key string
+}
+
+func (o *keyChange) flags(cmd *cobra.Command) {
+	o.place.flags(cmd)
+	o.change.flags(cmd)
+	cmd.Flags().StringVar(&o.key, "key", "", "`FILE` with the key that can read (default backstay.key, if it is there)")
+	_ = cmd.MarkFlagFilename("key") // It fails only for a flag that does not exist.
+}
+
+// apply makes a change in all repositories of a source.
+func (o *keyChange) apply(ctx context.Context, c *console, source, what string, change func(*repository.Repository) error) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	name, err := pick(cfg, []string{source})
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		c.printf("would %s in %s\n", what, list(cfg.Sources[name].Repositories))
+		return nil
+	}
+	if err := app.NewHost(cfg, c.log).ChangeKeys(ctx, name, o.key, change); err != nil {
+		return err
+	}
+	c.printf("done: %s in %s\n", what, list(cfg.Sources[name].Repositories))
+	return nil
+}
+
+type keyAddOptions struct{ keyChange }
+
+func (o *keyAddOptions) run(ctx context.Context, c *console, args []string) error {
+	reader := repository.Reader{Name: args[1], Recipient: args[2]}
+	if _, err := age.ParseX25519Recipient(reader.Recipient); err != nil {
+		return &usageError{err: fmt.Errorf("RECIPIENT of %s is not an age recipient", reader.Name), hint: "it begins with age1; age-keygen -y FILE prints it"}
+	}
+	return o.apply(ctx, c, args[0], "let "+reader.Name+" read", func(r *repository.Repository) error { return r.AddReader(ctx, reader) })
+}
+
+type keyRemoveOptions struct{ keyChange }
+
+func (o *keyRemoveOptions) run(ctx context.Context, c *console, args []string) error {
+	return o.apply(ctx, c, args[0], "take "+args[1]+" off the readers", func(r *repository.Repository) error { return r.RemoveReader(ctx, args[1]) })
+}
+
+type keyRotateOptions struct{ keyChange }
+
+func (o *keyRotateOptions) run(ctx context.Context, c *console, args []string) error {
+	return o.apply(ctx, c, args[0], "seal what comes to a new identity", func(r *repository.Repository) error { return r.Rotate(ctx) })
+}

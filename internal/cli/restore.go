@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/recovery"
+)
+
+type restoreOptions struct {
+	reach
+	listing
+	change
+	to   string
+	into string
+}
+
+func (o *restoreOptions) flags(cmd *cobra.Command) {
+	o.reach.flags(cmd)
+	o.keyFlag(cmd)
+	o.listing.flags(cmd)
+	o.change.flags(cmd)
+	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to recover to")
+	cmd.Flags().StringVar(&o.into, "into", "", "the `DIR` to recover into; it must be empty or not be there")
+	_ = cmd.MarkFlagDirname("into") // It fails only for a flag that does not exist.
+}
+
+func (o *restoreOptions) run(ctx context.Context, c *console, args []string) error {
+	if o.into == "" && !o.dryRun {
+		return &usageError{err: errors.New("restore needs --into"), hint: "name a new or empty folder, as in --into ./restored; nothing is ever restored over existing data"}
+	}
+	target, err := parseTarget(o.to, c.now())
+	if err != nil {
+		return err
+	}
+	host, what, err := o.resolve(c, args)
+	if err != nil {
+		return err
+	}
+	reached, err := host.Open(ctx, what)
+	if err != nil {
+		return err
+	}
+	c.warnFailures(reached)
+	plan, err := reached.PlanRestore(ctx, target)
+	if err != nil {
+		return err
+	}
+	if !o.json {
+		c.printf("%s\n", plan.Plan)
+	}
+	out := shownPlan(plan)
+	if !o.dryRun {
+		if out.Done, err = c.restore(ctx, plan, o.into); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		return c.json(out)
+	}
+	if out.Done != nil {
+		c.printf("done: recovered %s in %s; the data stands at position %s%s\n", strings.Join(out.Done.Files, ", "), span(seconds(out.Done.RestoreSeconds)), out.Done.Position, lastCommit(out.Done.Time))
+	}
+	return nil
+}
+
+func lastCommit(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return ", last commit " + clock(t)
+}
+
+// restore carries a plan out under a progress bar.
+func (c *console) restore(ctx context.Context, plan *app.Restore, into string) (*api.Restored, error) {
+	bars := map[recovery.Step]*progress{}
+	defer func() {
+		for _, b := range bars {
+			b.end()
+		}
+	}()
+	titles := map[recovery.Step]string{recovery.Lay: "lay base", recovery.Replay: "replay log"}
+	r, err := plan.Run(ctx, into, func(step recovery.Step, done, total int64) {
+		if bars[step] == nil {
+			bars[step] = c.progress(titles[step])
+		}
+		bars[step].update(done, total)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &api.Restored{
+		Dir: r.Dir, Files: []string{}, Position: r.Reached.Position, Time: r.Reached.Time, Digest: r.Reached.Digest,
+		FetchSeconds: r.FetchSeconds, LaySeconds: r.LaySeconds, ReplaySeconds: r.ReplaySeconds, SyncSeconds: r.SyncSeconds, RestoreSeconds: r.RestoreSeconds,
+	}
+	for _, f := range r.Reached.Files {
+		out.Files = append(out.Files, filepath.Join(into, f))
+	}
+	return out, nil
+}
+
+func shownPlan(p *app.Restore) api.Restore {
+	return api.Restore{
+		Source: p.Plan.Source, Repository: p.Repository, Target: p.Plan.Target, Base: p.Plan.Chain.Base.ID, BasePosition: p.Plan.Chain.Base.Stop,
+		Segments: len(p.Plan.Chain.Segments), FetchBytes: p.Plan.FetchBytes, LayBytes: p.Plan.LayBytes, ReplayBytes: p.Plan.ReplayBytes,
+		ExpectedSeconds: p.Plan.ExpectedSeconds, Guessed: p.Plan.Guessed, Reason: p.Plan.Reason, Warnings: p.Plan.Warnings,
+	}
+}
+
+// parseTarget reads a --to.
+func parseTarget(text string, now time.Time) (history.Target, error) {
+	t, err := history.ParseTarget(text, now)
+	if err != nil {
+		return t, &usageError{err: err, hint: `see "backstay restore --help" for all targets`}
+	}
+	return t, nil
+}
+
+// warnFailures tells which repositories did not answer, beside ones that did.
+func (c *console) warnFailures(r *app.Reached) {
+	for _, f := range r.Failures {
+		c.sayf("%s repository %s (%s) does not answer: %v", c.paint("33", "warning:"), f.Name, f.Store, f.Err)
+	}
+}

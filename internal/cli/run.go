@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstaydb/backstay/internal/app"
+)
+
+type runOptions struct {
+	place
+	change
+}
+
+func (o *runOptions) flags(cmd *cobra.Command) {
+	o.place.flags(cmd)
+	o.change.flags(cmd)
+}
+
+func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	if len(cfg.Sources) == 0 {
+		return &codedError{err: errors.New("backstay.yaml names no source"), code: exitConfig, hint: `"backstay protect URL" adds one`}
+	}
+	if o.dryRun {
+		for _, name := range cfg.SourceNames() {
+			s := cfg.Sources[name]
+			c.printf("would protect %s (%s) into %s\n", name, s.URL, list(s.Repositories))
+		}
+		return nil
+	}
+	return c.follow(ctx, app.NewHost(cfg, c.log))
+}

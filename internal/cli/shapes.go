@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"reflect"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/recovery"
+)
+
+// shapes are the values that --json prints, by command, for docs/reference/json.md.
+var shapes = []struct {
+	command string
+	value   any
+}{
+	{"backstay status", api.Status{}},
+	{"backstay history", []api.History{}},
+	{"backstay backup", api.Base{}},
+	{"backstay restore", api.Restore{}},
+	{"backstay drill", drill.Report{}},
+	{"backstay drill verify", verifiedReport{}},
+	{"backstay check", []api.Check{}},
+	{"backstay key show", []api.Keys{}},
+	{"backstay store check", storeReport{}},
+	{"backstay engines", []app.EngineInfo{}},
+	{"backstay demo", demoResult{}},
+	{"backstay version", buildInfo{}},
+}
+
+// meanings are the docs of fields whose types belong to packages that do not know this page.
+var meanings = map[reflect.Type]map[string]string{
+	reflect.TypeFor[drill.Report](): {
+		"format": "version of the report", "source": "what was drilled", "engine": "kind of the source", "repository": "where it was restored from",
+		"tool": "version of backstay", "host": "that drilled", "asked": "latest, random, or a target", "target": "what that came to",
+		"checkpoint": "the newest signed checkpoint of the repository", "began": "by the clock of the host", "ended": "by the clock of the host",
+		"base": "that was laid", "segments": "of log that were replayed", "want": "the position at which the target lies",
+		"reached": "where the engine stopped, by its own word", "verdict": "proved, backup-bad or environment-bad", "reason": "why, in one sentence",
+		"lost": "with backup-bad: which part of the data", "damaged": "with backup-bad: the object, if it is one", "alternatives": "with backup-bad: what reaches the same target",
+		"checks": "questions asked of the server", "laid_bytes": "of the base, plain", "log_bytes": "of log replayed, plain", "fetch_bytes": "of objects, as stored",
+		"fetch_seconds": "opening the base's index and waiting for log", "lay_seconds": "fetching, verifying and writing the base, making it durable",
+		"replay_seconds": "replaying log, without waiting for it", "start_seconds": "starting the server", "verify_seconds": "asking it", "drill_seconds": "all of it",
+	},
+	reflect.TypeFor[drill.Checkpoint]():     {"number": "counts from 1", "size": "leaves in the log", "root": "of the Merkle tree, base64"},
+	reflect.TypeFor[engine.Reached]():       {"position": "where the data stands", "time": "of the last commit in it", "digest": "over the whole data, from the log itself", "files": "what a person opens"},
+	reflect.TypeFor[engine.Check]():         {"name": "of the question", "ok": "whether the answer was good", "detail": "the answer", "seconds": "how long it took"},
+	reflect.TypeFor[recovery.Object]():      {"repository": "it lies in", "name": "in the store", "base": "that it belongs to; none for log"},
+	reflect.TypeFor[recovery.Alternative](): {"repository": "to read from", "base": "to begin with"},
+}

@@ -1,0 +1,202 @@
+package cli
+
+// Groups order the commands in the help.
+const (
+	groupProtect = "protect"
+	groupRecover = "recover"
+	groupProve   = "prove"
+	groupInfo    = "info"
+)
+
+var groups = []struct{ id, title string }{
+	{groupProtect, "Protect:"},
+	{groupRecover, "Recover:"},
+	{groupProve, "Prove:"},
+	{groupInfo, "Know:"},
+}
+
+const targetHelp = `The target of --to is
+  latest                      everything that is durable (the default)
+  2026-11-20T10:15:00Z        a time; "2026-11-20 10:15:00", "10:15" and "10 minutes ago" are read in the zone of this host
+  immediate                   the newest base, with as little log as it needs
+  txid:42, before-txid:42     a transaction as the engine numbers them, or just before it
+  position:1/42               a position as history prints it`
+
+// table is every command. Help, completion, man pages and docs/reference come from it.
+func table() []entry {
+	return []entry{
+		{
+			use: "protect URL", group: groupProtect, args: arity{1, 1}, changes: true,
+			short: "Protect a database from now on",
+			long: `Makes or extends backstay.yaml in the current folder, the repository, and, where no recipient is given, its key backstay.key;
+takes the first base backup and follows the log in the foreground, showing what is durable where. It never asks. Run again in the
+same folder it goes on where it stopped. Ctrl-C ends it cleanly.
+
+URL is sqlite:FILE. Stores are folders (./repo, the default) and buckets (s3://bucket/prefix?endpoint=https://...), which take
+their credentials from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws. With several --store the same history goes to each.
+
+Move backstay.key off this host: protect needs no key that can read, only restore, drill and check --deep do. With --recipient no
+key is made here at all.`,
+			example: `backstay protect sqlite:./app.db
+backstay protect sqlite:./app.db --store ./repo --store s3://bucket/app
+backstay protect sqlite:./app.db --recipient age1...`,
+			make: func() command { return &protectOptions{} },
+		},
+		{
+			use: "unprotect SOURCE", group: groupProtect, args: arity{1, 1}, changes: true,
+			short: "End the protection of a source",
+			long: `Drops at the source what was made there for Backstay (SQLite: nothing), takes the source out of backstay.yaml and removes its
+state on this host. Its history stays in the repositories. It refuses while log waits on this host that no repository has.`,
+			example: "backstay unprotect app",
+			make:    func() command { return &unprotectOptions{} },
+		},
+		{
+			use: "run", group: groupProtect, args: arity{0, 0}, changes: true,
+			short:   "Protect all sources of backstay.yaml, as a daemon",
+			long:    "Runs in the foreground, logs to the standard error, and ends cleanly on SIGTERM: what systemd and containers want.",
+			example: "backstay run --config /etc/backstay/backstay.yaml",
+			make:    func() command { return &runOptions{} },
+		},
+		{
+			use: "backup [SOURCE]", group: groupProtect, args: arity{0, 1}, changes: true, lists: true,
+			short:   "Take a full base backup now",
+			long:    "Asks the daemon of this folder if one runs, else takes it alone.",
+			example: "backstay backup app",
+			make:    func() command { return &backupOptions{} },
+		},
+		{
+			use: "status [SOURCE]", group: groupInfo, args: arity{0, 1}, lists: true,
+			short:   "Show what is protected, and how far behind each repository is",
+			long:    "Asks the daemon of this folder if one runs, else reads the repositories.",
+			example: "backstay status\nbackstay status app --json",
+			make:    func() command { return &statusOptions{} },
+		},
+		{
+			use: "history [SOURCE]", group: groupRecover, args: arity{0, 1}, lists: true,
+			short:   "List base backups, recovery windows and gaps",
+			long:    "Reads the repositories; needs no key. With --store it needs no backstay.yaml either.",
+			example: "backstay history app\nbackstay history app --store s3://bucket/app",
+			make:    func() command { return &historyOptions{} },
+		},
+		{
+			use: "restore [SOURCE]", group: groupRecover, args: arity{0, 1}, changes: true, lists: true,
+			short: "Recover a source to a moment, into a new folder",
+			long: `Prints the plan, then fetches the base, replays the log to the target and checks the result. The folder must be empty or not be
+there; nothing is overwritten. A database file keeps its name.
+
+` + targetHelp + `
+
+On a bare machine, without backstay.yaml, --store and --key say where the repository and its key are.`,
+			example: `backstay restore app --to "10 minutes ago" --into ./restored
+backstay restore app --to before-txid:42 --into ./restored --dry-run
+backstay restore --store s3://bucket/app --key ./backstay.key --into ./restored`,
+			make: func() command { return &restoreOptions{} },
+		},
+		{
+			use: "drill [SOURCE]", group: groupProve, args: arity{0, 1}, lists: true, changes: true,
+			short: "Prove that a source can be recovered",
+			long: `Restores to a scratch folder, opens the data with the real engine, asserts that it stands exactly at the target, runs structure
+checks, takes the times, writes a signed report and cleans up. --to takes random besides the targets of restore.
+
+` + targetHelp,
+			example: "backstay drill app\nbackstay drill app --to random",
+			make:    func() command { return &drillOptions{} },
+		},
+		{
+			use: "drill verify REPORT", group: groupProve, args: arity{1, 1}, lists: true,
+			short:   "Verify the signature of a drill report, offline",
+			long:    "Reads the report and says who signed it and what it says; --signer pins the verifier key it must be signed with.",
+			example: "backstay drill verify report.txt --signer backstay+...",
+			make:    func() command { return &verifyOptions{} },
+		},
+		{
+			use: "check [SOURCE]", group: groupProve, args: arity{0, 1}, lists: true,
+			short: "Read a repository and compare everything with its signed log",
+			long: `Verifies, without a key: signatures, the transparency log against the last checkpoint this host saw, the digest of every object,
+and continuity. --deep decrypts and compares every block, which needs a key. It exits with 6 if anything is damaged.`,
+			example: "backstay check app\nbackstay check app --deep\nbackstay check --store ./repo",
+			make:    func() command { return &checkOptions{} },
+		},
+		{
+			use: "key", group: groupProtect,
+			short: "Show and change who can read a source's history",
+			long:  "Each source has an identity of its own that its packs are sealed to. The identity is wrapped for every reader's key.",
+		},
+		{
+			use: "key show [SOURCE]", args: arity{0, 1}, lists: true,
+			short:   "List who can read, and who may sign",
+			long:    "Reads the repository; needs no key.",
+			example: "backstay key show app",
+			make:    func() command { return &keyShowOptions{} },
+		},
+		{
+			use: "key add SOURCE NAME RECIPIENT", args: arity{3, 3}, changes: true,
+			short:   "Let one more key read",
+			long:    "RECIPIENT is the public half of an age key. Adding needs a key that can read.",
+			example: "backstay key add app alice age1...",
+			make:    func() command { return &keyAddOptions{} },
+		},
+		{
+			use: "key remove SOURCE NAME", args: arity{2, 2}, changes: true,
+			short:   "Take a key off the list of readers",
+			long:    "What the removed key could read it still can, if its owner kept a copy. Follow with key rotate, so that it reads nothing new.",
+			example: "backstay key remove app alice",
+			make:    func() command { return &keyRemoveOptions{} },
+		},
+		{
+			use: "key rotate SOURCE", args: arity{1, 1}, changes: true,
+			short:   "Seal what comes to a new identity",
+			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one at its next restart.",
+			example: "backstay key rotate app",
+			make:    func() command { return &keyRotateOptions{} },
+		},
+		{
+			use: "store", group: groupProve,
+			short: "Work with stores",
+			long:  "A store is where objects are kept: a folder or a bucket.",
+		},
+		{
+			use: "store check URL", args: arity{1, 1}, lists: true, changes: true,
+			short:   "Run the contract that every store must keep against a real one",
+			long:    "Writes small objects below a name of its own, reads, lists and deletes them, and says what holds and what does not.",
+			example: "backstay store check ./repo\nbackstay store check s3://bucket/prefix",
+			make:    func() command { return &storeCheckOptions{} },
+		},
+		{
+			use: "engines", group: groupInfo, args: arity{0, 0}, lists: true,
+			short:   "List what can be protected, and what each engine can do",
+			long:    "One line for each kind of source.",
+			example: "backstay engines",
+			make:    func() command { return &enginesOptions{} },
+		},
+		{
+			use: "demo", group: groupInfo, args: arity{0, 0}, changes: true, lists: true,
+			short: "See it work: protect a shop, lose it, have it back",
+			long: `Makes a small shop on an embedded database in a fresh folder, with orders coming in that never stop; protects it, makes a mistake,
+deletes the files, recovers to just before the mistake, and compares row by row with what was committed. Takes about 20 seconds.`,
+			example: "backstay demo\nbackstay demo --dir ./demo",
+			make:    func() command { return &demoOptions{} },
+		},
+		{
+			use: "demo-shop DIR", hidden: true, args: arity{1, 1},
+			short:   "The shop of the demo: writes orders until it is told to stop",
+			long:    "Started by demo as a process of its own. Prints what it committed, one JSON line each.",
+			example: "backstay demo-shop ./demo",
+			make:    func() command { return &shopOptions{} },
+		},
+		{
+			use: "version", group: groupInfo, args: arity{0, 0}, lists: true,
+			short:   "Show the version",
+			long:    "Version, toolchain, system, codec and the repository format that is written.",
+			example: "backstay version --json",
+			make:    func() command { return &versionOptions{} },
+		},
+		{
+			use: "docs DIR", hidden: true, args: arity{1, 1},
+			short:   "Write docs/reference and the man pages",
+			long:    "Made from the table of commands, the table of exit codes and the types that --json prints.",
+			example: "backstay docs docs/reference",
+			make:    func() command { return &docsOptions{} },
+		},
+	}
+}

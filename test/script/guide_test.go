@@ -1,0 +1,171 @@
+package script
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestGuide runs every console block of docs/guide, page by page, each in a folder of its own with the database that
+// the guide's first page makes. A line that begins with "$ " is typed into bash; the lines below it are what must
+// come out, where … stands for anything, and a line of its own for any number of lines.
+func TestGuide(t *testing.T) {
+	for _, tool := range []string{"bash", "sqlite3", "age-keygen"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("BACKSTAY_NEED_SERVERS") == "1" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+	bin := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The test binary becomes backstay when it is called so.
+	if err := os.Symlink(self, filepath.Join(bin, "backstay")); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../../docs/guide/*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("pages %v, %v", pages, err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			t.Parallel()
+			s := &session{t: t, dir: t.TempDir(), bin: bin}
+			t.Cleanup(s.end)
+			if filepath.Base(page) != "README.md" {
+				s.run(consoleBlock{command: `sqlite3 app.db "PRAGMA journal_mode=wal; CREATE TABLE notes (text); INSERT INTO notes VALUES ('one')"`, line: 0})
+			}
+			for _, b := range consoleBlocks(string(text)) {
+				s.run(b)
+			}
+		})
+	}
+}
+
+// consoleBlock is one command of a page and what it must print.
+type consoleBlock struct {
+	line    int
+	command string
+	want    []string
+}
+
+func consoleBlocks(page string) []consoleBlock {
+	var blocks []consoleBlock
+	inside := false
+	for n, line := range strings.Split(page, "\n") {
+		command, typed := strings.CutPrefix(line, "$ ")
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```console"
+		case inside && typed:
+			blocks = append(blocks, consoleBlock{line: n + 1, command: command})
+		case inside && len(blocks) > 0:
+			b := &blocks[len(blocks)-1]
+			b.want = append(b.want, line)
+		}
+	}
+	return blocks
+}
+
+// pattern is what the output must match: … inside a line stands for anything, … alone for any lines.
+func (b consoleBlock) pattern() string {
+	var p strings.Builder
+	for _, line := range b.want {
+		if strings.TrimSpace(line) == "…" {
+			p.WriteString(`(?:.*\n)*?`)
+			continue
+		}
+		p.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*") + `\s*\n`)
+	}
+	return `\A` + p.String() + `\z`
+}
+
+// session is one page's terminal.
+type session struct {
+	t          *testing.T
+	dir        string
+	bin        string
+	background *exec.Cmd
+	out        lockedBuffer
+}
+
+func (s *session) bash(ctx context.Context, command string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "bash", "-c", command)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "PATH="+s.bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+s.dir)
+	return cmd
+}
+
+func (s *session) run(b consoleBlock) {
+	s.t.Helper()
+	if command, ok := strings.CutSuffix(b.command, " &"); ok {
+		s.follow(b, command)
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	out, err := s.bash(ctx, b.command).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatalf("line %d: %s: %v", b.line, b.command, err)
+	}
+	if err != nil && !strings.Contains(strings.Join(b.want, "\n"), "error: ") {
+		s.t.Fatalf("line %d: %s: %v\n%s", b.line, b.command, err, out)
+	}
+	if b.line > 0 && !regexp.MustCompile(b.pattern()).Match(out) {
+		s.t.Fatalf("line %d: %s prints\n%s\nwant\n%s", b.line, b.command, out, strings.Join(b.want, "\n"))
+	}
+}
+
+// follow starts a command that stays, as in another terminal, and waits until it has done its first work.
+func (s *session) follow(b consoleBlock, command string) {
+	s.t.Helper()
+	if s.background != nil {
+		s.t.Fatalf("line %d: a second command stays", b.line)
+	}
+	s.background = s.bash(context.Background(), "exec "+command)
+	s.background.Stdout, s.background.Stderr = &s.out, &s.out
+	if err := s.background.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		status, err := s.bash(s.t.Context(), "backstay status --json").Output()
+		if err == nil && bytes.Contains(status, []byte(`"state": "following"`)) && !bytes.Contains(status, []byte(`"bases": 0`)) {
+			time.Sleep(1500 * time.Millisecond) // A person takes as long until the next command.
+			if !regexp.MustCompile(b.pattern()).MatchString(s.out.String()) {
+				s.t.Fatalf("line %d: %s prints\n%s\nwant\n%s", b.line, b.command, s.out.String(), strings.Join(b.want, "\n"))
+			}
+			return
+		}
+	}
+	s.t.Fatalf("line %d: %s does not begin to follow:\n%s", b.line, b.command, s.out.String())
+}
+
+// end is Ctrl-C in the other terminal; it must end cleanly.
+func (s *session) end() {
+	if s.background == nil || s.background.Process == nil {
+		return
+	}
+	if err := s.background.Process.Signal(os.Interrupt); err != nil {
+		s.t.Error(err)
+	}
+	if err := s.background.Wait(); err != nil {
+		s.t.Error(fmt.Errorf("%s: %w\n%s", s.background, err, s.out.String()))
+	}
+}
