@@ -83,6 +83,7 @@ func (g *rig) latest(t *testing.T, h Harness, n int) {
 
 func testMoments(t *testing.T, h Harness) {
 	g := start(t, h)
+	starved := Canary(t)
 	f := Follow(t, g.src, g.rec)
 	var ledger []Entry
 	for range 60 {
@@ -91,13 +92,14 @@ func testMoments(t *testing.T, h Harness) {
 	}
 	Settled(t, h, g.rec)
 	f.Stop()
+	late := h.Late + 2*starved()
 	log := g.log(t, h, 16)
 	for range 12 {
 		e := ledger[rand.IntN(len(ledger))]
 		at := e.After.Add(time.Duration(rand.IntN(int(h.Late))))
 		dir, r := Restore(t, h, g.sink, log, engine.Goal{Time: at})
 		got := g.app.Stands(t, dir, r)
-		least, most := bounds(ledger, at, h.Late)
+		least, most := bounds(ledger, at, late)
 		if got < least || got > most {
 			t.Errorf("restored to %s: stands at change %d, want %d to %d", at, got, least, most)
 		}

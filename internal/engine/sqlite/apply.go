@@ -121,7 +121,7 @@ func fileSum(ctx context.Context, db io.ReaderAt) (uint64, error) {
 
 // parts reads the parts of a log file as one.
 type parts struct {
-	ctx  context.Context //nolint:containedctx // a reader that lives within one call
+	ctx  context.Context // of the Replay it serves
 	file logFile
 	next int
 	off  int64

@@ -24,7 +24,7 @@ type batch struct {
 
 	file   string // the LTX file in the making
 	offset int64
-	ctx    context.Context //nolint:containedctx // lives as long as one round
+	ctx    context.Context // of the Follow it serves
 }
 
 // begin opens the LTX file of commit txid.

@@ -16,6 +16,8 @@ var _ engine.Condenser = Engine{}
 // condenseLimit bounds the memory for the newest versions of pages while a segment is condensed.
 const condenseLimit = 64 << 20
 
+var errTooLarge = errors.New("too large to be held in memory")
+
 // Condense makes one LTX file with the newest version of each page in files. It gives up, without an error, where that would
 // be little smaller than the files or too large to be held in memory.
 func (Engine) Condense(ctx context.Context, files []engine.CondenseFile, w io.Writer) (string, error) {
@@ -27,11 +29,12 @@ func (Engine) Condense(ctx context.Context, files []engine.CondenseFile, w io.Wr
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		if err := c.add(f); err != nil {
-			return "", fmt.Errorf("condense %s: %w", f.Name, err)
+		err := c.add(f)
+		if errors.Is(err, errTooLarge) {
+			return "", nil
 		}
-		if c.size > condenseLimit {
-			return "", nil // the check per file suffices: one that is larger than the limit alone is held for a moment only
+		if err != nil {
+			return "", fmt.Errorf("condense %s: %w", f.Name, err)
 		}
 	}
 	if len(c.pages)*10 > c.count*9 {
@@ -84,7 +87,9 @@ func (c *condenser) add(f engine.CondenseFile) error {
 		if !ok {
 			held = make([]byte, h.PageSize)
 			c.pages[n] = held
-			c.size += len(held)
+			if c.size += len(held); c.size > condenseLimit {
+				return errTooLarge
+			}
 		}
 		copy(held, page)
 	}

@@ -96,15 +96,17 @@ func TestFollowerKilled(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
 			path, state := filepath.Join(dir, "app.db"), filepath.Join(dir, "state")
-			w := startWriter(t, path, "--mode", mode, "--seconds", "8", "--rate", "300")
-			for i := range 12 {
+			w := startWriter(t, path, "--mode", mode, "--seconds", "5", "--rate", "300")
+			starved := enginetest.Canary(t)
+			const kills = 8
+			for i := range kills {
 				f := exec.Command(os.Args[0])
 				f.Env = append(os.Environ(), followerVariable+"="+path, "BACKSTAY_TEST_STATE="+state)
 				f.Stdout, f.Stderr = os.Stdout, os.Stderr
 				if err := f.Start(); err != nil {
 					t.Fatal(err)
 				}
-				if i == 11 {
+				if i == kills-1 {
 					w.wait(t)
 					time.Sleep(time.Second)
 				}
@@ -113,18 +115,19 @@ func TestFollowerKilled(t *testing.T) {
 				_ = f.Wait()
 				time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
 			}
-			checkRecords(t, state, w.entries(t), mode)
+			checkRecords(t, state, w.entries(t), mode, 2*starved())
 		})
 	}
 }
 
-func checkRecords(t *testing.T, state string, ledger []enginetest.Entry, mode string) {
+func checkRecords(t *testing.T, state string, ledger []enginetest.Entry, mode string, starved time.Duration) {
 	t.Helper()
 	records, _ := readRecords(state)
 	late := 50 * time.Millisecond
 	if mode != "wal" {
 		late = 2 * time.Second
 	}
+	late += starved
 	var sink *enginetest.Sink
 	var rec *enginetest.Recorder
 	bases, begin := 0, time.Time{}

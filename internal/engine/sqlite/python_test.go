@@ -79,6 +79,7 @@ func seconds(s float64) time.Time { return time.UnixMicro(int64(s * 1e6)) }
 // compare restores at random moments and positions and compares with the ledger.
 func compare(t *testing.T, sink *enginetest.Sink, rec *enginetest.Recorder, ledger []enginetest.Entry, late time.Duration, times int) {
 	t.Helper()
+	each := late < time.Second
 	log, err := rec.Log(t.Context(), 100, Engine{})
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +108,7 @@ func compare(t *testing.T, sink *enginetest.Sink, rec *enginetest.Recorder, ledg
 		i := rand.IntN(max(1, len(marks)-1))
 		a := restored(engine.Goal{Position: marks[i].Position})
 		b := restored(engine.Goal{Position: marks[i+1].Position})
-		if late < time.Second && (b < a || b > a+1) {
+		if each && (b < a || b > a+1) {
 			t.Errorf("positions %s and %s stand at changes %d and %d", marks[i].Position, marks[i+1].Position, a, b)
 		}
 	}
@@ -135,7 +136,7 @@ func bounds(ledger []enginetest.Entry, at time.Time, late time.Duration) (least,
 
 // TestPythonWriter follows the standard library's SQLite of another process, with all its kinds of checkpoint.
 func TestPythonWriter(t *testing.T) {
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name string
 		args string
 	}{
@@ -150,8 +151,11 @@ func TestPythonWriter(t *testing.T) {
 		{"auto_vacuum", "--auto-vacuum full --autocheckpoint 100"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && i%3 != 0 {
+				t.Skip("some kinds of checkpoint are enough for a short run")
+			}
 			path := filepath.Join(t.TempDir(), "app.db")
-			w := startWriter(t, path, strings.Fields("--seconds 2.5 --mode wal "+c.args)...)
+			w := startWriter(t, path, strings.Fields("--seconds 2 --mode wal "+c.args)...)
 			s := connect(t, path)
 			sink := &enginetest.Sink{}
 			res, err := s.TakeBase(t.Context(), engine.BaseOptions{}, sink)
@@ -159,15 +163,16 @@ func TestPythonWriter(t *testing.T) {
 				t.Fatal(err)
 			}
 			rec := enginetest.NewRecorder(res.Bookmark)
+			starved := enginetest.Canary(t)
 			f := enginetest.Follow(t, s, rec)
 			w.wait(t)
 			enginetest.Settled(t, enginetest.Harness{Settle: time.Second}, rec)
 			f.Stop()
 			ledger := w.entries(t)
-			compare(t, sink, rec, ledger, 50*time.Millisecond, 8)
+			compare(t, sink, rec, ledger, 50*time.Millisecond+2*starved(), 5)
 			n := s.Counters()
 			t.Logf("%d changes, %+v", len(ledger), n)
-			if n.Commits == 0 || n.Bridges+n.Unpinned != 0 || n.Generations == 0 {
+			if n.Commits == 0 || n.Bridges+n.Unpinned != 0 || n.Generations+n.Resets == 0 {
 				t.Errorf("counters %+v", n)
 			}
 			if log, _, _ := passive(t.Context(), s.writers); log > 20000 {
@@ -189,12 +194,13 @@ func TestPythonRollback(t *testing.T) {
 				t.Fatal(err)
 			}
 			rec := enginetest.NewRecorder(res.Bookmark)
+			starved := enginetest.Canary(t)
 			f := enginetest.Follow(t, s, rec)
 			w.wait(t)
 			enginetest.Settled(t, enginetest.Harness{Settle: 3 * time.Second}, rec)
 			f.Stop()
 			ledger := w.entries(t)
-			compare(t, sink, rec, ledger, 2*time.Second, 8)
+			compare(t, sink, rec, ledger, 2*time.Second+2*starved(), 5)
 			t.Logf("%d changes, %+v, held up %s", len(ledger), s.Counters(), s.Status().HoldsUp)
 			if n := s.Counters(); n.Compares < 5 || n.Commits < 5 {
 				t.Errorf("counters %+v", n)
@@ -216,6 +222,7 @@ func TestWriterKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			rec := enginetest.NewRecorder(res.Bookmark)
+			starved := enginetest.Canary(t)
 			f := enginetest.Follow(t, s, rec)
 			for i := range 8 {
 				time.Sleep(time.Duration(100+rand.IntN(200)) * time.Millisecond)
@@ -230,7 +237,7 @@ func TestWriterKilled(t *testing.T) {
 				late = 2 * time.Second
 			}
 			// A killed writer's last commit may lack its line.
-			compare(t, sink, rec, w.entries(t), late, 6)
+			compare(t, sink, rec, w.entries(t), late+2*starved(), 5)
 			t.Logf("%+v", s.Counters())
 		})
 	}

@@ -21,6 +21,8 @@ var _ engine.Restorer = Engine{}
 //     goal, else its single files, newest first; of each only pages that no newer file gave;
 //  3. set the size of the file and sync it;
 //  4. compute the checksum of all pages and compare.
+//
+// If the goal includes nothing of the log the data is left as the base laid it, and Reached.Position is zero.
 func (e Engine) Replay(ctx context.Context, dir string, log engine.Log, to engine.Goal) (engine.Reached, error) {
 	name, err := databaseIn(dir)
 	if err != nil {
