@@ -74,32 +74,26 @@ func (l *litestream) restore(ctx context.Context, dir string) (string, usage, er
 }
 
 // durable looks for new files of level 0. They are uploaded in order, each holding the newest version of every page
-// that its commits changed, so the beat in the newest is that of its last commit.
+// that its commits changed, so the beat in one is that of its last commit. Litestream also writes to tables of its
+// own: a file may hold none.
 func (l *litestream) durable() (sighting, error) {
-	entries, err := os.ReadDir(l.level(0))
+	entries, err := os.ReadDir(l.level(0)) // sorted by name
 	now := time.Now()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return l.seen, err
 	}
-	newest := l.last
 	for _, e := range entries {
-		if name := e.Name(); strings.HasSuffix(name, ".ltx") && name > newest {
-			newest = name
+		if e.Name() <= l.last || !strings.HasSuffix(e.Name(), ".ltx") {
+			continue
 		}
-	}
-	if newest == l.last {
-		return l.seen, nil
-	}
-	beat, ok, err := beatIn(filepath.Join(l.level(0), newest))
-	if errors.Is(err, fs.ErrNotExist) {
-		return l.seen, nil // it was compacted away meanwhile
-	}
-	if err != nil {
-		return l.seen, err
-	}
-	l.last = newest
-	if ok && beat > l.seen.beat {
-		l.seen = sighting{beat: beat, at: now}
+		beat, ok, err := beatIn(filepath.Join(l.level(0), e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been compacted away meanwhile
+			return l.seen, err
+		}
+		l.last = e.Name()
+		if ok && beat > l.seen.beat {
+			l.seen = sighting{beat: beat, at: now}
+		}
 	}
 	return l.seen, nil
 }
