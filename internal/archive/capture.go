@@ -1,0 +1,317 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/backoff"
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/spool"
+)
+
+// capture follows the source until ctx ends, whatever happens.
+func (a *Archive) capture(ctx context.Context) {
+	if !a.settle(ctx) {
+		return
+	}
+	close(a.settled)
+	a.changed.wake()
+	failures := 0
+	for ctx.Err() == nil {
+		began := a.c.Now()
+		err := a.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		var full *spool.FullError
+		if errors.As(err, &full) {
+			a.waitForRoom(ctx, full.Need)
+			continue
+		}
+		if err == nil {
+			err = errors.New("the engine stopped following without a reason")
+		}
+		if a.c.Now().Sub(began) > time.Minute {
+			failures = 0
+		}
+		failures++
+		if a.source.fail(err, a.c.Now()) == 1 {
+			a.emit(Event{Kind: SourceDown, Text: "the source cannot be followed; trying again", Err: err})
+		}
+		_ = backoff.Sleep(ctx, a.c.delay(failures))
+	}
+}
+
+// grace is how long repositories have, after the first of them was opened, to say what they know before the log is
+// begun; shortGrace is how long where the spool knows where to go on.
+const (
+	grace      = 10 * time.Second
+	shortGrace = 2 * time.Second
+)
+
+// settle makes the spool's line join what the repositories have: after the loss of the spool it goes on where the
+// repositories end. It reports false if ctx ended.
+func (a *Archive) settle(ctx context.Context) bool {
+	book := a.sp.Bookmark()
+	patience := grace
+	if book.Position.IsZero() { // without any knowledge of its own it needs a repository's
+		if !a.waitOpened(ctx, 1, 0) {
+			return false
+		}
+	} else {
+		patience = shortGrace
+	}
+	if !a.waitOpened(ctx, len(a.shippers), patience) {
+		return false
+	}
+	top := a.shelf.end()
+	for _, s := range a.shippers {
+		if m := s.topEnd(); top.Position.Before(m.Position) {
+			top = m
+		}
+	}
+	if !book.Position.Before(top.Position) {
+		return true
+	}
+	if !book.Position.IsZero() || a.sp.Stats().Journals > 0 {
+		a.emit(Event{Kind: SpoolLost, Text: fmt.Sprintf("the spool ends at %s, a repository has the log up to %s: going on from there", book.Position, top.Position)})
+	}
+	for ctx.Err() == nil {
+		err := a.sp.Reset(engine.Bookmark{Position: top.Position, Time: top.Time}, nil)
+		if err == nil {
+			a.setWhole(top)
+			return true
+		}
+		a.source.fail(err, a.c.Now())
+		a.emit(Event{Kind: SpoolAlarm, Text: "the spool cannot be written", Err: err})
+		_ = backoff.Sleep(ctx, time.Second)
+	}
+	return false
+}
+
+// waitOpened waits until n repositories have been opened, but not longer than limit unless that is zero. It reports
+// false if ctx ended.
+func (a *Archive) waitOpened(ctx context.Context, n int, limit time.Duration) bool {
+	var late <-chan time.Time
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		late = t.C
+	}
+	for {
+		wake, opened := a.changed.wait(), 0
+		for _, s := range a.shippers {
+			if s.opened() != nil {
+				opened++
+			}
+		}
+		if opened >= n {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-late:
+			return true
+		case <-wake:
+		}
+	}
+}
+
+// session connects and follows until something fails. Gaps are healed inside it.
+func (a *Archive) session(ctx context.Context) error {
+	source, err := a.c.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.connected = source
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		a.connected, a.following = nil, false
+		a.mu.Unlock()
+		a.keeper.leave() // a base that is being taken ends before the source is closed
+		if err := source.Close(); err != nil {
+			a.c.Log.Warn("close source", "source", a.c.Source, "err", err)
+		}
+	}()
+	if id, err := source.Identify(ctx); err == nil {
+		a.mu.Lock()
+		a.identity = id
+		a.mu.Unlock()
+	}
+	a.keeper.enter(ctx, source)
+	if a.sp.Bookmark().Position.IsZero() {
+		if err := a.beginLine(ctx, source, nil); err != nil {
+			return err
+		}
+	}
+	for {
+		err := a.follow(ctx, source)
+		var gap *history.GapError
+		if !errors.As(err, &gap) {
+			return err
+		}
+		a.emit(Event{Kind: GapFound, Text: "the log cannot be continued; taking a new base", Err: err})
+		if err := a.beginLine(ctx, source, gap); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *Archive) follow(ctx context.Context, source engine.Source) error {
+	a.mu.Lock()
+	a.following = true
+	a.mu.Unlock()
+	a.changed.wake()
+	shipped := false
+	err := source.Follow(ctx, a.sp.Bookmark(), func(ctx context.Context, pieces []engine.Piece) error {
+		err := a.ship(ctx, pieces)
+		if err == nil && !shipped {
+			shipped = true
+			if since := a.source.end(); !since.IsZero() {
+				a.emit(Event{Kind: SourceUp, Text: fmt.Sprintf("the source is followed again after %s", a.c.Now().Sub(since).Round(time.Millisecond))})
+			}
+		}
+		return err
+	})
+	a.mu.Lock()
+	a.following = false
+	a.mu.Unlock()
+	return err
+}
+
+// ship is engine.Ship: it returns when the pieces are durable where they must be.
+func (a *Archive) ship(ctx context.Context, pieces []engine.Piece) error {
+	if len(pieces) == 0 {
+		return nil
+	}
+	last := pieces[len(pieces)-1]
+	keep := a.worthKeeping(pieces)
+	if len(keep) > 0 {
+		if err := a.sp.Append(ctx, keep); err != nil {
+			return err
+		}
+		a.account(keep)
+		a.watchSpool()
+	}
+	a.setWhole(history.Moment{Position: last.To, Time: last.Until})
+	if len(keep) > 0 {
+		a.appended.wake()
+	}
+	if a.c.Ack == AckRepository {
+		return a.waitDurable(ctx, nil, last.To)
+	}
+	return nil
+}
+
+// idleKept is how often a piece without data is written to the spool when it brings nothing but time.
+const idleKept = 10 * time.Second
+
+// worthKeeping leaves out pieces that only say that time went by, and joins what follows to what the spool has, so
+// that no hole in time appears.
+func (a *Archive) worthKeeping(pieces []engine.Piece) []engine.Piece {
+	book := a.sp.Bookmark()
+	whole := a.wholeMoment()
+	var keep []engine.Piece
+	for _, p := range pieces {
+		if !p.Since.After(whole.Time) && p.Since.After(book.Time) {
+			p.Since = book.Time // seen, but not written
+		}
+		whole.Time = p.Until
+		idle := len(p.Data) == 0 && p.From.Equal(p.To) && len(p.Marks) == 0 && bytes.Equal(p.Token, book.Token)
+		if idle && p.Until.Sub(book.Time) < idleKept && !p.Since.After(book.Time) {
+			continue
+		}
+		keep = append(keep, p)
+		book.Position, book.Token, book.Time = p.To, p.Token, p.Until
+	}
+	return keep
+}
+
+// account adds what was appended to the backlog.
+func (a *Archive) account(pieces []engine.Piece) {
+	var first time.Time
+	total := int64(0)
+	for i := range pieces {
+		if len(pieces[i].Data) > 0 && first.IsZero() {
+			first = firstCommit(&pieces[i])
+		}
+		total += int64(len(pieces[i].Data))
+	}
+	if total > 0 {
+		a.backlog.add(pieces[len(pieces)-1].To, first, total)
+	}
+}
+
+// waitDurable waits until the log up to p is durable in s; in any repository if s is nil.
+func (a *Archive) waitDurable(ctx context.Context, s *shipper, p history.Position) error {
+	for {
+		wake := a.changed.wait()
+		for _, t := range a.shippers {
+			if (s == nil || s == t) && !t.durableEnd().Position.Before(p) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wake:
+		}
+	}
+}
+
+func (a *Archive) setWhole(m history.Moment) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.whole = m
+}
+
+func (a *Archive) wholeMoment() history.Moment {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.whole
+}
+
+// waitForRoom stands still until repositories have taken enough that capture can go on with need bytes.
+func (a *Archive) waitForRoom(ctx context.Context, need int64) {
+	a.setFull(true)
+	st := a.sp.Stats()
+	began := a.c.Now()
+	a.emit(Event{Kind: SpoolAlarm, Percent: 100, Text: fmt.Sprintf("the spool is full (%d bytes): the source is not followed until a repository has taken some of it; nothing in the spool is dropped", st.Bytes)})
+	select {
+	case a.cutNow <- struct{}{}:
+	default:
+	}
+	for ctx.Err() == nil {
+		wake := a.changed.wait()
+		if st = a.sp.Stats(); st.Bytes < st.MaxBytes*3/4 && (st.Bytes+need <= st.MaxBytes || st.First == st.Last) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		}
+	}
+	a.setFull(false)
+	if ctx.Err() == nil {
+		a.emit(Event{Kind: SpoolRoom, Text: fmt.Sprintf("the spool has room again after %s", a.c.Now().Sub(began).Round(time.Millisecond))})
+	}
+}
+
+func (a *Archive) setFull(full bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.full = full
+}
+
+func (a *Archive) isFull() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.full
+}

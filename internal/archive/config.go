@@ -1,0 +1,92 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/backoff"
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+// Ack says when a piece of log counts as safe, so that the source may be told.
+type Ack string
+
+// The places where a piece must be durable.
+const (
+	AckSpool      Ack = "spool"      // on this host
+	AckRepository Ack = "repository" // in one repository too
+)
+
+// Config says what is protected, and where to.
+type Config struct {
+	Source  string                                       // its name
+	Connect func(context.Context) (engine.Source, error) // called again after the source was lost
+	Engine  engine.Engine                                // asked whether it is a Condenser; may be nil
+	Repos   []Repo                                       // at least one
+	Dir     string                                       // of the spool; made if it is not there
+
+	MaxSpool     int64         // bytes; zero means 1 GiB
+	SegmentBytes int64         // raw bytes of a full segment; zero means 64 MiB, never more than a quarter of MaxSpool
+	SegmentAge   time.Duration // a segment is cut when its oldest piece is older; zero means 1 h
+	Ack          Ack           // "" means AckSpool
+	Flush        time.Duration // how long Run goes on shipping after its context ended; zero means 5 s
+	Retry        backoff.Policy
+
+	Log    *slog.Logger     // nil: nothing is logged
+	Now    func() time.Time // the clock of the engine's stamps; nil: time.Now
+	Events func(Event)      // told of everything noteworthy, on any goroutine; must not block; may be nil
+}
+
+// Repo is one repository of the source.
+type Repo struct {
+	Name        string
+	Open        func(context.Context) (*repository.Repository, error) // called until it succeeds: the store may be dead at start
+	TipInterval time.Duration                                         // how soon new log is shipped; zero asks the store
+	Heartbeat   time.Duration                                         // how often "nothing new" is said; zero means 10 s for local stores, else 60 s
+}
+
+func (c *Config) validate() error {
+	if c.Source == "" || c.Connect == nil || c.Dir == "" || len(c.Repos) == 0 {
+		return errors.New("protect source: it needs a name, a way to connect, a spool and a repository")
+	}
+	switch c.Ack {
+	case "":
+		c.Ack = AckSpool
+	case AckSpool, AckRepository:
+	default:
+		return errors.New("protect source: ack is spool or repository, not " + string(c.Ack))
+	}
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxSpool <= 0 {
+		c.MaxSpool = 1 << 30
+	}
+	if c.SegmentBytes <= 0 {
+		c.SegmentBytes = 64 << 20
+	}
+	c.SegmentBytes = min(c.SegmentBytes, c.MaxSpool/4)
+	if c.SegmentAge <= 0 {
+		c.SegmentAge = time.Hour
+	}
+	if c.Flush <= 0 {
+		c.Flush = 5 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Events == nil {
+		c.Events = func(Event) {}
+	}
+}
+
+// delay is how long to wait after failed attempt number attempt.
+func (c *Config) delay(attempt int) time.Duration { return c.Retry.Delay(attempt, rand.Float64) }

@@ -1,0 +1,214 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+const (
+	copiesTick  = 5 * time.Minute  // how often bases are compared with the other repositories' when nothing asks for it
+	copiesSoon  = 10 * time.Second // how often while one is missing
+	copiesStall = 5 * time.Minute  // a copy that makes no progress for so long is given up
+	healEvery   = 10 * time.Minute // how often a base is taken because none is there
+)
+
+// wantCopies asks to look whether a base is missing.
+func (s *shipper) wantCopies() {
+	select {
+	case s.copyNow <- struct{}{}:
+	default:
+	}
+}
+
+// hasBase notes that a base was committed here.
+func (s *shipper) hasBase() {
+	s.update(func(v *view) { v.bases++; v.lastBase = s.a.c.Now() })
+}
+
+// runCopies sees to it that the repository has a base that its log joins.
+func (s *shipper) runCopies(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait := time.Duration(copiesTick)
+		if s.opened() != nil && s.a.isSettled() && !s.a.isDraining() {
+			missing, err := s.copyBases(ctx)
+			switch {
+			case err != nil && ctx.Err() == nil:
+				wait = max(copiesSoon, s.a.c.delay(s.copying.fail(err, s.a.c.Now())))
+				s.a.c.Log.Warn("copy base", "source", s.a.c.Source, "repository", s.c.Name, "err", err)
+			case missing:
+				wait = copiesSoon
+			default:
+				s.copying.end()
+			}
+		} else {
+			wait = time.Second
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-s.copyNow:
+		}
+		timer.Stop()
+	}
+}
+
+func (a *Archive) isSettled() bool {
+	select {
+	case <-a.settled:
+		return true
+	default:
+		return false
+	}
+}
+
+// facts reads what a repository has.
+func (s *shipper) facts(ctx context.Context, r *repository.Repository) (history.History, error) {
+	ctx, cancel := context.WithTimeout(ctx, openDeadline)
+	defer cancel()
+	facts, err := r.Facts(ctx)
+	return facts.History, err
+}
+
+// copyBases copies the newest base of the others if it is newer than what is here, and asks for a new one where no
+// repository has any that the log joins. It reports whether one is missing still.
+func (s *shipper) copyBases(ctx context.Context) (missing bool, err error) {
+	mine, err := s.facts(ctx, s.opened())
+	if err != nil {
+		return true, err
+	}
+	newest, reached := newestBase(mine), reaches(mine)
+	for _, peer := range s.a.peers(s) {
+		theirs, err := s.facts(ctx, peer)
+		if err != nil {
+			continue // its own shipper tells
+		}
+		b := newestBase(theirs)
+		if b.ID == "" || b.ID == newest.ID || newest.ID != "" && !newer(b, newest) {
+			continue
+		}
+		if err := s.copyBase(ctx, peer, b); err != nil {
+			return true, err
+		}
+		newest, reached = b, true
+	}
+	if newest.ID != "" && newest.Start.Before(s.a.sp.Stats().First) && !reaches(mine) {
+		if err := s.copyLog(ctx, newest.Start, s.a.sp.Stats().First); err != nil {
+			return true, err
+		}
+	}
+	if !reached && s.a.keeper.mayHeal() {
+		s.a.keeper.request()
+	}
+	return !reached, nil
+}
+
+// newer reports whether a stands later than b.
+func newer(a, b history.Base) bool {
+	return b.Stop.Before(a.Stop) || b.Stop.Equal(a.Stop) && b.StopTime.Before(a.StopTime)
+}
+
+// reaches reports whether some window goes up to the newest log there is.
+func reaches(h history.History) bool {
+	var top history.Position
+	for _, seg := range h.Segments {
+		if top.Before(seg.To) {
+			top = seg.To
+		}
+	}
+	for _, g := range h.Gaps {
+		if top.Before(g.To) {
+			top = g.To
+		}
+	}
+	for _, w := range h.Windows() {
+		if !w.End.Before(top) {
+			return true
+		}
+	}
+	return false
+}
+
+func newestBase(h history.History) history.Base {
+	var newest history.Base
+	for _, b := range h.Bases {
+		if newest.ID == "" || newer(b, newest) {
+			newest = b
+		}
+	}
+	return newest
+}
+
+// copyBase copies one base; it is given up when it makes no progress.
+func (s *shipper) copyBase(ctx context.Context, from *repository.Repository, b history.Base) error {
+	ctx, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	stall := time.AfterFunc(copiesStall, func() { give(fmt.Errorf("no progress for %s", copiesStall)) })
+	defer stall.Stop()
+	err := s.opened().CopyBase(ctx, from, b.ID, func(int64, int64) { stall.Reset(copiesStall) })
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	s.hasBase()
+	s.a.emit(Event{Kind: BaseCopied, Repository: s.c.Name, Done: b.StoredBytes, Text: "copied base " + b.ID + " from another repository"})
+	return nil
+}
+
+// copyLog copies from the other repositories the full segments that lie between from and to and are not here.
+func (s *shipper) copyLog(ctx context.Context, from, to history.Position) error {
+	mine, err := s.facts(ctx, s.opened())
+	if err != nil {
+		return err
+	}
+	here := map[string]bool{}
+	for _, seg := range mine.Segments {
+		here[seg.Name] = true
+	}
+	for _, peer := range s.a.peers(s) {
+		theirs, err := s.facts(ctx, peer)
+		if err != nil {
+			continue // its own shipper tells
+		}
+		for _, seg := range theirs.Segments {
+			if seg.Tip || here[seg.Name] || !from.Before(seg.To) || !seg.From.Before(to) {
+				continue
+			}
+			if err := s.copySegment(ctx, peer, seg); err != nil {
+				return err
+			}
+			here[seg.Name] = true
+		}
+	}
+	return nil
+}
+
+func (s *shipper) copySegment(ctx context.Context, from *repository.Repository, seg history.Segment) error {
+	ctx, cancel := context.WithTimeout(ctx, tipDeadline+time.Duration(seg.StoredBytes/slowest)*time.Second)
+	defer cancel()
+	err := s.opened().CopySegment(ctx, from, seg)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // dropped there meanwhile
+	}
+	return err
+}
+
+// mayHeal reports whether a base may be taken because one is missing, and counts it.
+func (k *keeper) mayHeal() bool {
+	k.a.mu.Lock()
+	following := k.a.following
+	k.a.mu.Unlock()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.a.c.Now()
+	if !following || k.busy > 0 || k.job != nil || !k.healed.IsZero() && now.Sub(k.healed) < healEvery {
+		return false
+	}
+	k.healed = now
+	return true
+}

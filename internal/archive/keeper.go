@@ -1,0 +1,318 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+// keeper takes bases, one at a time.
+type keeper struct {
+	a    *Archive
+	turn chan struct{} // holds a token while no base is being taken
+
+	mu      sync.Mutex
+	job     *job
+	wanted  chan struct{}
+	commits sync.WaitGroup // of bases that wait for their log
+
+	source engine.Source // nil while there is none
+	inside context.Context
+	leaves context.CancelFunc
+	busy   int       // bases being taken or waiting for their log
+	healed time.Time // when a base was last taken because one was missing
+}
+
+// job is one base, which several callers may wait for.
+type job struct {
+	done chan struct{}
+	base history.Base
+	err  error
+}
+
+func newKeeper(a *Archive) *keeper {
+	k := &keeper{a: a, turn: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+	k.turn <- struct{}{}
+	return k
+}
+
+// Backup takes a full base now, or waits for the one that is being taken. The archive must be running. Ending ctx ends
+// the wait, not the base.
+func (a *Archive) Backup(ctx context.Context) (history.Base, error) {
+	j := a.keeper.request()
+	select {
+	case <-ctx.Done():
+		return history.Base{}, ctx.Err()
+	case <-a.draining:
+		return history.Base{}, fmt.Errorf("take base of %s: %w", a.c.Source, context.Canceled)
+	case <-j.done:
+		return j.base, j.err
+	}
+}
+
+// request begins a job or joins the one there is.
+func (k *keeper) request() *job {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.job == nil {
+		k.job = &job{done: make(chan struct{})}
+		select {
+		case k.wanted <- struct{}{}:
+		default:
+		}
+	}
+	return k.job
+}
+
+// finish ends the job that is under way, if any.
+func (k *keeper) finish(b history.Base, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.job != nil {
+		k.job.base, k.job.err = b, err
+		close(k.job.done)
+		k.job = nil
+	}
+}
+
+// enter hands over a connected source; ctx ends with the daemon.
+func (k *keeper) enter(ctx context.Context, s engine.Source) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.source = s
+	k.inside, k.leaves = context.WithCancel(ctx)
+}
+
+// leave takes the source back and waits until no base uses it.
+func (k *keeper) leave() {
+	k.mu.Lock()
+	if k.leaves != nil {
+		k.leaves()
+	}
+	k.source = nil
+	k.mu.Unlock()
+	<-k.turn
+	k.turn <- struct{}{}
+}
+
+func (k *keeper) current() (engine.Source, context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.source, k.inside
+}
+
+// run takes the bases that are asked for while the source is followed.
+func (k *keeper) run(ctx context.Context) {
+	defer k.commits.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			k.finish(history.Base{}, ctx.Err())
+			return
+		case <-k.wanted:
+		}
+		source, inside, ok := k.awaitSource(ctx)
+		if !ok {
+			continue
+		}
+		k.serve(inside, source)
+	}
+}
+
+// awaitSource waits until the source is followed.
+func (k *keeper) awaitSource(ctx context.Context) (engine.Source, context.Context, bool) {
+	for {
+		wake := k.a.changed.wait()
+		k.a.mu.Lock()
+		following := k.a.following
+		k.a.mu.Unlock()
+		if source, inside := k.current(); source != nil && following {
+			return source, inside, true
+		}
+		select {
+		case <-ctx.Done():
+			k.finish(history.Base{}, ctx.Err())
+			return nil, nil, false
+		case <-wake:
+		}
+	}
+}
+
+func (k *keeper) serve(ctx context.Context, source engine.Source) {
+	<-k.turn
+	k.mu.Lock()
+	wanted := k.job != nil // a base taken for a new line may have served it
+	k.mu.Unlock()
+	if !wanted {
+		k.turn <- struct{}{}
+		return
+	}
+	t, err := k.take(ctx, source, engine.BaseOptions{Type: history.Full, After: k.a.sp.Bookmark().Position})
+	k.turn <- struct{}{}
+	if err != nil {
+		k.finish(history.Base{}, err)
+		return
+	}
+	k.commits.Go(func() { k.commit(t) })
+}
+
+// taken is a base that has been copied out of the source and is not committed yet.
+type taken struct {
+	to    *shipper
+	w     *repository.BaseWriter
+	res   engine.BaseResult
+	began time.Time
+}
+
+// take copies the source into the first repository that accepts it. The caller holds the turn, and commits what was
+// taken or gives it up.
+func (k *keeper) take(ctx context.Context, source engine.Source, o engine.BaseOptions) (*taken, error) {
+	k.count(+1)
+	var errs []error
+	for _, s := range k.a.shippers {
+		r := s.opened()
+		if r == nil {
+			errs = append(errs, fmt.Errorf("repository %s is not open", s.c.Name))
+			continue
+		}
+		t := &taken{to: s, began: k.a.c.Now()}
+		refused, err := k.takeInto(ctx, source, o, r, t)
+		if err == nil {
+			return t, nil
+		}
+		k.a.emit(Event{Kind: BaseFailed, Repository: s.c.Name, Text: "the base was not taken", Err: err})
+		errs = append(errs, fmt.Errorf("repository %s: %w", s.c.Name, err))
+		if !refused || ctx.Err() != nil {
+			break
+		}
+	}
+	k.count(-1)
+	return nil, fmt.Errorf("take base of %s: %w", k.a.c.Source, errors.Join(errs...))
+}
+
+func (k *keeper) count(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.busy += n
+}
+
+// takeInto reports whether it was the repository that failed.
+func (k *keeper) takeInto(ctx context.Context, source engine.Source, o engine.BaseOptions, r *repository.Repository, t *taken) (refused bool, err error) {
+	w, err := r.NewBase(k.a.workCtx())
+	if err != nil {
+		return true, err
+	}
+	k.a.emit(Event{Kind: BaseStarted, Repository: t.to.c.Name, Text: "taking a full base"})
+	sink := &baseSink{w: w}
+	stop := k.progress(t.to, w)
+	t.w = w
+	t.res, err = source.TakeBase(ctx, o, sink)
+	stop()
+	if err != nil {
+		return sink.failed, errors.Join(err, w.Abort())
+	}
+	return false, nil
+}
+
+// progress tells once a second how far the base has come, until it is stopped.
+func (k *keeper) progress(s *shipper, w *repository.BaseWriter) (stop func()) {
+	end := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+				k.a.emit(Event{Kind: BaseProgress, Repository: s.c.Name, Done: w.Stored(), Text: "taking a full base"})
+			}
+		}
+	})
+	return func() { close(end); done.Wait() }
+}
+
+// commit makes a base exist once the log up to its stop is durable beside it.
+func (k *keeper) commit(t *taken) {
+	defer func() {
+		k.count(-1)
+		for _, s := range k.a.shippers {
+			s.wantCopies()
+		}
+	}()
+	var err error
+	ctx := k.a.workCtx()
+	if !t.res.Base.Start.Equal(t.res.Base.Stop) {
+		err = k.a.waitDurable(ctx, t.to, t.res.Base.Stop)
+	}
+	var b history.Base
+	if err == nil {
+		b, err = t.w.Commit(ctx, t.res.Base)
+	}
+	if err != nil {
+		err = errors.Join(err, t.w.Abort())
+		k.a.emit(Event{Kind: BaseFailed, Repository: t.to.c.Name, Text: "the base was not kept", Err: err})
+		k.finish(history.Base{}, err)
+		return
+	}
+	took := k.a.c.Now().Sub(t.began)
+	k.a.emit(Event{Kind: BaseDone, Repository: t.to.c.Name, Done: b.StoredBytes,
+		Text: fmt.Sprintf("base %s at %s: %d bytes, %d stored, in %s", b.ID, b.Stop, b.Bytes, b.StoredBytes, took.Round(time.Millisecond))})
+	t.to.hasBase()
+	k.finish(b, nil)
+}
+
+// baseSink passes files on and remembers whether the repository failed.
+type baseSink struct {
+	w      *repository.BaseWriter
+	failed bool
+}
+
+func (s *baseSink) Put(ctx context.Context, f engine.File, r io.Reader) error {
+	err := s.w.Put(ctx, f, r)
+	s.failed = s.failed || err != nil
+	return err
+}
+
+// beginLine takes a base that begins a line of log: the first, or after a gap a new timeline. The line is durable
+// before the base exists, so that no two bases ever begin the same one.
+func (a *Archive) beginLine(ctx context.Context, source engine.Source, gap *history.GapError) error {
+	k := a.keeper
+	book := a.sp.Bookmark()
+	o := engine.BaseOptions{Type: history.Full, After: book.Position}
+	for _, s := range a.shippers {
+		if m := s.topEnd(); o.After.Before(m.Position) {
+			o.After = m.Position
+		}
+	}
+	o.NewTimeline = gap != nil || !o.After.IsZero()
+	if !a.waitOpened(ctx, 1, 0) {
+		return ctx.Err()
+	}
+	<-k.turn
+	t, err := k.take(ctx, source, o)
+	k.turn <- struct{}{}
+	if err != nil {
+		return err
+	}
+	var lost *history.Gap
+	if gap != nil {
+		lost = &history.Gap{From: book.Position, To: t.res.Bookmark.Position, Since: book.Time, Until: t.res.Base.StopTime, Reason: gap.Reason}
+	}
+	if err := a.sp.Reset(t.res.Bookmark, lost); err != nil {
+		k.count(-1)
+		return errors.Join(err, t.w.Abort())
+	}
+	a.setWhole(history.Moment{Position: t.res.Bookmark.Position, Time: t.res.Bookmark.Time})
+	a.appended.wake()
+	k.commits.Go(func() { k.commit(t) })
+	return nil
+}

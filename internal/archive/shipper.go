@@ -1,0 +1,395 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/repository"
+)
+
+// shipper brings the log to one repository. Its fields above mu belong to the goroutine of run.
+type shipper struct {
+	a *Archive
+	c Repo
+
+	synced   bool // what follows agrees with the repository
+	segments history.Moment
+	tips     []tip
+	stale    []string // listed tips that join nothing; the next tip takes their place
+	next     span     // in the spool and not in the repository
+	lastTip  time.Time
+	lastBeat time.Time
+
+	copyNow chan struct{}
+	outage  outage
+	copying outage
+	lags    lagWindow
+
+	mu   sync.Mutex
+	repo *repository.Repository
+	view view
+}
+
+// view is what others see of a shipper.
+type view struct {
+	segments history.Moment // up to where there are full segments; breaks that were recorded count
+	durable  history.Moment // up to where there is log at all
+	top      history.Moment // the newest position that the repository knows of, when it was opened
+	whole    history.Moment // up to when that is said to be complete
+	tips     int
+	full     int
+	bases    int
+	stored   int64
+	lastBase time.Time
+}
+
+func (s *shipper) opened() *repository.Repository {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.repo
+}
+
+func (s *shipper) look() view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view
+}
+
+func (s *shipper) segmentEnd() history.Moment { return s.look().segments }
+func (s *shipper) durableEnd() history.Moment { return s.look().durable }
+func (s *shipper) topEnd() history.Moment     { return s.look().top }
+
+func (s *shipper) update(change func(*view)) {
+	s.mu.Lock()
+	change(&s.view)
+	s.mu.Unlock()
+	s.a.changed.wake()
+}
+
+// Deadlines of one step with a repository. The store bounds each request; these bound all of them together.
+const (
+	openDeadline = time.Minute
+	tipDeadline  = time.Minute
+	slowest      = 128 << 10 // bytes a second that are still waited for
+)
+
+// run ships until ctx ends, or until all is shipped once capture has ended.
+func (s *shipper) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		appended, sealed, changed, drain := s.a.appended.wait(), s.a.shelf.more.wait(), s.a.changed.wait(), s.a.draining
+		draining := s.a.isDraining()
+		wait, err := s.step(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			wait = s.failed(err)
+		} else if s.synced {
+			s.well()
+		}
+		if draining && (err != nil || s.idle()) {
+			return
+		}
+		if err != nil || s.next.bytes > 0 {
+			appended = nil // what there is already waits for its time
+		}
+		if err != nil {
+			sealed = nil
+		}
+		if err != nil || s.synced {
+			changed = nil
+		}
+		if draining {
+			drain = nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-appended:
+		case <-sealed:
+		case <-changed:
+		case <-drain:
+		}
+		timer.Stop()
+	}
+}
+
+func (a *Archive) isDraining() bool {
+	select {
+	case <-a.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// idle reports whether the repository has all that the spool has.
+func (s *shipper) idle() bool {
+	return !s.synced || !s.durableEnd().Position.Before(s.a.sp.Bookmark().Position)
+}
+
+func (s *shipper) failed(err error) time.Duration {
+	n := s.outage.fail(err, s.a.c.Now())
+	if n == 1 {
+		s.a.emit(Event{Kind: RepositoryDown, Repository: s.c.Name, Text: "the repository cannot be written; trying again, the spool keeps its log", Err: err})
+	}
+	s.synced = false // the outcome of what failed is not known
+	s.a.changed.wake()
+	return s.a.c.delay(n)
+}
+
+func (s *shipper) well() {
+	if since := s.outage.end(); !since.IsZero() {
+		s.a.emit(Event{Kind: RepositoryUp, Repository: s.c.Name, Text: fmt.Sprintf("the repository is written again after %s", s.a.c.Now().Sub(since).Round(time.Millisecond))})
+	}
+}
+
+// step does what is due and says how long nothing else is.
+func (s *shipper) step(ctx context.Context) (time.Duration, error) {
+	if err := s.sync(ctx); err != nil {
+		return 0, err
+	}
+	if !s.synced {
+		return time.Second, nil // the spool's line is not settled yet
+	}
+	for {
+		if err := s.shipSegments(ctx); err != nil {
+			return 0, err
+		}
+		if err := s.next.extend(s.a.sp, 0); err != nil {
+			return 0, err
+		}
+		if passed, err := s.passBreak(ctx); err != nil {
+			return 0, err
+		} else if !passed {
+			break
+		}
+	}
+	return s.shipTip(ctx)
+}
+
+// shipSegments appends the sealed segments that the repository lacks.
+func (s *shipper) shipSegments(ctx context.Context) error {
+	for {
+		seg, ok := s.a.shelf.after(s.segments.Position)
+		if !ok || s.beyondBreak(seg.Segment) {
+			return nil
+		}
+		if err := s.splitTips(ctx, seg.Segment); err != nil {
+			return err
+		}
+		if err := s.appendSegment(ctx, seg); err != nil {
+			return err
+		}
+		if err := s.a.release(); err != nil {
+			s.a.c.Log.Warn("release spool", "source", s.a.c.Source, "err", err)
+		}
+		s.a.changed.wake()
+	}
+}
+
+// appendSegment appends a segment; of one that overlaps what is here already, the rest, so that all of it joins.
+func (s *shipper) appendSegment(ctx context.Context, seg sealedSegment) error {
+	end := history.Moment{Position: seg.Segment.To, Time: seg.Segment.Until}
+	ctx, cancel := context.WithTimeout(ctx, tipDeadline+time.Duration(seg.Segment.Bytes/slowest)*time.Second)
+	defer cancel()
+	if seg.Segment.From.Before(s.segments.Position) {
+		rest, remove, err := s.sealRest(ctx, seg.Segment)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		seg = rest
+	}
+	if _, err := s.repo.AppendSegment(ctx, seg.Sealed, seg.open, end); err != nil {
+		return err
+	}
+	if known := s.durableEnd().Position; known.Before(end.Position) {
+		s.sample(s.a.sp.Read(known), end.Position)
+	}
+	s.segments = end
+	s.tips = slices.DeleteFunc(s.tips, func(t tip) bool { return !end.Position.Before(t.to) })
+	if s.next.from.Before(end.Position) {
+		s.next = spanAt(end)
+	}
+	s.update(func(v *view) {
+		v.full++
+		v.stored += seg.Size
+		v.segments, v.tips = end, len(s.tips)
+		if v.durable.Position.Before(end.Position) {
+			v.durable = end
+		}
+	})
+	return nil
+}
+
+// sealRest seals what of a segment lies beyond what the repository has.
+func (s *shipper) sealRest(ctx context.Context, seg history.Segment) (sealedSegment, func(), error) {
+	rest := spanAt(s.segments)
+	if err := rest.extendTo(s.a.sp, seg.To); err != nil {
+		return sealedSegment{}, nil, err
+	}
+	sealed, open, remove, err := s.seal(ctx, rest)
+	return sealedSegment{Sealed: sealed, opener: open}, remove, err
+}
+
+// beyondBreak reports whether a line ends between what the repository has and seg: that is recorded first.
+func (s *shipper) beyondBreak(seg history.Segment) bool {
+	return !s.segments.Position.IsZero() && seg.From.Timeline != s.segments.Position.Timeline && s.segments.Position.Before(seg.From)
+}
+
+// splitTips puts, for a tip that reaches beyond seg, another one that begins where seg ends: the log must join there,
+// and no single segment would ever cover the first.
+func (s *shipper) splitTips(ctx context.Context, seg history.Segment) error {
+	for i, t := range s.tips {
+		if !t.from.Before(seg.To) || !seg.To.Before(t.to) {
+			continue
+		}
+		rest := spanAt(history.Moment{Position: seg.To, Time: seg.Until})
+		if err := rest.extendTo(s.a.sp, t.to); err != nil {
+			return err
+		}
+		name, err := s.putTip(ctx, rest, nil)
+		if err != nil {
+			return err
+		}
+		s.stale = append(s.stale, t.name)
+		s.tips[i] = tip{rest, name}
+	}
+	return nil
+}
+
+// passBreak goes on to the next line of log when all of the one before is there in full segments.
+func (s *shipper) passBreak(ctx context.Context) (bool, error) {
+	brk := s.next.brk
+	if brk == nil || s.next.bytes > 0 || len(s.tips) > 0 {
+		return false, nil
+	}
+	if brk.Gap != nil {
+		limited, end := context.WithTimeout(ctx, tipDeadline)
+		err := s.repo.RecordGap(limited, *brk.Gap)
+		end()
+		if err != nil {
+			return false, err
+		}
+	}
+	s.segments = history.Moment{Position: brk.Piece.To, Time: brk.Piece.Until}
+	s.next = lineAt(brk.Piece.To, brk.Piece.Until, brk.After)
+	s.update(func(v *view) { v.segments, v.durable = s.segments, s.segments })
+	if err := s.a.release(); err != nil {
+		return false, err
+	}
+	s.wantCopies()
+	return true, nil
+}
+
+// shipTip ships what no segment has yet, when it is due, and else says that nothing happened.
+func (s *shipper) shipTip(ctx context.Context) (time.Duration, error) {
+	interval, beat := s.intervals()
+	now := time.Now()
+	if s.next.bytes == 0 {
+		return s.heartbeat(ctx, beat, now)
+	}
+	if wait := interval - now.Sub(s.lastTip); wait > 0 && !s.a.isDraining() {
+		return wait, nil
+	}
+	fresh := s.next
+	from := len(s.tips)
+	if !fresh.held {
+		from = mergeFrom(s.tips, fresh.bytes)
+	}
+	whole, replaces := fresh, slices.Clone(s.stale)
+	if from < len(s.tips) {
+		whole = s.tips[from].span
+		for i, t := range s.tips[from:] {
+			replaces = append(replaces, t.name)
+			if i > 0 {
+				whole.join(t.span)
+			}
+		}
+		whole.join(fresh)
+	}
+	s.lastTip = now
+	name, err := s.putTip(ctx, whole, replaces)
+	if err != nil {
+		return 0, err
+	}
+	s.stale = nil
+	s.tips = append(s.tips[:from], tip{whole, name})
+	s.next = whole.after()
+	s.next.hole, s.next.brk = fresh.hole, fresh.brk
+	s.lastBeat = now
+	s.sampleSpan(fresh)
+	s.update(func(v *view) {
+		v.durable, v.tips = whole.moment(), len(s.tips)
+		v.whole = laterMoment(v.whole, v.durable)
+	})
+	if fresh.hole {
+		s.next.hole = false // it now begins there
+		return 0, nil
+	}
+	return interval, nil
+}
+
+func (s *shipper) intervals() (tip, beat time.Duration) {
+	p := s.repo.Store().Properties()
+	if tip = s.c.TipInterval; tip <= 0 {
+		if tip = p.TipInterval; tip <= 0 {
+			tip = time.Second
+		}
+	}
+	if beat = s.c.Heartbeat; beat <= 0 {
+		if beat = time.Minute; p.Local {
+			beat = 10 * time.Second
+		}
+	}
+	return tip, beat
+}
+
+// heartbeat says that nothing new was committed, if that is so and it is due.
+func (s *shipper) heartbeat(ctx context.Context, every time.Duration, now time.Time) (time.Duration, error) {
+	if wait := every - now.Sub(s.lastBeat); wait > 0 {
+		return wait, nil
+	}
+	whole := s.a.wholeMoment()
+	v := s.look()
+	if !whole.Position.Equal(v.durable.Position) || !whole.Time.After(v.whole.Time) || s.next.to.Before(whole.Position) {
+		return min(every, time.Second), nil
+	}
+	limited, end := context.WithTimeout(ctx, tipDeadline)
+	defer end()
+	if _, err := s.repo.Heartbeat(limited, whole); err != nil {
+		return 0, err
+	}
+	s.lastBeat = now
+	s.update(func(v *view) { v.whole = whole })
+	return every, nil
+}
+
+// errAhead is wrapped by what a repository is refused with that has more than the spool.
+var errAhead = errors.New("the repository is ahead of this host")
+
+// AheadError says that a repository has log which this host has not: another host protects the same source, or the
+// spool was lost and the repository could not be reached when the log was continued.
+type AheadError struct {
+	Repository string
+	Has, Spool history.Position
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("ship to repository %s: it has the log up to %s, this host only up to %s", e.Repository, e.Has, e.Spool)
+}
+
+// Unwrap marks the kind of error.
+func (e *AheadError) Unwrap() error { return errAhead }
+
+// Hint says what to look at.
+func (e *AheadError) Hint() string {
+	return "make sure that no other host protects this source; after a restart of this daemon the log goes on from the newest repository that it can reach"
+}

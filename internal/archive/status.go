@@ -1,0 +1,93 @@
+package archive
+
+import (
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// Status is how the protection of a source is doing.
+type Status struct {
+	Source      engine.Status
+	Identity    engine.Identity
+	Connected   bool
+	Following   bool
+	Remains     string // what stays behind at the source
+	SourceError error  // why it is not followed; nil if it is
+	SourceSince time.Time
+
+	Position history.Position // durable in the spool
+	Whole    history.Moment   // nothing beyond the position was committed at this time
+
+	SpoolBytes    int64
+	SpoolMaxBytes int64
+	SpoolFull     bool
+	Sealed        int   // full segments that some repository still waits for
+	SealedBytes   int64 // their size
+
+	Repositories []RepositoryStatus
+}
+
+// RepositoryStatus is how one repository is doing.
+type RepositoryStatus struct {
+	Name     string
+	Store    string // "" before it was opened
+	Opened   bool
+	Position history.Position // durable there
+	Time     time.Time        // everything committed up to this time is durable there
+	Lag      time.Duration    // age of the oldest commit that is not durable there; 0 if there is none
+	LagBytes int64
+	Bases    int
+	LastBase time.Time
+	Segments int
+	Tips     int
+	Stored   int64 // bytes, as of when it was last read
+	Error    error // nil if all is well
+	Since    time.Time
+	Durable  Lag // from commit to receipt, of the last five minutes
+}
+
+// Status says how everything is doing. It is cheap and asks no store.
+func (a *Archive) Status() Status {
+	a.mu.Lock()
+	st := Status{Identity: a.identity, Following: a.following, Whole: a.whole, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
+	source, open := a.connected, a.work != nil
+	a.mu.Unlock()
+	st.SourceError, st.SourceSince = a.source.state()
+	if source != nil {
+		st.Connected, st.Source = true, source.Status()
+		if r, ok := source.(engine.Remainer); ok {
+			st.Remains = r.Remains()
+		}
+	}
+	if !open {
+		return st
+	}
+	sp := a.sp.Stats()
+	st.Position, st.SpoolBytes, st.SpoolMaxBytes = sp.Last, sp.Bytes, sp.MaxBytes
+	st.Sealed, st.SealedBytes = a.shelf.stats()
+	for _, s := range a.shippers {
+		st.Repositories = append(st.Repositories, s.status(a.c.Now()))
+	}
+	return st
+}
+
+func (s *shipper) status(now time.Time) RepositoryStatus {
+	v := s.look()
+	st := RepositoryStatus{
+		Name: s.c.Name, Position: v.durable.Position, Time: v.durable.Time, Bases: v.bases, LastBase: v.lastBase,
+		Segments: v.full, Tips: v.tips, Stored: v.stored, Durable: s.lags.read(now),
+	}
+	if r := s.opened(); r != nil {
+		st.Opened, st.Store = true, r.Store().String()
+	}
+	if v.whole.Position.Equal(v.durable.Position) && v.whole.Time.After(st.Time) {
+		st.Time = v.whole.Time
+	}
+	st.Lag, st.LagBytes = s.a.backlog.behind(v.durable.Position, now)
+	if st.Error, st.Since = s.outage.state(); st.Error == nil {
+		st.Error, st.Since = s.copying.state()
+	}
+	return st
+}

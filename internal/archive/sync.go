@@ -1,0 +1,298 @@
+package archive
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/pack"
+	"github.com/backstaydb/backstay/internal/spool"
+)
+
+// sync opens the repository if need be, and compares what it has with the spool.
+func (s *shipper) sync(ctx context.Context) error {
+	if s.synced {
+		return nil
+	}
+	limited, end := context.WithTimeout(ctx, openDeadline)
+	defer end()
+	repo := s.opened()
+	if repo == nil {
+		var err error
+		if repo, err = s.c.Open(limited); err != nil {
+			return err
+		}
+	}
+	facts, err := repo.Facts(limited)
+	if err != nil {
+		return err
+	}
+	h := facts.History
+	s.mu.Lock()
+	s.repo = repo
+	s.mu.Unlock()
+	s.update(func(v *view) { *v = viewOf(h, facts.StoredBytes) })
+	s.wantCopies()
+	select {
+	case <-s.a.settled:
+	default:
+		return nil
+	}
+	return s.compare(ctx, h)
+}
+
+// viewOf is what a repository has.
+func viewOf(h history.History, stored int64) view {
+	v := view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole}
+	for _, seg := range h.Segments {
+		if seg.Tip {
+			v.tips++
+		} else {
+			v.full++
+		}
+		v.top = laterMoment(v.top, history.Moment{Position: seg.To, Time: seg.Until})
+	}
+	v.durable = laterMoment(v.segments, v.top)
+	for _, b := range h.Bases {
+		v.top = laterMoment(v.top, history.Moment{Position: b.Stop, Time: b.StopTime})
+		if b.StopTime.After(v.lastBase) {
+			v.lastBase = b.StopTime
+		}
+	}
+	v.top = laterMoment(v.top, v.segments)
+	return v
+}
+
+func laterMoment(a, b history.Moment) history.Moment {
+	if a.Position.Before(b.Position) || a.Position.Equal(b.Position) && a.Time.Before(b.Time) {
+		return b
+	}
+	return a
+}
+
+// segmentEnd is up to where a repository has full segments, or has recorded that there are none.
+func segmentEnd(h history.History) history.Moment {
+	var end history.Moment
+	for _, seg := range h.Segments {
+		if !seg.Tip {
+			end = laterMoment(end, history.Moment{Position: seg.To, Time: seg.Until})
+		}
+	}
+	for _, g := range h.Gaps {
+		end = laterMoment(end, history.Moment{Position: g.To, Time: g.Until})
+	}
+	if !end.Position.IsZero() {
+		return end
+	}
+	for i, b := range h.Bases {
+		if m := (history.Moment{Position: b.Start, Time: b.StartTime}); i == 0 || m.Position.Before(end.Position) {
+			end = m
+		}
+	}
+	return end
+}
+
+// compare finds where shipping goes on.
+func (s *shipper) compare(ctx context.Context, h history.History) error {
+	st := s.a.sp.Stats()
+	v := s.look()
+	if st.Last.Before(v.durable.Position) || st.Last.Timeline < v.top.Position.Timeline {
+		return &AheadError{Repository: s.c.Name, Has: v.top.Position, Spool: st.Last}
+	}
+	s.segments, s.tips, s.stale, s.next = v.segments, nil, nil, span{}
+	if s.segments.Position.Before(st.First) {
+		if err := s.fillIn(ctx, h, st.First); err != nil {
+			return err
+		}
+	}
+	again, err := s.recallTips(ctx, h)
+	if err != nil {
+		return err
+	}
+	if again {
+		facts, err := s.repo.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		s.update(func(v *view) { *v = viewOf(facts.History, facts.StoredBytes) })
+		return s.compare(ctx, facts.History)
+	}
+	durable := s.segments
+	if n := len(s.tips); n > 0 {
+		durable = s.tips[n-1].moment()
+		s.next = s.tips[n-1].after()
+	} else {
+		s.next = spanAt(s.segments)
+	}
+	s.synced = true
+	s.lastBeat = time.Time{}
+	s.update(func(v *view) { v.segments, v.durable, v.tips = s.segments, durable, len(s.tips) })
+	return nil
+}
+
+// recallTips finds the listed tips that join the segments and each other, and where in the spool they lie. Tips whose
+// log is not in the spool are kept for good; the caller then looks again.
+func (s *shipper) recallTips(ctx context.Context, h history.History) (again bool, err error) {
+	var listed []history.Segment
+	for _, seg := range h.Segments {
+		if seg.Tip && s.segments.Position.Before(seg.To) {
+			listed = append(listed, seg)
+		}
+	}
+	slices.SortFunc(listed, func(a, b history.Segment) int {
+		return cmp.Or(a.From.Compare(b.From), b.To.Compare(a.To))
+	})
+	at := spanAt(s.segments)
+	var loose []history.Segment
+	for _, seg := range listed {
+		sp := at
+		err := sp.extendTo(s.a.sp, seg.To)
+		var unjoined *unjoinedError
+		switch {
+		case errors.As(err, &unjoined), err == nil && (!sp.from.Equal(seg.From) || sp.bytes == 0):
+			loose = append(loose, seg)
+			continue
+		case err != nil:
+			return false, err
+		}
+		s.tips = append(s.tips, tip{sp, seg.Name})
+		at = sp.after()
+	}
+	for _, seg := range loose {
+		if !at.to.Before(seg.To) {
+			s.stale = append(s.stale, seg.Name)
+			continue
+		}
+		if err := s.repo.KeepTip(ctx, seg.Name); err != nil {
+			return false, err
+		}
+		again = true
+	}
+	return again, nil
+}
+
+// fillIn copies from the other repositories the log that this one lacks and the spool has no longer.
+func (s *shipper) fillIn(ctx context.Context, h history.History, first history.Position) error {
+	if !s.segments.Position.IsZero() {
+		if err := s.copyLog(ctx, s.segments.Position, first); err != nil {
+			return err
+		}
+		facts, err := s.repo.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		h = facts.History
+		s.segments = segmentEnd(h)
+	}
+	if !s.segments.Position.Before(first) {
+		return nil
+	}
+	if !s.segments.Position.IsZero() {
+		gap := history.Gap{From: s.segments.Position, To: first, Since: s.segments.Time, Until: s.a.c.Now(), Reason: "no repository that could be reached has the log of this stretch"}
+		if err := s.repo.RecordGap(ctx, gap); err != nil {
+			return err
+		}
+		s.a.emit(Event{Kind: LogMissing, Repository: s.c.Name, Text: "the log from " + gap.From.String() + " to " + first.String() + " is in no repository that could be reached"})
+	}
+	s.segments = history.Moment{Position: first}
+	return nil
+}
+
+// unjoinedError says that no entry of the spool ends at a position.
+type unjoinedError struct{ at history.Position }
+
+func (e *unjoinedError) Error() string { return "the spool has no entry that ends at " + e.at.String() }
+
+// extendTo takes what is in the spool behind s up to exactly to.
+func (s *span) extendTo(sp *spool.Spool, to history.Position) error {
+	entries := sp.ReadAfter(s.end)
+	if !s.located {
+		entries = sp.Read(s.to)
+	}
+	for e, err := range entries {
+		switch {
+		case err != nil:
+			return err
+		case e.Break || to.Before(e.Piece.To) || e.Hole && s.bytes > 0:
+			return s.joined(to)
+		}
+		s.take(&e)
+	}
+	return s.joined(to)
+}
+
+func (s *span) joined(to history.Position) error {
+	if !s.to.Equal(to) {
+		return &unjoinedError{to}
+	}
+	return nil
+}
+
+// inMemory is up to how many raw bytes a span is sealed in memory.
+const inMemory = 1 << 20
+
+// seal seals a span for this repository alone.
+func (s *shipper) seal(ctx context.Context, sp span) (sealed pack.Sealed, open func() (io.ReadCloser, error), remove func(), err error) {
+	r := &reading{sp: s.a.sp, s: sp}
+	spec := pack.SegmentSpec{Segment: sp.segment(), Entries: r.packed(), Marks: r.marks()}
+	var buf bytes.Buffer
+	var w io.Writer = &buf
+	open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil }
+	remove = func() {}
+	if sp.bytes > inMemory {
+		f, err := os.CreateTemp(s.a.shelf.dir, "tip-*")
+		if err != nil {
+			return sealed, nil, nil, err
+		}
+		w, remove = f, func() { f.Close(); os.Remove(f.Name()) }
+		open = func() (io.ReadCloser, error) { return os.Open(f.Name()) }
+	}
+	sealed, err = pack.SealSegment(ctx, w, s.repo.Sealer(), spec)
+	if err = errors.Join(err, r.err); err != nil {
+		remove()
+		return sealed, nil, nil, err
+	}
+	return sealed, open, remove, nil
+}
+
+// putTip seals a tip and puts it in the place of others.
+func (s *shipper) putTip(ctx context.Context, sp span, replaces []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, tipDeadline+time.Duration(sp.bytes/slowest)*time.Second)
+	defer cancel()
+	sealed, open, remove, err := s.seal(ctx, sp)
+	if err != nil {
+		return "", err
+	}
+	defer remove()
+	receipt, err := s.repo.PutTip(ctx, sealed, open, replaces, sp.moment())
+	return receipt.Object, err
+}
+
+// sampleSpan counts the lag of the commits in a span that has become durable.
+func (s *shipper) sampleSpan(sp span) {
+	if sp.begin != sp.end {
+		s.sample(s.a.sp.ReadAfter(sp.begin), sp.to)
+	}
+}
+
+// sample counts the lag of the commits up to a position.
+func (s *shipper) sample(entries iter.Seq2[spool.Entry, error], to history.Position) {
+	now := s.a.c.Now()
+	for e, err := range entries {
+		if err != nil || to.Before(e.Piece.To) {
+			return
+		}
+		for _, m := range e.Piece.Marks {
+			if m.Name == "" && !m.Time.IsZero() {
+				s.lags.add(now, now.Sub(m.Time))
+			}
+		}
+	}
+}
