@@ -359,3 +359,28 @@ func TestDamagedCopyOfOldLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// forgetful stores and then says that the name was taken, as a store does that tried again by itself.
+type forgetful struct{ store.Store }
+
+func (f forgetful) Put(ctx context.Context, name string, r io.Reader, size int64) error {
+	if err := f.Store.Put(ctx, name, r, size); err != nil {
+		return err
+	}
+	return fmt.Errorf("put %s: %w", name, fs.ErrExist)
+}
+
+func TestOwnCheckpointIsRecognised(t *testing.T) {
+	s := mem.New()
+	_, verifiers, c := newLog(t, s)
+	signers, more := newSigners(t, 1)
+	l := openLog(t, forgetful{s}, signers[0], append(verifiers, more...), c.now)
+	built := 0
+	head, err := l.Append(t.Context(), func(ledger.Checkpoint) (ledger.Change, error) {
+		built++
+		return ledger.Change{Leaves: []ledger.Leaf{{Kind: "note", Name: "once"}}}, nil
+	})
+	if err != nil || built != 1 || head.Size != 1 {
+		t.Fatalf("built %d times, head %+v, %v", built, head, err)
+	}
+}

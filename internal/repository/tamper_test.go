@@ -24,7 +24,7 @@ func furnished(t *testing.T) (*world, *mem.Store) {
 	w := newWorld(t, s)
 	w.takeBase(t)
 	w.appendSegment(t, 3, 100)
-	w.appendSegment(t, 2, 700_000)
+	w.appendSegment(t, 2, 600_000)
 	if err := w.open(t, func(o *repository.Options) { o.Signer = w.signer }).Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func furnished(t *testing.T) (*world, *mem.Store) {
 	}
 	w.now = w.now.Add(11 * time.Minute) // most checkpoints go
 	w.takeBase(t)
-	w.appendSegment(t, 2, 700_000)
+	w.appendSegment(t, 2, 600_000)
 	w.appendSegment(t, 3, 100)
 	w.putTip(t, 10, 11)
 	w.putTip(t, 11, 12)
@@ -174,7 +174,7 @@ func (w *world) restoreAll(t *testing.T) (errs []error) {
 	for i, s := range f.History.Segments {
 		size := 100
 		if s.From.Seq == 3 || s.From.Seq == 5 {
-			size = 700_000
+			size = 600_000
 		}
 		if err := readSegment(t.Context(), t, log, i, size); err != nil {
 			errs = append(errs, err)
