@@ -1,7 +1,6 @@
 package pack
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/zstd"
 )
 
@@ -287,48 +285,4 @@ func (w *segmentWriter) abort(cause error) {
 		w.block.release()
 	}
 	_ = w.seal.stop() // the cause is already known
-}
-
-// appendHeader appends the tar header of a regular file: one block of the oldest form where name and size fit, which
-// costs a tenth of what archive/tar takes and is what a log of a million small files is made of.
-func appendHeader(dst []byte, name string, size int64, when time.Time) ([]byte, error) {
-	if len(name) > 99 || size >= 1<<33 || when.Unix() < 0 || when.Unix() >= 1<<33 || !ascii(name) {
-		h, err := tarHeader(engine.File{Name: name, Mode: 0o600, Size: size, ModTime: when})
-		return append(dst, h...), err
-	}
-	start := len(dst)
-	dst = append(dst, make([]byte, tarBlock)...)
-	b := dst[start:]
-	copy(b, name)
-	octal(b[100:107], 0o600)
-	octal(b[108:115], 0)
-	octal(b[116:123], 0)
-	octal(b[124:135], size)
-	octal(b[136:147], when.Unix())
-	copy(b[148:156], "        ")
-	b[156] = tar.TypeReg
-	copy(b[257:], "ustar\x0000")
-	sum := int64(0)
-	for _, c := range b {
-		sum += int64(c)
-	}
-	octal(b[148:154], sum)
-	b[154] = 0
-	return dst, nil
-}
-
-func octal(b []byte, n int64) {
-	for i := len(b) - 1; i >= 0; i-- {
-		b[i] = '0' + byte(n&7)
-		n >>= 3
-	}
-}
-
-func ascii(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

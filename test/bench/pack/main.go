@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command pack compares the repository's packer with what a person would type: `tar | zstd -1 -T2 | age` to store
 // database-like files, and `age -d | zstd -d | tar x` to have them back.
 //
