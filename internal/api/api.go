@@ -47,8 +47,8 @@ type Source struct {
 	BehindBytes  int64            `json:"behind_bytes" doc:"log that exists at the source and is not captured yet"`
 	HeldBytes    int64            `json:"held_bytes" doc:"log that the source keeps only because of Backstay"`
 	HoldsUp      float64          `json:"holds_up_seconds" doc:"how long the last look at the source held its writers up"`
-	SpoolBytes   int64            `json:"spool_bytes" doc:"log that waits on this host for repositories"`
-	SpoolLimit   int64            `json:"spool_limit_bytes" doc:"how much may wait"`
+	SpoolBytes   int64            `json:"spool_bytes" doc:"log kept on this host until every repository has it in a full segment"`
+	SpoolLimit   int64            `json:"spool_limit_bytes" doc:"how much may be kept; at the bound capture stops"`
 	Error        string           `json:"error,omitempty" doc:"the newest error, if it still stands"`
 	Repositories []Repository     `json:"repositories" doc:"one entry for each repository of the source"`
 	Advice       []Advice         `json:"advice,omitempty" doc:"what should be changed at the source"`

@@ -11,7 +11,8 @@ import (
 type watch struct {
 	mu  sync.Mutex
 	now api.Repository
-	lag float64 // largest seen, in seconds
+	p99 float64 // seconds from a commit until it was durable, of 99 of 100 commits
+	max float64 // and of the slowest
 }
 
 func (w *watch) observe(s api.Status) {
@@ -21,9 +22,7 @@ func (w *watch) observe(s api.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = s.Sources[0].Repositories[0]
-	if w.now.Bases > 0 {
-		w.lag = max(w.lag, w.now.LagSeconds)
-	}
+	w.p99, w.max = max(w.p99, w.now.LagP99), max(w.max, w.now.LagMax)
 }
 
 // durable reports whether everything up to a moment is in the repository.
@@ -33,10 +32,11 @@ func (w *watch) durable(moment time.Time) bool {
 	return w.now.Bases > 0 && w.now.DurableTime.After(moment)
 }
 
-func (w *watch) largest() float64 {
+// lag is what 99 of 100 commits took until they were durable, and the slowest, in seconds.
+func (w *watch) lag() (p99, slowest float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lag
+	return w.p99, w.max
 }
 
 func (w *watch) text() string {

@@ -81,7 +81,7 @@ func (c *console) sourceLines(s api.Source) []string {
 	if s.Mode != "" {
 		lines = append(lines, "captured by "+s.Mode+", at position "+s.Position.String())
 	}
-	if s.SpoolBytes > 0 {
+	if waits(s) {
 		lines = append(lines, fmt.Sprintf("waiting here for repositories: %s of %s", size(s.SpoolBytes), size(s.SpoolLimit)))
 	}
 	if s.HeldBytes > 0 {
@@ -103,6 +103,17 @@ func (c *console) sourceLines(s api.Source) []string {
 		lines = append(lines, "stays at the source: "+s.Remains)
 	}
 	return lines
+}
+
+// waits reports whether some repository lacks log that lies in the spool. The spool also keeps what all have as tips,
+// until they have it as full segments.
+func waits(s api.Source) bool {
+	for _, r := range s.Repositories {
+		if r.LagBytes > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func adviceLine(a api.Advice) string {
