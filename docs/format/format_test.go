@@ -17,7 +17,7 @@ import (
 	"github.com/backstaydb/backstay/internal/store/s3/s3test"
 )
 
-func TestByHandFromAFolder(t *testing.T) {
+func TestByHandMeetsEveryForm(t *testing.T) {
 	needTools(t)
 	kept := t.TempDir()
 	source := protect(t, local.New(filepath.Join(kept, "repo")), kept)
@@ -55,12 +55,23 @@ func copyOf(t *testing.T, dir string) string {
 	return c
 }
 
-func TestByHandFromS3(t *testing.T) {
+func TestByHandFromTheBinarysFolder(t *testing.T) {
+	needTools(t)
+	dir := t.TempDir()
+	source := protectAsAPersonDoes(t, dir, "./repo", nil)
+	follow(t, dir)
+	source.compare(t, dir)
+}
+
+func TestByHandFromTheBinarysBucket(t *testing.T) {
 	needTools(t)
 	server := s3test.Start(t)
 	server.SetEnv(t)
 	bucket, rest, _ := strings.Cut(server.Bucket(t, "hand", false), "?")
-	location, err := s3.ParseURL(bucket + "/prefix?" + rest)
+	url := bucket + "/prefix?" + rest
+	dir := t.TempDir()
+	source := protectAsAPersonDoes(t, dir, url, server.Environ())
+	location, err := s3.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +79,6 @@ func TestByHandFromS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	source := protect(t, s, dir)
 	fetch(t, s, filepath.Join(dir, "repo"))
 	follow(t, dir)
 	source.compare(t, dir)

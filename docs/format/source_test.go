@@ -48,17 +48,9 @@ type source struct {
 // of the ledger is full, condensed ones, and a tip with a commit in parts. The reader's key goes into dir.
 func protect(t *testing.T, s store.Store, dir string) *source {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "app.db")
-	db, err := sql.Open("sqlite", path+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	db.SetMaxOpenConns(1)
-	p := &source{t: t, db: db, path: path, repo: create(t, s, dir)}
-	p.exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, note BLOB)")
-	p.exec("INSERT INTO orders (note) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 40) SELECT randomblob(5000) FROM n")
-	src, err := sqlite.Engine{}.Connect(t.Context(), "sqlite:"+path, engine.Options{Name: "app", StateDir: t.TempDir(), Now: time.Now})
+	p := open(t, filepath.Join(t.TempDir(), "app.db"))
+	p.repo = create(t, s, dir)
+	src, err := sqlite.Engine{}.Connect(t.Context(), "sqlite:"+p.path, engine.Options{Name: "app", StateDir: t.TempDir(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +65,21 @@ func protect(t *testing.T, s store.Store, dir string) *source {
 		t.Fatal(err)
 	}
 	p.atEnd = p.content()
+	return p
+}
+
+// open makes the database.
+func open(t *testing.T, path string) *source {
+	t.Helper()
+	db, err := sql.Open("sqlite", path+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(1)
+	p := &source{t: t, db: db, path: path}
+	p.exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, note BLOB)")
+	p.exec("INSERT INTO orders (note) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 40) SELECT randomblob(5000) FROM n")
 	return p
 }
 
@@ -116,12 +123,18 @@ func (p *source) write(src engine.Source) {
 	}
 	p.await(commits + 20)
 	p.append(true)
+	p.late()
+	p.await(commits + 24)
+	p.tip()
+}
+
+// late commits four times: large, gone, moved, and changed.
+func (p *source) late() {
+	p.t.Helper()
 	p.exec("INSERT INTO orders (note) VALUES (zeroblob(300000)), (randomblob(3000000))")
 	p.exec("DELETE FROM orders WHERE id % 7 = 0")
 	p.exec("VACUUM")
 	p.exec("UPDATE orders SET item = 'late' WHERE id % 9 = 0")
-	p.await(commits + 24)
-	p.tip()
 }
 
 func (p *source) exec(query string, args ...any) {
