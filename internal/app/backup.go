@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/backoff"
 )
 
 // Backup takes a full base of a source: through the daemon of this folder if one runs, else alone. Alone it runs the
@@ -26,10 +28,34 @@ func (h *Host) Backup(ctx context.Context, source string, exit func(error) int, 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- p.run(running) }()
-	base, err = p.backup(ctx, progress)
+	if base, err = p.backup(ctx, progress); err == nil {
+		err = h.copied(ctx, p, base)
+	}
 	stop()
 	if ended := <-done; err == nil && !errors.Is(ended, context.Canceled) {
 		err = ended
 	}
 	return base, err
+}
+
+// copied waits until every repository that answers has the base.
+func (h *Host) copied(ctx context.Context, p *protected, base api.Base) error {
+	for {
+		waiting := false
+		for _, r := range p.status().Repositories {
+			waiting = waiting || r.State != stateFailing && r.LastBase.Before(base.Time)
+		}
+		if !waiting {
+			break
+		}
+		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	for _, r := range p.status().Repositories {
+		if r.State == stateFailing {
+			h.Log.Warn("this repository gets the base when it answers again and a daemon runs", "repository", r.Name, "error", r.Error)
+		}
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ type protected struct {
 	stores  map[string]string // URL of each repository
 	kind    string
 	archive *archive.Archive
+	writers *writers
 	bytes   int64 // of the data, about; for progress
 
 	mu       sync.Mutex
@@ -50,7 +51,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &protected{name: name, config: cfg, kind: e.Kind(), bytes: id.Bytes, stores: map[string]string{}}
+	p := &protected{name: name, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}}
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
@@ -77,7 +78,8 @@ func look(ctx context.Context, e engine.Protector, target string, o engine.Optio
 }
 
 func (p *protected) run(ctx context.Context) error {
-	if err := p.archive.Run(ctx); err != nil {
+	err := errors.Join(p.archive.Run(ctx), p.writers.close())
+	if err != nil {
 		return err
 	}
 	return ctx.Err()

@@ -91,6 +91,17 @@ func (w *writers) get(ctx context.Context, name string) (*repository.Repository,
 	return w.opened[name], err
 }
 
+// close lets the repositories write down what this host saw of them last.
+func (w *writers) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for _, r := range w.opened {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // open opens one repository; errMissing if its store holds nothing of this source.
 func (w *writers) open(ctx context.Context, name string) error {
 	url := w.host.Config.Repositories[name].Store
