@@ -158,6 +158,16 @@ func (l *Log) remember(c Checkpoint, interval time.Duration) error {
 	return nil
 }
 
+// Close writes down the last checkpoint seen, which remember may still hold back. The Log stays usable.
+func (l *Log) Close() error {
+	l.lock <- struct{}{}
+	defer l.release()
+	if l.c.Memory == nil || l.head.Number == 0 || l.seen.IsZero() {
+		return nil
+	}
+	return l.remember(l.head, 0)
+}
+
 // recall loads what this host saw, once.
 func (l *Log) recall() error {
 	if l.loaded || l.c.Memory == nil {

@@ -247,3 +247,6 @@ func (r *Repository) ring() *keyring {
 
 // object is the name of an object in the store.
 func (r *Repository) object(name string) string { return r.source + "/" + name }
+
+// Close writes down the last checkpoint that this host saw, so that what is seen next must not be older.
+func (r *Repository) Close() error { return r.ledger.Close() }
