@@ -20,6 +20,7 @@ type usage struct {
 	elapsed   time.Duration
 	synced    time.Duration // until what it wrote was on the disk
 	peak      int64         // bytes resident, of the largest process
+	others    time.Duration // processor time that the rest of the machine took meanwhile: it makes wall times useless
 }
 
 func (u usage) cpu() float64     { return u.processor.Seconds() }
@@ -28,7 +29,8 @@ func (u usage) durable() float64 { return u.synced.Seconds() }
 func (u usage) memory() float64  { return float64(u.peak) / 1e6 }
 
 func (u usage) String() string {
-	return fmt.Sprintf("cpu %6.2fs wall %6.2fs on disk %6.2fs peak %4.0f MB", u.cpu(), u.wall(), u.durable(), u.memory())
+	return fmt.Sprintf("cpu %6.2fs wall %6.2fs on disk %6.2fs peak %4.0f MB, others %.1f cores",
+		u.cpu(), u.wall(), u.durable(), u.memory(), u.others.Seconds()/u.wall())
 }
 
 // measure runs one command and all that it starts.
@@ -38,11 +40,19 @@ func measure(dir string, cmd *exec.Cmd) (usage, error) {
 	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &before); err != nil {
 		return usage{}, err
 	}
+	busy, err := machineBusy()
+	if err != nil {
+		return usage{}, err
+	}
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
 		return usage{}, err
 	}
 	u := usage{elapsed: time.Since(start)}
+	busyAfter, err := machineBusy()
+	if err != nil {
+		return usage{}, err
+	}
 	if err := syncDisk(dir); err != nil {
 		return usage{}, err
 	}
@@ -51,6 +61,7 @@ func measure(dir string, cmd *exec.Cmd) (usage, error) {
 		return usage{}, err
 	}
 	u.processor = spent(after) - spent(before)
+	u.others = max(0, busyAfter-busy-u.processor)
 	if own, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.peak = own.Maxrss << 10
 	}
@@ -59,6 +70,20 @@ func measure(dir string, cmd *exec.Cmd) (usage, error) {
 
 func spent(r unix.Rusage) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// machineBusy is the processor time that all processes have used since the machine started (proc_stat(5): user, nice
+// and system, in hundredths of a second).
+func machineBusy() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var user, nice, system int64
+	if _, err := fmt.Sscanf(string(b), "cpu %d %d %d", &user, &nice, &system); err != nil {
+		return 0, fmt.Errorf("read /proc/stat: %w", err)
+	}
+	return time.Duration(user+nice+system) * 10 * time.Millisecond, nil
 }
 
 // syncDisk writes out the file system that holds dir.
