@@ -85,7 +85,7 @@ func (b *bench) baseRounds(ctx context.Context, w *writing, o *ours, vacuum stri
 				return nil, err
 			}
 			all = append(all, s)
-			b.note("round %d: %s: %s", round+1, s.name, short(s.usage.Wall))
+			b.note("round %d: %s: %s", round+1, s.name, short(s.to.Sub(s.from)))
 		}
 	}
 	return all, nil

@@ -70,8 +70,11 @@ func parseBytes(s string) (int64, error) {
 	return strconv.ParseInt(s, 10, 64)
 }
 
-// formatBytes prints three digits: "1.95 GB". The units are powers of 1024.
+// formatBytes prints three digits: "1.95 GB", and "-" for what was not measured. The units are powers of 1024.
 func formatBytes(n int64) string {
+	if n == 0 {
+		return "-"
+	}
 	for _, u := range units {
 		if n >= u.bytes {
 			return fmt.Sprintf("%.3g %s", float64(n)/float64(u.bytes), u.name)

@@ -13,17 +13,21 @@ import (
 const userHZ = 100
 
 // watchPeak reads the peak resident set of a process until it has ended and returns the last value. The kernel keeps
-// the peak, so that only what came in the last 20 ms can be missed.
+// the peak, so that only what came after the last look can be missed: 20 ms, and 1 ms of a process that lives shorter
+// than a second. (What wait4 reports would not do: it begins with the resident set of the parent.)
 func watchPeak(pid int, ended <-chan struct{}) int64 {
 	var peak int64
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	began := time.Now()
 	for {
 		if n, err := memory(pid, "VmHWM"); err == nil {
 			peak = max(peak, n)
 		}
+		wait := 20 * time.Millisecond
+		if time.Since(began) < time.Second {
+			wait = time.Millisecond
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-ended:
 			return peak
 		}
