@@ -29,6 +29,7 @@ type protected struct {
 
 	mu       sync.Mutex
 	progress func(api.Progress) // of the backup that is being asked for; nil while none is
+	stored   int64              // bytes of the base that is being taken
 }
 
 // openSource looks at the source once, opens or makes its repositories, and builds its archive. A source that is away
@@ -62,7 +63,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		Connect: func(ctx context.Context) (engine.Source, error) {
 			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
 		},
-		MaxSpool: cfg.Limit(), Ack: archive.Ack(cfg.Ack), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
+		MaxSpool: cfg.Limit(), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
 	})
 	return p, err
 }
@@ -92,9 +93,17 @@ func (p *protected) hear(e archive.Event) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stored = e.Done
 	if p.progress != nil {
 		p.progress(api.Progress{Phase: "base", Done: e.Done, Total: p.bytes})
 	}
+}
+
+// baseStored is how many bytes of the base under way are stored.
+func (p *protected) baseStored() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stored
 }
 
 func (p *protected) backup(ctx context.Context, progress func(api.Progress)) (api.Base, error) {
