@@ -105,6 +105,8 @@ func parseKeyObject(raw []byte, source string, number int) (*keyObject, error) {
 		return nil, fmt.Errorf("parse key object: it belongs to %q", k.Source)
 	case k.Number < 1 || number > 0 && k.Number != number:
 		return nil, fmt.Errorf("parse key object: it says that its number is %d", k.Number)
+	case !strings.HasPrefix(k.Signature, noteText(k.Source, k.Number, line)+"\n"):
+		return nil, fmt.Errorf("parse key object: it is not as it was signed")
 	case !strings.HasPrefix(k.Recipient, "age1"):
 		return nil, fmt.Errorf("parse key object: %q is no recipient", k.Recipient)
 	}

@@ -120,7 +120,7 @@ func readKeyObjects(ctx context.Context, s store.Store, source string) ([]*keyOb
 		return nil, nil, fmt.Errorf("read keys of %s: %w", source, err)
 	}
 	if len(numbers) == 0 {
-		return nil, nil, fmt.Errorf("open repository of %s in %s: %w", source, s, fs.ErrNotExist)
+		return nil, nil, noKeys(ctx, s, source)
 	}
 	var objects []*keyObject
 	for _, n := range numbers {
@@ -137,4 +137,17 @@ func readKeyObjects(ctx context.Context, s store.Store, source string) ([]*keyOb
 		objects = append(objects, k)
 	}
 	return objects, ring, nil
+}
+
+// noKeys is the error for a source without any key object: it is not there, unless it has a ledger.
+func noKeys(ctx context.Context, s store.Store, source string) error {
+	begun := false
+	err := s.List(ctx, source+"/ledger/", func(store.Object) error { begun = true; return fs.SkipAll })
+	switch {
+	case begun:
+		return &KeyError{Source: source, Reason: "all of its key objects are missing"}
+	case err != nil:
+		return fmt.Errorf("read keys of %s: %w", source, err)
+	}
+	return fmt.Errorf("open repository of %s in %s: %w", source, s, fs.ErrNotExist)
 }
