@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// protectAsAPersonDoes runs the whole binary in dir on a database, with a repository in store, and stops it when all
-// commits are durable there. The key lies in dir then.
+// protectAsAPersonDoes runs the whole binary in dir on a database, with a repository in store, stops it when all
+// commits are durable there, and drills. The key lies in dir then.
 func protectAsAPersonDoes(t *testing.T, dir, store string, env []string) *source {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "backstay")
@@ -33,6 +33,9 @@ func protectAsAPersonDoes(t *testing.T, dir, store string, env []string) *source
 	end := fmt.Sprintf("1/%d", 1+20+4) // the base is transaction 1
 	d.await(func(s status) bool { return s.Repositories[0].Position == end })
 	d.stop()
+	if out, err := d.command("drill", "app").CombinedOutput(); err != nil {
+		t.Fatalf("drill: %v\n%s", err, out)
+	}
 	return p
 }
 
@@ -61,6 +64,13 @@ func (d *daemon) start(args ...string) {
 			<-d.done
 		}
 	})
+}
+
+// command is another backstay in the same folder.
+func (d *daemon) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(d.t.Context(), d.binary, args...)
+	cmd.Dir, cmd.Env = d.dir, d.env
+	return cmd
 }
 
 // stop ends it as Ctrl-C does.
@@ -99,9 +109,7 @@ func (d *daemon) await(good func(status) bool) {
 			d.t.Fatalf("backstay ended: %v\n%s", err, d.out.String())
 		default:
 		}
-		cmd := exec.CommandContext(d.t.Context(), d.binary, "status", "--json")
-		cmd.Dir, cmd.Env = d.dir, d.env
-		out, err := cmd.Output()
+		out, err := d.command("status", "--json").Output()
 		if err != nil {
 			continue
 		}

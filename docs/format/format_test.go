@@ -1,4 +1,4 @@
-// Package format_test runs the commands of by-hand.md as they stand there, with nothing but the tools that Debian has,
+// Package format_test runs the commands of by-hand.md and report.md as they stand there, with nothing but the tools that Debian has,
 // and compares what they give with the database that was protected.
 package format_test
 
@@ -39,7 +39,7 @@ func TestByHandMeetsEveryForm(t *testing.T) {
 			}
 			object := found[len(found)-1]
 			flip(t, object)
-			if out, err := run(t, dir); err == nil || !strings.Contains(out, "FAILED") {
+			if out, err := run(t, dir, "by-hand.md"); err == nil || !strings.Contains(out, "FAILED") {
 				t.Errorf("%s was altered, and the commands ended with %v:\n%s", object, err, out)
 			}
 		})
@@ -61,6 +61,20 @@ func TestByHandFromTheBinarysFolder(t *testing.T) {
 	source := protectAsAPersonDoes(t, dir, "./repo", nil)
 	follow(t, dir)
 	source.compare(t, dir)
+	// The report that the person has made by a drill is signed.
+	repo := filepath.Join(dir, "repo")
+	out, err := run(t, repo, "report.md")
+	if err != nil || !strings.Contains(out, `"verdict": "proved"`) {
+		t.Errorf("report.md: %v\n%s", err, out)
+	}
+	reports, err := filepath.Glob(filepath.Join(repo, "app/report/*"))
+	if err != nil || len(reports) != 1 {
+		t.Fatalf("reports %v, %v", reports, err)
+	}
+	flip(t, reports[0])
+	if out, err := run(t, repo, "report.md"); err == nil {
+		t.Errorf("an altered report passes:\n%s", out)
+	}
 }
 
 func TestByHandFromTheBinarysBucket(t *testing.T) {
@@ -103,7 +117,7 @@ func flip(t *testing.T, path string) {
 // needTools skips the test where a tool is not installed, or fails it where all must be.
 func needTools(t *testing.T) {
 	t.Helper()
-	for _, tool := range []string{"bash", "age", "zstd", "tar", "sqlite3", "python3", "sha256sum", "awk", "sed", "base64"} {
+	for _, tool := range []string{"bash", "age", "zstd", "tar", "sqlite3", "python3", "sha256sum", "awk", "sed", "base64", "openssl"} {
 		if _, err := exec.LookPath(tool); err == nil {
 			continue
 		}
@@ -136,30 +150,30 @@ func fetch(t *testing.T, s store.Store, dir string) {
 // follow does in dir what the page says.
 func follow(t *testing.T, dir string) {
 	t.Helper()
-	if out, err := run(t, dir); err != nil {
+	if out, err := run(t, dir, "by-hand.md"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// run executes the commands of the page in one shell.
-func run(t *testing.T, dir string) (string, error) {
+// run executes the commands of a page in one shell.
+func run(t *testing.T, dir, name string) (string, error) {
 	t.Helper()
-	page, err := os.ReadFile("by-hand.md")
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	blocks := shellBlock.FindAllStringSubmatch(string(page), -1)
-	if len(blocks) < 6 {
-		t.Fatalf("the page has %d blocks of commands", len(blocks))
+	if len(blocks) == 0 {
+		t.Fatalf("%s has no commands", name)
 	}
 	var script strings.Builder
 	for _, b := range blocks {
 		script.WriteString(b[1])
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script.String())
-	cmd.Dir, cmd.WaitDelay = dir, 5*time.Second
+	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, append(os.Environ(), "S=app"), 5*time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
