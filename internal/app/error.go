@@ -1,6 +1,9 @@
 package app
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // SourceError is a failure of, or at, the source.
 type SourceError struct {
@@ -19,6 +22,14 @@ type StoreError struct {
 
 func (e *StoreError) Error() string { return "store " + e.Store + ": " + e.Err.Error() }
 func (e *StoreError) Unwrap() error { return e.Err }
+
+// Hint is that of the store, or how to find out more.
+func (e *StoreError) Hint() string {
+	if hint := hintOf(e.Err); hint != "" {
+		return hint
+	}
+	return fmt.Sprintf("see that it can be reached from here, and that these credentials may use it; backstay store check %q tries everything", e.Store)
+}
 
 // KeyError says that no key, or the wrong key, is at hand.
 type KeyError struct {

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"fmt"
+
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/archive"
 )
@@ -41,6 +43,7 @@ func (p *protected) status() api.Source {
 		out.State = stateStarting
 	case bases == 0:
 		out.State = stateBase
+		out.Text = fmt.Sprintf("the first base is being taken: %d MB stored, of a source of %d MB", p.baseStored()/1e6, p.bytes/1e6)
 	default:
 		out.State = stateFollowing
 	}

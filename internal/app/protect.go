@@ -204,7 +204,17 @@ func sortedValues(m map[string]string) []string {
 }
 
 // Apply sets it up: the file, the state folder, and the key. What is there already stays as it is.
+// While a daemon runs in the folder nothing is changed.
 func (p *Protection) Apply(ctx context.Context, log *slog.Logger) (*Host, error) {
+	abs, err := filepath.Abs(p.options.Config)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", p.options.Config, err)
+	}
+	unlock, err := lock((&config.Config{Path: abs}).StateDir())
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if p.options.WAL && p.Identity.Mode != "wal" {
 		if err := sqlite.EnableWAL(ctx, strings.TrimPrefix(p.target, "sqlite:")); err != nil {
 			return nil, &SourceError{Source: p.Source, Err: err}
@@ -219,9 +229,6 @@ func (p *Protection) Apply(ctx context.Context, log *slog.Logger) (*Host, error)
 		return nil, err
 	}
 	h := NewHost(cfg, log)
-	if err := os.MkdirAll(h.State(), 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder: %w", err)
-	}
 	if p.MakesKey != "" {
 		if _, err := makeKey(p.MakesKey, h.Now()); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err

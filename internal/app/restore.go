@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/backstaydb/backstay/internal/history"
@@ -36,7 +38,7 @@ func (r *Reached) PlanRestore(ctx context.Context, t history.Target) (*Restore, 
 		target, err := recovery.Resolve(ctx, o.origin(), nil, e, t)
 		var plan recovery.Plan
 		if err == nil {
-			plan, err = recovery.PlanFor(o.Facts.History, target, recovery.Limits{})
+			plan, err = recovery.PlanFor(o.Facts.History, target, r.limits())
 		}
 		if err != nil {
 			failures = append(failures, err)
@@ -72,4 +74,25 @@ func (p *Restore) Run(ctx context.Context, dir string, progress func(step recove
 		deps.Log, deps.Now = h.Log, h.Now
 	}
 	return recovery.Run(ctx, p.Plan, deps)
+}
+
+// limits are the speeds that the newest drill on this host measured; zero if there was none.
+func (r *Reached) limits() recovery.Limits {
+	if r.host == nil {
+		return recovery.Limits{}
+	}
+	paths, err := filepath.Glob(r.host.sourceState(r.Source, "reports", "*.txt"))
+	if err != nil || len(paths) == 0 {
+		return recovery.Limits{}
+	}
+	signed, err := os.ReadFile(slices.Max(paths)) // Names begin with the time.
+	if err != nil {
+		return recovery.Limits{}
+	}
+	// A report that does not verify costs the estimate, nothing else.
+	report, _, err := VerifyReport(signed, nil, r.host)
+	if err != nil {
+		return recovery.Limits{}
+	}
+	return report.Limits()
 }

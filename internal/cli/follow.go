@@ -58,6 +58,9 @@ func (l *live) line(s api.Source) string {
 			text += fmt.Sprintf(", %s %s", r.Name, r.State)
 		}
 	}
+	if s.State == "base" {
+		text = s.Name + ": " + s.Text
+	}
 	if s.Error != "" {
 		text += ", error: " + s.Error
 	}

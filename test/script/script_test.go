@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/backstaydb/backstay/internal/cli"
+	"github.com/backstaydb/backstay/internal/store/s3/s3test"
 )
 
 func TestMain(m *testing.M) {
@@ -28,11 +29,20 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { run(t, "testdata", nil) }
+
+// TestBucket runs the transcripts that need an S3 server.
+func TestBucket(t *testing.T) {
+	server := s3test.Start(t)
+	run(t, "testdata/s3", append(server.Environ(), "STORE="+server.Bucket(t, "backups", false)))
+}
+
+func run(t *testing.T, dir string, env []string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars, env...)
 			e.Setenv("TZ", "UTC")
 			e.Setenv("HOME", e.WorkDir)
 			return nil
