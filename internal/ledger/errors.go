@@ -29,6 +29,10 @@ func (e *RollbackError) Error() string {
 
 // Hint says what to look at.
 func (e *RollbackError) Hint() string {
+	if e.Got.IsZero() && len(e.Ignored) == 0 {
+		return fmt.Sprintf("checkpoint %d of %s was seen here before; is the disk mounted, and are folder, bucket and prefix still the same? If it was deleted, another repository of this source may still have it all",
+			e.Seen.Number, e.Seen.Time.Format("2006-01-02 15:04:05 MST"))
+	}
 	return fmt.Sprintf("checkpoint %d of %s was seen here before; somebody put an old copy of the store back, or altered it. Compare with another repository before you trust this one",
 		e.Seen.Number, e.Seen.Time.Format("2006-01-02 15:04:05 MST"))
 }

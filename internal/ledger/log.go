@@ -52,6 +52,7 @@ type Log struct {
 
 	seen    Seen // of this host and of this Log
 	loaded  bool // seen was read from Memory
+	kept    bool // Memory holds one of this log
 	savedAt time.Time
 
 	old    []aged // checkpoints that are to be deleted
@@ -144,17 +145,26 @@ func (l *Log) take(ctx context.Context) error {
 
 func (l *Log) release() { <-l.lock }
 
-// remember notes that c was verified. Appends come four times a second, so they are written down at intervals.
+// remember notes that c was verified. Appends come four times a second, so they are written down at intervals. Where an
+// older one stands in Memory, one that cannot be written is tried again the next time: what stands there is true as
+// ever, and a full disk of this host must not stop what would empty its spool.
 func (l *Log) remember(c Checkpoint, interval time.Duration) error {
 	l.seen = c.Seen()
-	now := l.c.Now()
-	if l.c.Memory == nil || now.Sub(l.savedAt).Abs() < interval {
+	if l.c.Memory == nil || l.c.Now().Sub(l.savedAt).Abs() < interval {
 		return nil
 	}
-	if err := l.c.Memory.Save(l.seen); err != nil {
-		return fmt.Errorf("remember checkpoint %d of %s: %w", c.Number, l.c.Prefix, err)
+	if err := l.save(); err != nil && !l.kept {
+		return err
 	}
-	l.savedAt = now
+	return nil
+}
+
+// save writes down what was seen.
+func (l *Log) save() error {
+	if err := l.c.Memory.Save(l.seen); err != nil {
+		return fmt.Errorf("remember checkpoint %d of %s: %w", l.seen.Number, l.c.Prefix, err)
+	}
+	l.kept, l.savedAt = true, l.c.Now()
 	return nil
 }
 
@@ -165,7 +175,8 @@ func (l *Log) Close() error {
 	if l.c.Memory == nil || l.head.Number == 0 || l.seen.IsZero() {
 		return nil
 	}
-	return l.remember(l.head, 0)
+	l.seen = l.head.Seen()
+	return l.save()
 }
 
 // recall loads what this host saw, once.
@@ -178,7 +189,7 @@ func (l *Log) recall() error {
 		return fmt.Errorf("recall the last checkpoint of %s: %w", l.c.Prefix, err)
 	}
 	if ok {
-		l.seen = seen
+		l.seen, l.kept = seen, true
 	}
 	l.loaded = true
 	return nil

@@ -30,6 +30,17 @@ func full(err error) error {
 	return &fullError{err}
 }
 
+// goneError says that the folder is not the one that this process wrote to.
+type goneError struct{ dir, detail string }
+
+func (e *goneError) Error() string { return "folder " + e.dir + " " + e.detail }
+
+// Retryable is false: a person has to bring it back.
+func (e *goneError) Retryable() bool { return false }
+func (e *goneError) Hint() string {
+	return "mount the disk, or move the folder back; until then nothing is written there"
+}
+
 // unfitError says that a file system has no way to create a name without replacing one.
 type unfitError struct{ err error }
 

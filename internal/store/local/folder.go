@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/atomicfile"
@@ -18,12 +19,18 @@ const (
 
 // prepare opens the folder for writing: it makes what is missing and, once in a process, removes old temporary files.
 func (s *Store) prepare() (*os.Root, error) {
+	if err := s.stands(); err != nil {
+		return nil, err
+	}
 	if err := makeRoot(s.dir); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.recognize(root); err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
 	if err := root.Mkdir(tempDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, errors.Join(err, root.Close())
@@ -36,6 +43,41 @@ func (s *Store) prepare() (*os.Root, error) {
 		sweep(root, time.Now().Add(-tempAge))
 	}
 	return root, nil
+}
+
+// stands fails if a folder that was written to before is not there any more.
+func (s *Store) stands() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.root == nil {
+		return nil
+	}
+	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
+		return &goneError{s.dir, "is gone"}
+	}
+	return nil
+}
+
+// recognize fails if an empty folder lies in the place of the one that was written to before.
+func (s *Store) recognize(root *os.Root) error {
+	info, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.root != nil && !os.SameFile(s.root, info) {
+		entries, err := fs.ReadDir(root.FS(), ".")
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != tempDir && e.Name() != "lost+found" }) {
+			return &goneError{s.dir, "is another one than before, and empty"}
+		}
+		clear(s.known)
+	}
+	s.root = info
+	return nil
 }
 
 // makeRoot makes dir and its missing parents, and their names durable.

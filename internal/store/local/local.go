@@ -6,7 +6,8 @@
 // folder. Temporary files that a crash left are removed a day later, by the next process that writes.
 //
 // The folder need not exist before the first Put. It is looked up anew by every call, so that a disk that is mounted
-// later, or again, is found.
+// later, or again, is found. A process that has written to it writes no more when it is gone, or when another and empty
+// one lies in its place: that is the mount point of a disk that was unmounted.
 package local
 
 import (
@@ -33,6 +34,7 @@ type Store struct {
 	mu    sync.Mutex
 	known map[string]bool // folders below dir whose own names are durable
 	swept bool            // .tmp was cleaned by this process
+	root  fs.FileInfo     // of dir, when it was last written to; nil before
 }
 
 // New returns the store in dir. It does not touch dir.
