@@ -238,5 +238,8 @@ func flowSource(s Source) string {
 	if s.SpoolLimit != 0 {
 		text += ", spool_limit: " + s.SpoolLimit.String()
 	}
+	if s.SegmentSize != 0 {
+		text += ", segment_size: " + s.SegmentSize.String()
+	}
 	return text + " }"
 }

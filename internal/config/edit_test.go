@@ -22,11 +22,11 @@ var shop = Addition{
 
 var far = Addition{
 	Repositories: map[string]Repository{"far": {Store: "s3://bucket/prefix?endpoint=http://127.0.0.1:7070"}},
-	Sources:      map[string]Source{"crm": {URL: "sqlite:./crm.db", Repositories: []string{"far"}, Ack: AckRepository, SpoolLimit: 1 << 30}},
+	Sources:      map[string]Source{"crm": {URL: "sqlite:./crm.db", Repositories: []string{"far"}, Ack: AckRepository, SpoolLimit: 1 << 30, SegmentSize: 8 << 20}},
 }
 
 func TestAdd(t *testing.T) {
-	const added = `crm: { url: "sqlite:./crm.db", repositories: [far], ack: repository, spool_limit: 1GiB }`
+	const added = `crm: { url: "sqlite:./crm.db", repositories: [far], ack: repository, spool_limit: 1GiB, segment_size: 8MiB }`
 	const store = `far: { store: "s3://bucket/prefix?endpoint=http://127.0.0.1:7070" }`
 	for name, c := range map[string]struct {
 		add       Addition
