@@ -51,3 +51,14 @@ func hintOf(err error) string {
 	}
 	return ""
 }
+
+// MissingError says that a store holds nothing of a source.
+type MissingError struct{ Err error }
+
+func (e *MissingError) Error() string { return e.Err.Error() }
+func (e *MissingError) Unwrap() error { return e.Err }
+
+// Hint says what may be wrong.
+func (e *MissingError) Hint() string {
+	return "is its disk mounted, and are folder, or bucket and prefix, and the name of the source right? protect makes a repository that never was there"
+}

@@ -21,7 +21,7 @@ func ReadKey(path string) ([]age.Identity, error) {
 		return nil, &KeyError{Err: fmt.Errorf("read key %s: %w", path, fs.ErrNotExist), Advice: "name the file with --key; protect made it as backstay.key, and advised to move it away"}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
+		return nil, &KeyError{Err: fmt.Errorf("read key: %w", err), Advice: "name a file that holds a line that begins with AGE-SECRET-KEY-1"}
 	}
 	ids, err := age.ParseIdentities(bytes.NewReader(data))
 	if err != nil {

@@ -229,6 +229,9 @@ func (p *Protection) Apply(ctx context.Context, log *slog.Logger) (*Host, error)
 		return nil, err
 	}
 	h := NewHost(cfg, log)
+	if p.MakesKey != "" && h.anyHolds(ctx, p.Source, p.Repositories) {
+		p.MakesKey = "" // who can read is settled already
+	}
 	if p.MakesKey != "" {
 		if _, err := makeKey(p.MakesKey, h.Now()); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err

@@ -200,6 +200,9 @@ func (o OpenRepository) origin() recovery.Origin {
 // storeError tells a store that fails from what a repository says about its content.
 func storeError(url string, err error) error {
 	var hinted interface{ Hint() string }
+	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, &hinted) {
+		return &MissingError{err}
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &hinted) || errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/backstaydb/backstay/internal/repository"
 )
@@ -34,4 +36,18 @@ func (h *Host) newReaders() ([]repository.Reader, error) {
 func isMissingKey(err error) bool {
 	var k *KeyError
 	return errors.As(err, &k) && errors.Is(k.Err, fs.ErrNotExist)
+}
+
+// anyHolds reports whether one of the repositories that can be reached holds the source already.
+func (h *Host) anyHolds(ctx context.Context, source string, names []string) bool {
+	for _, name := range names {
+		s, err := OpenStore(ctx, h.Config.Repositories[name].Store, h.Config.Dir())
+		if err != nil {
+			continue
+		}
+		if sources, err := repository.Sources(ctx, s); err == nil && slices.Contains(sources, source) {
+			return true
+		}
+	}
+	return false
 }

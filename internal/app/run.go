@@ -17,6 +17,7 @@ type RunOptions struct {
 	Exit    func(error) int  // finds the exit code of an error, for commands that ask
 	Every   time.Duration    // how often Observe is told
 	Observe func(api.Status) // may be nil
+	Ended   func(api.Status) // told once, when all has ended in order; may be nil
 }
 
 // Run protects all sources of the file until ctx ends. It is one run group: the archive of each source, the control
@@ -40,7 +41,13 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	if o.Observe != nil {
 		g.Go(func() error { return d.observe(ctx, o) })
 	}
-	return g.Wait()
+	err = g.Wait()
+	if o.Ended != nil {
+		if s, statusErr := d.Status(ctx); statusErr == nil {
+			o.Ended(s)
+		}
+	}
+	return err
 }
 
 // daemon is a running Host.

@@ -121,6 +121,10 @@ func (w *writers) open(ctx context.Context, name string) error {
 	if err != nil {
 		return storeError(url, err)
 	}
+	repo = w.reopened(ctx, repo, o)
+	if err := w.alone(ctx, repo, url); err != nil {
+		return err
+	}
 	if !slices.Contains(repo.Verifiers(), w.signer.Verifier()) {
 		if repo, err = w.join(ctx, repo, o); err != nil {
 			return err
@@ -205,7 +209,10 @@ func (e *goneError) Error() string {
 	return fmt.Sprintf("open repository of %s in %s: it was there before and is gone, and no other repository of this source answers", e.source, e.store)
 }
 
+// Unwrap says what kind of error it is.
+func (e *goneError) Unwrap() error { return fs.ErrNotExist }
+
 // Hint says what to do if it is meant.
 func (e *goneError) Hint() string {
-	return "bring it back if it was moved; to begin anew on purpose, remove " + e.state
+	return "bring it back if it was moved, mount its disk; to begin anew on purpose, remove " + e.state
 }

@@ -79,6 +79,7 @@ var exitRules = []struct {
 	{exitKey, isA[*repository.WrongKeyError]},
 	{exitKey, isA[*repository.NoKeyError]},
 	{exitBusy, isA[*app.BusyError]},
+	{exitBusy, isA[*app.RivalError]},
 	{exitBusy, isA[*recovery.BusyError]},
 	{exitEnvironment, isA[*recovery.NotEmptyError]},
 	{exitEnvironment, isA[*recovery.NoSpaceError]},

@@ -17,7 +17,7 @@ func (c *console) follow(ctx context.Context, host *app.Host) error {
 	if c.tty {
 		shown.every = 500 * time.Millisecond
 	}
-	err := host.Run(ctx, app.RunOptions{Version: version(), Exit: exitCode, Every: shown.every, Observe: shown.show})
+	err := host.Run(ctx, app.RunOptions{Version: version(), Exit: exitCode, Every: shown.every, Observe: shown.show, Ended: shown.stop})
 	shown.end()
 	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
 		return err
@@ -73,16 +73,34 @@ func (l *live) end() {
 	}
 }
 
-// remains says what stays behind at the sources.
+// stop takes note of how it ended.
+func (l *live) stop(s api.Status) {
+	for i, source := range s.Sources {
+		if source.Remains == "" && i < len(l.last.Sources) {
+			s.Sources[i].Remains = l.last.Sources[i].Remains // Known only while the source is connected.
+		}
+	}
+	l.last = s
+}
+
+// remains says what stays behind at the sources, and what lies on this host only.
 func (l *live) remains() string {
-	var all []string
+	var all, only []string
 	for _, s := range l.last.Sources {
 		if s.Remains != "" {
 			all = append(all, s.Name+": "+s.Remains)
 		}
+		for _, r := range s.Repositories {
+			if r.LagBytes > 0 {
+				only = append(only, fmt.Sprintf("%s of %s for %s", size(r.LagBytes), s.Name, r.Name))
+			}
+		}
 	}
 	if len(all) == 0 {
-		return "nothing stays behind at the source; run the same command again to go on"
+		all = append(all, "nothing stays behind at the source")
 	}
-	return strings.Join(all, "; ")
+	if len(only) > 0 {
+		return strings.Join(all, "; ") + "; log that lies only here, in .backstay: " + strings.Join(only, ", ") + "; run the same command again to ship it and to go on"
+	}
+	return strings.Join(all, "; ") + "; run the same command again to go on"
 }

@@ -127,3 +127,9 @@ func parseVerifiers(keys []string) (note.Verifiers, error) {
 	}
 	return note.VerifierList(list...), nil
 }
+
+// Signed reports whether s signed the checkpoint.
+func (s *Signer) Signed(c Checkpoint) bool {
+	_, _, err := VerifyNote(c.Note, []string{s.verifier})
+	return err == nil
+}
