@@ -82,6 +82,7 @@ var exitRules = []struct {
 	{exitBusy, isA[*app.RivalError]},
 	{exitBusy, isA[*recovery.BusyError]},
 	{exitEnvironment, isA[*recovery.NotEmptyError]},
+	{exitEnvironment, isA[*recovery.NotFolderError]},
 	{exitEnvironment, isA[*recovery.NoSpaceError]},
 	{exitEnvironment, func(err error) bool { return errors.Is(err, syscall.ENOSPC) }},
 	{exitDamage, isA[*recovery.DamageError]},

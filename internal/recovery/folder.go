@@ -58,6 +58,14 @@ func (e *NotEmptyError) Hint() string {
 	return "nothing is ever restored over existing data; name a new or an empty folder"
 }
 
+// NotFolderError says that a file lies where the folder should be.
+type NotFolderError struct{ Path string }
+
+func (e *NotFolderError) Error() string { return e.Path + " is a file, not a folder" }
+
+// Hint says what to do instead.
+func (e *NotFolderError) Hint() string { return "name a new or an empty folder; files keep their names in it" }
+
 // BusyError says that another process restores into the folder, or meant another source.
 type BusyError struct {
 	Dir    string
@@ -100,7 +108,7 @@ func (f *folder) make() error {
 	for p := f.path; ; p = filepath.Dir(p) {
 		info, err := os.Stat(p)
 		if err == nil && !info.IsDir() {
-			return &fs.PathError{Op: "mkdir", Path: p, Err: errors.New("there is a file of that name")}
+			return &NotFolderError{Path: p}
 		}
 		if err == nil {
 			break
