@@ -99,7 +99,7 @@ func (s *shipper) copyBases(ctx context.Context) (missing bool, err error) {
 		newest, reached = b, true
 	}
 	if newest.ID != "" && newest.Start.Before(s.a.sp.Stats().First) && !reaches(mine) {
-		if err := s.copyLog(ctx, newest.Start, s.a.sp.Stats().First); err != nil {
+		if tips, err := s.copyLog(ctx, newest.Start, s.a.sp.Stats().First); tips || err != nil {
 			return true, err
 		}
 	}
@@ -160,11 +160,12 @@ func (s *shipper) copyBase(ctx context.Context, from *repository.Repository, b h
 	return nil
 }
 
-// copyLog copies from the other repositories the full segments that lie between from and to and are not here.
-func (s *shipper) copyLog(ctx context.Context, from, to history.Position) error {
+// copyLog copies from the other repositories the full segments that lie between from and to and are not here. It
+// reports whether some of it is still in tips there: the spool has it no longer, so they will be made segments.
+func (s *shipper) copyLog(ctx context.Context, from, to history.Position) (tips bool, err error) {
 	mine, err := s.facts(ctx, s.opened())
 	if err != nil {
-		return err
+		return false, err
 	}
 	here := map[string]bool{}
 	for _, seg := range mine.Segments {
@@ -176,16 +177,20 @@ func (s *shipper) copyLog(ctx context.Context, from, to history.Position) error 
 			continue // its own shipper tells
 		}
 		for _, seg := range theirs.Segments {
-			if seg.Tip || here[seg.Name] || !from.Before(seg.To) || !seg.From.Before(to) {
+			if here[seg.Name] || !from.Before(seg.To) || !seg.From.Before(to) {
+				continue
+			}
+			if seg.Tip {
+				tips = tips || !to.Before(seg.To)
 				continue
 			}
 			if err := s.copySegment(ctx, peer, seg); err != nil {
-				return err
+				return false, err
 			}
 			here[seg.Name] = true
 		}
 	}
-	return nil
+	return tips, nil
 }
 
 func (s *shipper) copySegment(ctx context.Context, from *repository.Repository, seg history.Segment) error {

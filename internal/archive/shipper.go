@@ -18,6 +18,7 @@ type shipper struct {
 	c Repo
 
 	synced   bool // what follows agrees with the repository
+	wrote    bool // something was written since the last failure: reading alone does not prove that it can be
 	segments history.Moment
 	tips     []tip
 	stale    []string // listed tips that join nothing; the next tip takes their place
@@ -81,15 +82,15 @@ const (
 // run ships until ctx ends, or until all is shipped once capture has ended.
 func (s *shipper) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		appended, sealed, changed, drain := s.a.appended.wait(), s.a.shelf.more.wait(), s.a.changed.wait(), s.a.draining
-		draining := s.a.isDraining()
+		appended, sealed, settled, drain := s.a.appended.wait(), s.a.shelf.more.wait(), s.a.settled, s.a.draining
+		draining, wasSettled := s.a.isDraining(), s.a.isSettled()
 		wait, err := s.step(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
 			wait = s.failed(err)
-		} else if s.synced {
+		} else if s.synced && s.wrote {
 			s.well()
 		}
 		if draining && (err != nil || s.idle()) {
@@ -101,8 +102,8 @@ func (s *shipper) run(ctx context.Context) {
 		if err != nil {
 			sealed = nil
 		}
-		if err != nil || s.synced {
-			changed = nil
+		if err != nil || wasSettled {
+			settled = nil
 		}
 		if draining {
 			drain = nil
@@ -113,7 +114,7 @@ func (s *shipper) run(ctx context.Context) {
 		case <-timer.C:
 		case <-appended:
 		case <-sealed:
-		case <-changed:
+		case <-settled:
 		case <-drain:
 		}
 		timer.Stop()
@@ -139,7 +140,7 @@ func (s *shipper) failed(err error) time.Duration {
 	if n == 1 {
 		s.a.emit(Event{Kind: RepositoryDown, Repository: s.c.Name, Text: "the repository cannot be written; trying again, the spool keeps its log", Err: err})
 	}
-	s.synced = false // the outcome of what failed is not known
+	s.synced, s.wrote = false, false // the outcome of what failed is not known
 	s.a.changed.wake()
 	return s.a.c.delay(n)
 }
@@ -174,17 +175,14 @@ func (s *shipper) step(ctx context.Context) (time.Duration, error) {
 	return s.shipTip(ctx)
 }
 
-// shipSegments appends the sealed segments that the repository lacks.
+// shipSegments appends the full segments that the repository lacks.
 func (s *shipper) shipSegments(ctx context.Context) error {
 	for {
 		seg, ok := s.a.shelf.after(s.segments.Position)
 		if !ok || s.beyondBreak(seg.Segment) {
 			return nil
 		}
-		if err := s.splitTips(ctx, seg.Segment); err != nil {
-			return err
-		}
-		if err := s.appendSegment(ctx, seg); err != nil {
+		if err := s.shipSegment(ctx, seg); err != nil {
 			return err
 		}
 		if err := s.a.release(); err != nil {
@@ -194,22 +192,51 @@ func (s *shipper) shipSegments(ctx context.Context) error {
 	}
 }
 
-// appendSegment appends a segment; of one that overlaps what is here already, the rest, so that all of it joins.
-func (s *shipper) appendSegment(ctx context.Context, seg sealedSegment) error {
-	end := history.Moment{Position: seg.Segment.To, Time: seg.Segment.Until}
+// shipSegment brings the repository to the end of a segment, or nearer to it.
+func (s *shipper) shipSegment(ctx context.Context, seg sealedSegment) error {
 	ctx, cancel := context.WithTimeout(ctx, tipDeadline+time.Duration(seg.Segment.Bytes/slowest)*time.Second)
 	defer cancel()
-	if seg.Segment.From.Before(s.segments.Position) {
-		rest, remove, err := s.sealRest(ctx, seg.Segment)
-		if err != nil {
+	if !seg.Segment.From.Equal(s.segments.Position) {
+		own, remove, err := s.sealOwn(ctx, seg.Segment)
+		var unjoined *unjoinedError
+		if err != nil && !errors.As(err, &unjoined) {
 			return err
 		}
-		defer remove()
-		seg = rest
+		if err == nil {
+			defer remove()
+			seg = own
+		}
 	}
+	if err := s.splitTips(ctx, seg.Segment); err != nil {
+		return err
+	}
+	end := history.Moment{Position: seg.Segment.To, Time: seg.Segment.Until}
 	if _, err := s.repo.AppendSegment(ctx, seg.Sealed, seg.open, end); err != nil {
 		return err
 	}
+	s.appended(end, seg.Size)
+	return nil
+}
+
+// sealOwn seals a segment for this repository alone: what is missing in front of seg, or what of seg is not here yet.
+// The log must join, and this repository has not been with the others from the beginning.
+func (s *shipper) sealOwn(ctx context.Context, seg history.Segment) (sealedSegment, func(), error) {
+	own, to := spanAt(s.segments), seg.To
+	if s.segments.Position.Before(seg.From) {
+		to = seg.From
+	}
+	if err := own.extendTo(s.a.sp, to, s.a.c.SegmentBytes); err != nil {
+		return sealedSegment{}, nil, err
+	}
+	if !own.from.Equal(s.segments.Position) || own.bytes == 0 {
+		return sealedSegment{}, nil, &unjoinedError{s.segments.Position}
+	}
+	sealed, open, remove, err := s.seal(ctx, own)
+	return sealedSegment{Sealed: sealed, opener: open}, remove, err
+}
+
+// appended notes that the repository has full segments up to end.
+func (s *shipper) appended(end history.Moment, size int64) {
 	if known := s.durableEnd().Position; known.Before(end.Position) {
 		s.sample(s.a.sp.Read(known), end.Position)
 	}
@@ -220,23 +247,12 @@ func (s *shipper) appendSegment(ctx context.Context, seg sealedSegment) error {
 	}
 	s.update(func(v *view) {
 		v.full++
-		v.stored += seg.Size
+		v.stored += size
 		v.segments, v.tips = end, len(s.tips)
 		if v.durable.Position.Before(end.Position) {
 			v.durable = end
 		}
 	})
-	return nil
-}
-
-// sealRest seals what of a segment lies beyond what the repository has.
-func (s *shipper) sealRest(ctx context.Context, seg history.Segment) (sealedSegment, func(), error) {
-	rest := spanAt(s.segments)
-	if err := rest.extendTo(s.a.sp, seg.To); err != nil {
-		return sealedSegment{}, nil, err
-	}
-	sealed, open, remove, err := s.seal(ctx, rest)
-	return sealedSegment{Sealed: sealed, opener: open}, remove, err
 }
 
 // beyondBreak reports whether a line ends between what the repository has and seg: that is recorded first.
@@ -252,7 +268,7 @@ func (s *shipper) splitTips(ctx context.Context, seg history.Segment) error {
 			continue
 		}
 		rest := spanAt(history.Moment{Position: seg.To, Time: seg.Until})
-		if err := rest.extendTo(s.a.sp, t.to); err != nil {
+		if err := rest.extendTo(s.a.sp, t.to, 0); err != nil {
 			return err
 		}
 		name, err := s.putTip(ctx, rest, nil)
@@ -320,7 +336,7 @@ func (s *shipper) shipTip(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.stale = nil
+	s.stale, s.wrote = nil, true
 	s.tips = append(s.tips[:from], tip{whole, name})
 	s.next = whole.after()
 	s.next.hole, s.next.brk = fresh.hole, fresh.brk
@@ -367,6 +383,7 @@ func (s *shipper) heartbeat(ctx context.Context, every time.Duration, now time.T
 	if _, err := s.repo.Heartbeat(limited, whole); err != nil {
 		return 0, err
 	}
+	s.wrote = true
 	s.lastBeat = now
 	s.update(func(v *view) { v.whole = whole })
 	return every, nil

@@ -18,7 +18,7 @@ import (
 
 // sync opens the repository if need be, and compares what it has with the spool.
 func (s *shipper) sync(ctx context.Context) error {
-	if s.synced {
+	if s.synced || s.opened() != nil && !s.a.isSettled() {
 		return nil
 	}
 	limited, end := context.WithTimeout(ctx, openDeadline)
@@ -40,9 +40,7 @@ func (s *shipper) sync(ctx context.Context) error {
 	s.mu.Unlock()
 	s.update(func(v *view) { *v = viewOf(h, facts.StoredBytes) })
 	s.wantCopies()
-	select {
-	case <-s.a.settled:
-	default:
+	if !s.a.isSettled() {
 		return nil
 	}
 	return s.compare(ctx, h)
@@ -107,11 +105,6 @@ func (s *shipper) compare(ctx context.Context, h history.History) error {
 		return &AheadError{Repository: s.c.Name, Has: v.top.Position, Spool: st.Last}
 	}
 	s.segments, s.tips, s.stale, s.next = v.segments, nil, nil, span{}
-	if s.segments.Position.Before(st.First) {
-		if err := s.fillIn(ctx, h, st.First); err != nil {
-			return err
-		}
-	}
 	again, err := s.recallTips(ctx, h)
 	if err != nil {
 		return err
@@ -123,6 +116,11 @@ func (s *shipper) compare(ctx context.Context, h history.History) error {
 		}
 		s.update(func(v *view) { *v = viewOf(facts.History, facts.StoredBytes) })
 		return s.compare(ctx, facts.History)
+	}
+	if s.segments.Position.Before(st.First) {
+		if wait, err := s.fillIn(ctx, st.First); wait || err != nil {
+			return err
+		}
 	}
 	durable := s.segments
 	if n := len(s.tips); n > 0 {
@@ -153,7 +151,7 @@ func (s *shipper) recallTips(ctx context.Context, h history.History) (again bool
 	var loose []history.Segment
 	for _, seg := range listed {
 		sp := at
-		err := sp.extendTo(s.a.sp, seg.To)
+		err := sp.extendTo(s.a.sp, seg.To, 0)
 		var unjoined *unjoinedError
 		switch {
 		case errors.As(err, &unjoined), err == nil && (!sp.from.Equal(seg.From) || sp.bytes == 0):
@@ -178,31 +176,33 @@ func (s *shipper) recallTips(ctx context.Context, h history.History) (again bool
 	return again, nil
 }
 
-// fillIn copies from the other repositories the log that this one lacks and the spool has no longer.
-func (s *shipper) fillIn(ctx context.Context, h history.History, first history.Position) error {
-	if !s.segments.Position.IsZero() {
-		if err := s.copyLog(ctx, s.segments.Position, first); err != nil {
-			return err
+// fillIn copies from the other repositories the log that this one lacks and the spool has no longer. It reports whether
+// another repository is about to make segments of what is missing.
+func (s *shipper) fillIn(ctx context.Context, first history.Position) (wait bool, err error) {
+	from := s.segments
+	if !from.Position.IsZero() {
+		if wait, err = s.copyLog(ctx, from.Position, first); wait || err != nil {
+			return wait, err
 		}
 		facts, err := s.repo.Facts(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
-		h = facts.History
-		s.segments = segmentEnd(h)
+		from = segmentEnd(facts.History)
 	}
-	if !s.segments.Position.Before(first) {
-		return nil
+	s.segments = from
+	if !from.Position.Before(first) {
+		return false, nil
 	}
-	if !s.segments.Position.IsZero() {
-		gap := history.Gap{From: s.segments.Position, To: first, Since: s.segments.Time, Until: s.a.c.Now(), Reason: "no repository that could be reached has the log of this stretch"}
+	if !from.Position.IsZero() {
+		gap := history.Gap{From: from.Position, To: first, Since: from.Time, Until: s.a.c.Now(), Reason: "no repository that could be reached has the log of this stretch"}
 		if err := s.repo.RecordGap(ctx, gap); err != nil {
-			return err
+			return false, err
 		}
 		s.a.emit(Event{Kind: LogMissing, Repository: s.c.Name, Text: "the log from " + gap.From.String() + " to " + first.String() + " is in no repository that could be reached"})
 	}
 	s.segments = history.Moment{Position: first}
-	return nil
+	return false, nil
 }
 
 // unjoinedError says that no entry of the spool ends at a position.
@@ -210,8 +210,8 @@ type unjoinedError struct{ at history.Position }
 
 func (e *unjoinedError) Error() string { return "the spool has no entry that ends at " + e.at.String() }
 
-// extendTo takes what is in the spool behind s up to exactly to.
-func (s *span) extendTo(sp *spool.Spool, to history.Position) error {
+// extendTo takes what is in the spool behind s up to exactly to, or until s has limit bytes; a limit of zero is none.
+func (s *span) extendTo(sp *spool.Spool, to history.Position, limit int64) error {
 	entries := sp.ReadAfter(s.end)
 	if !s.located {
 		entries = sp.Read(s.to)
@@ -224,6 +224,9 @@ func (s *span) extendTo(sp *spool.Spool, to history.Position) error {
 			return s.joined(to)
 		}
 		s.take(&e)
+		if limit > 0 && s.bytes >= limit {
+			return nil
+		}
 	}
 	return s.joined(to)
 }

@@ -138,6 +138,15 @@ func (s *Spool) Reset(b engine.Bookmark, gap *history.Gap) error {
 	if b.Position.Before(s.book.Position) {
 		return &ContinuityError{Want: s.book.Position.String(), Got: b.Position.String()}
 	}
+	if len(s.journals) == 0 && gap == nil { // nothing ends here
+		before := s.book
+		s.book = b
+		if err := s.begin(); err != nil {
+			s.book = before
+			return fmt.Errorf("begin spool: %w", err)
+		}
+		return nil
+	}
 	r := record{
 		kind: kindBreak, batch: s.batch + 1, last: true, gap: gap,
 		piece: engine.Piece{From: s.book.Position, To: b.Position, Until: b.Time, Token: b.Token},

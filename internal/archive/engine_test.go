@@ -1,0 +1,204 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// world is a database with a log: the nth commit appends one line. It outlives daemons.
+type world struct {
+	mu       sync.Mutex
+	lines    []string
+	times    []time.Time
+	trimmed  int // the log up to here is gone
+	timeline map[int]uint32
+	strict   bool // a bookmark without token cannot be followed
+	down     error
+	refused  int // bases to be refused
+	bases    int
+	slowBase time.Duration
+	spread   int // commits that happen while a base is copied: Start is before Stop
+	connects int
+	moved    signal
+}
+
+func (w *world) commit(n int, size int) {
+	w.mu.Lock()
+	for range n {
+		i := len(w.lines) + 1
+		w.lines = append(w.lines, fmt.Sprintf("%d:%s\n", i, strings.Repeat(string(rune('a'+i%26)), size)))
+		w.times = append(w.times, time.Now())
+	}
+	w.mu.Unlock()
+	w.moved.wake()
+}
+
+func (w *world) state(n int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.lines[:n], "")
+}
+
+func (w *world) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.lines)
+}
+
+func (w *world) trim() {
+	w.mu.Lock()
+	w.trimmed = len(w.lines)
+	w.mu.Unlock()
+}
+
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	change()
+	w.mu.Unlock()
+	w.moved.wake()
+}
+
+func (w *world) connect(context.Context) (engine.Source, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.connects++
+	if w.down != nil {
+		return nil, w.down
+	}
+	return &source{w: w}, nil
+}
+
+// source is the world as a connection sees it.
+type source struct {
+	w      *world
+	mu     sync.Mutex
+	closed bool
+	line   uint32
+}
+
+func (s *source) Identify(context.Context) (engine.Identity, error) {
+	return engine.Identity{SystemID: "w", Mode: "lines"}, nil
+}
+
+func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine.BaseSink) (engine.BaseResult, error) {
+	s.w.mu.Lock()
+	start, slow, spread := len(s.w.lines), s.w.slowBase, s.w.spread
+	if s.w.refused > 0 {
+		s.w.refused--
+		s.w.mu.Unlock()
+		return engine.BaseResult{}, errors.New("the source refuses a base")
+	}
+	s.w.bases++
+	began := time.Now()
+	data := strings.Join(s.w.lines, "")
+	s.w.mu.Unlock()
+	if err := sink.Put(ctx, engine.File{Name: "lines", Mode: fs.FileMode(0o600), Size: int64(len(data))}, strings.NewReader(data)); err != nil {
+		return engine.BaseResult{}, err
+	}
+	select {
+	case <-ctx.Done():
+		return engine.BaseResult{}, ctx.Err()
+	case <-time.After(slow):
+	}
+	if spread > 0 {
+		s.w.commit(spread, 10)
+	}
+	line := max(o.After.Timeline, 1)
+	if o.NewTimeline {
+		line = o.After.Timeline + 1
+	}
+	s.mu.Lock()
+	s.line = line
+	s.mu.Unlock()
+	now := time.Now()
+	from, to := history.At(line, uint64(start)), history.At(line, uint64(start+spread))
+	mark := engine.Bookmark{Position: from, Time: began, Token: token(from)}
+	return engine.BaseResult{Base: history.Base{SystemID: "w", Start: from, Stop: to, StartTime: began, StopTime: now}, Bookmark: mark}, nil
+}
+
+func token(p history.Position) []byte { return []byte("at " + p.String()) }
+
+// Follow ships a piece for each commit, at most five at a time, and pieces without data when nothing happens.
+func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.Ship) error {
+	at, since := from.Position, from.Time
+	s.w.mu.Lock()
+	strict, trimmed := s.w.strict, s.w.trimmed
+	s.w.mu.Unlock()
+	if strict && len(from.Token) == 0 || int(at.Seq) < trimmed {
+		return &history.GapError{From: at, Reason: "the log was trimmed"}
+	}
+	for {
+		moved := s.w.moved.wait()
+		s.w.mu.Lock()
+		down := s.w.down
+		var pieces []engine.Piece
+		now := time.Now()
+		for n := int(at.Seq); n < len(s.w.lines) && len(pieces) < 5; n++ {
+			next := history.At(at.Timeline, uint64(n+1))
+			pieces = append(pieces, engine.Piece{From: at, To: next, Since: since, Until: s.w.times[n], File: fmt.Sprintf("%08d.line", n+1),
+				Complete: true, Data: []byte(s.w.lines[n]), Marks: []history.Mark{{Position: next, Time: s.w.times[n]}}, Token: token(next)})
+			at, since = next, s.w.times[n]
+		}
+		if len(pieces) == 0 {
+			pieces = []engine.Piece{{From: at, To: at, Since: since, Until: now, Token: token(at)}}
+			since = now
+		}
+		more := int(at.Seq) < len(s.w.lines)
+		s.w.mu.Unlock()
+		if down != nil {
+			return down
+		}
+		if err := ship(ctx, pieces); err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (s *source) Status() engine.Status { return engine.Status{} }
+
+func (s *source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("closed twice")
+	}
+	s.closed = true
+	return nil
+}
+
+// lineEngine condenses by putting all lines into one file.
+type lineEngine struct{}
+
+func (lineEngine) Kind() string { return "lines" }
+
+func (lineEngine) Condense(_ context.Context, files []engine.CondenseFile, w io.Writer) (string, error) {
+	for _, f := range files {
+		r, err := f.Open()
+		if err != nil {
+			return "", err
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			return "", err
+		}
+		r.Close()
+	}
+	return "all.lines", nil
+}

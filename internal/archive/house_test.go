@@ -1,0 +1,375 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"filippo.io/age"
+	"go.uber.org/goleak"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/ledger"
+	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/store"
+	"github.com/backstaydb/backstay/internal/store/fault"
+	"github.com/backstaydb/backstay/internal/store/mem"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house is everything around an archive that survives it.
+type house struct {
+	t      *testing.T
+	w      *world
+	dir    string
+	reader *age.X25519Identity
+	signer *ledger.Signer
+	secret *repository.Secret
+	stores []store.Store // without faults
+	plans  []*fault.Plan
+	wrap   func(i int, s store.Store) store.Store
+	config Config
+
+	mu     sync.Mutex
+	events []Event
+}
+
+func newHouse(t *testing.T, repos int) *house {
+	t.Helper()
+	h := &house{t: t, w: &world{}, dir: filepath.Join(t.TempDir(), "spool")}
+	var err error
+	if h.reader, err = age.GenerateX25519Identity(); err != nil {
+		t.Fatal(err)
+	}
+	if h.signer, err = ledger.NewSigner("host"); err != nil {
+		t.Fatal(err)
+	}
+	if h.secret, err = repository.NewSecret(); err != nil {
+		t.Fatal(err)
+	}
+	for range repos {
+		h.addRepo()
+	}
+	return h
+}
+
+func (h *house) addRepo() {
+	h.t.Helper()
+	s := mem.New()
+	_, err := repository.Create(h.t.Context(), s, repository.CreateOptions{Source: "app", Engine: "lines", SystemID: "w", Signer: h.signer,
+		Secret: h.secret, Readers: []repository.Reader{{Name: "r", Recipient: h.reader.Recipient().String()}}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.stores, h.plans = append(h.stores, s), append(h.plans, &fault.Plan{})
+}
+
+func (h *house) event(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+func (h *house) saw(kind EventKind) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, e := range h.events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// daemon is one run of an archive.
+type daemon struct {
+	*Archive
+	h    *house
+	end  context.CancelFunc
+	done chan error
+}
+
+func (h *house) start() *daemon {
+	h.t.Helper()
+	c := h.config
+	c.Source, c.Connect, c.Engine, c.Dir, c.Events = "app", h.w.connect, lineEngine{}, h.dir, h.event
+	if testing.Verbose() {
+		c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	for i, s := range h.stores {
+		c.Repos = append(c.Repos, Repo{Name: fmt.Sprintf("r%d", i), Open: func(ctx context.Context) (*repository.Repository, error) {
+			s := fault.Wrap(s, h.plans[i])
+			if h.wrap != nil {
+				s = h.wrap(i, s)
+			}
+			return repository.Open(ctx, s, repository.Options{Source: "app", Signer: h.signer, Trusted: []string{h.signer.Verifier()}})
+		}})
+	}
+	a, err := New(c)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &daemon{Archive: a, h: h, end: cancel, done: make(chan error, 1)}
+	go func() { d.done <- a.Run(ctx) }()
+	return d
+}
+
+func (d *daemon) stop() {
+	d.h.t.Helper()
+	d.end()
+	if err := <-d.done; err != nil {
+		d.h.t.Fatal(err)
+	}
+}
+
+// shipped waits until all commits are durable in the given repositories; in all if none is named.
+func (d *daemon) shipped(repos ...int) {
+	d.h.t.Helper()
+	want := uint64(d.h.w.count())
+	d.until("all commits to be durable", func(st Status) bool {
+		if len(repos) == 0 {
+			for i := range d.h.stores {
+				repos = append(repos, i)
+			}
+		}
+		for _, i := range repos {
+			if i >= len(st.Repositories) || st.Repositories[i].Position.Seq < want {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (d *daemon) until(what string, ok func(Status) bool) {
+	d.h.t.Helper()
+	for range 20_000 {
+		if ok(d.Status()) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	st := d.Status()
+	d.h.t.Fatalf("waited 2000 s for %s: %+v", what, st)
+}
+
+// inBubble runs f with a clock of its own.
+func inBubble(t *testing.T, repos int, f func(h *house)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f(newHouse(t, repos))
+		synctest.Wait()
+	})
+}
+
+// proof is what a repository can bring back.
+type proof struct {
+	windows []history.Window
+	history history.History
+	proved  map[int]bool // every commit number that was brought back and compared
+}
+
+// prove restores every position of every window of repository i and compares it with the world.
+func (h *house) prove(i int) proof {
+	h.t.Helper()
+	p, err := h.tryProve(i)
+	if err != nil {
+		h.t.Fatalf("repository %d: %v", i, err)
+	}
+	return p
+}
+
+func (h *house) tryProve(i int) (proof, error) {
+	ctx := context.Background()
+	p := proof{proved: map[int]bool{}}
+	r, err := repository.Open(ctx, h.stores[i], repository.Options{Source: "app", Identities: []age.Identity{h.reader}})
+	if err != nil {
+		return p, err
+	}
+	facts, err := r.Facts(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.history, p.windows = facts.History, facts.History.Windows()
+	for _, w := range p.windows {
+		if err := h.proveWindow(ctx, r, facts.History, w, p.proved); err != nil {
+			return p, fmt.Errorf("window %s to %s: %w", w.Start, w.End, err)
+		}
+	}
+	check, err := r.Check(ctx, repository.CheckOptions{Deep: true})
+	if err != nil {
+		return p, err
+	}
+	if len(check.Damage) > 0 {
+		return p, fmt.Errorf("check found %v", check.Damage)
+	}
+	return p, nil
+}
+
+func (h *house) proveWindow(ctx context.Context, r *repository.Repository, all history.History, w history.Window, proved map[int]bool) error {
+	chain, err := all.Chain(history.Target{Kind: history.AtPosition, Position: w.End})
+	if err != nil {
+		return err
+	}
+	state, err := layBase(ctx, r, chain.Base.ID)
+	if err != nil {
+		return err
+	}
+	if want := h.w.state(int(chain.Base.Start.Seq)); state != want {
+		return fmt.Errorf("base at %s holds %d bytes, not %d", chain.Base.Start, len(state), len(want))
+	}
+	at := int(chain.Base.Start.Seq)
+	if at == int(chain.Base.Stop.Seq) {
+		proved[at] = true
+	}
+	log := r.OpenLog(chain.Segments)
+	for i, seg := range chain.Segments {
+		s, err := log.Open(ctx, i)
+		if err != nil {
+			return err
+		}
+		at, err = h.replay(ctx, s, seg, at, int(chain.Base.Stop.Seq), proved)
+		if err = errors.Join(err, s.Close()); err != nil {
+			return fmt.Errorf("segment %s: %w", seg.Name, err)
+		}
+	}
+	if at < int(w.End.Seq) {
+		return fmt.Errorf("the log ends at %d", at)
+	}
+	return nil
+}
+
+func layBase(ctx context.Context, r *repository.Repository, id string) (string, error) {
+	b, err := r.OpenBase(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	defer b.Close()
+	dir, err := os.MkdirTemp("", "base")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := b.Extract(ctx, dir, repository.ExtractOptions{}); err != nil {
+		return "", err
+	}
+	state, err := os.ReadFile(filepath.Join(dir, "lines"))
+	return string(state), err
+}
+
+// replay applies the log files of a segment behind at. Each is one commit, so each position is compared.
+func (h *house) replay(ctx context.Context, s engine.LogSegment, seg history.Segment, at, stop int, proved map[int]bool) (int, error) {
+	var condensed, all strings.Builder
+	for _, e := range s.Entries() {
+		r, err := s.Read(ctx, e)
+		if err != nil {
+			return at, err
+		}
+		b, err := io.ReadAll(r)
+		r.Close()
+		if err != nil {
+			return at, err
+		}
+		if e.Condensed {
+			condensed.Write(b)
+			continue
+		}
+		all.Write(b)
+		var n int
+		if _, err := fmt.Sscanf(e.File, "%08d.line", &n); err != nil {
+			return at, err
+		}
+		if n <= at {
+			continue
+		}
+		h.w.mu.Lock()
+		want := h.w.lines[n-1]
+		h.w.mu.Unlock()
+		if n != at+1 || string(b) != want {
+			return at, fmt.Errorf("commit %d follows %d", n, at)
+		}
+		at = n
+		if at >= stop {
+			proved[at] = true
+		}
+	}
+	if condensed.Len() > 0 && condensed.String() != all.String() {
+		return at, errors.New("the condensed file is not what the others are together")
+	}
+	commits := int64(0)
+	for m, err := range s.Marks(ctx) {
+		if err != nil {
+			return at, err
+		}
+		commits++
+		if want := h.w.times[m.Position.Seq-1]; m.Time.Sub(want).Abs() > time.Microsecond {
+			return at, fmt.Errorf("mark %s at %s, committed %s", m.Position, m.Time, want)
+		}
+		if m.Time.After(seg.Until) || !m.Time.After(seg.Since) && !m.Time.Equal(seg.Since) {
+			return at, fmt.Errorf("mark %s at %s lies outside of %s to %s", m.Position, m.Time, seg.Since, seg.Until)
+		}
+	}
+	if commits != seg.Commits || commits != int64(seg.To.Seq-seg.From.Seq) {
+		return at, fmt.Errorf("%d marks, %d commits from %s to %s", commits, seg.Commits, seg.From, seg.To)
+	}
+	return at, nil
+}
+
+// all fails unless every commit from the first base on was proved, but for those left out on purpose.
+func (p proof) all(t *testing.T, to int, except func(n int) bool) {
+	t.Helper()
+	if len(p.history.Bases) == 0 {
+		t.Fatal("there is no base")
+	}
+	from := to
+	for _, b := range p.history.Bases {
+		from = min(from, int(b.Stop.Seq))
+	}
+	var missing []int
+	for n := from; n <= to; n++ {
+		if !p.proved[n] && (except == nil || !except(n)) {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) > 0 {
+		t.Fatalf("%d commits cannot be brought back: %v…; %+v", len(missing), missing[:min(5, len(missing))], p.history)
+	}
+}
+
+// copyTree copies a folder that is in use; files that vanish meanwhile are left out.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(from, path)
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, rel), 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), b, 0o600)
+	})
+}
