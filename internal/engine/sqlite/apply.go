@@ -124,7 +124,6 @@ type parts struct {
 	ctx  context.Context // of the Replay it serves
 	file logFile
 	next int
-	off  int64
 	open io.ReadCloser
 }
 
@@ -135,18 +134,14 @@ func (r *parts) Read(b []byte) (int, error) {
 			if r.next == len(r.file.parts) {
 				return 0, io.EOF
 			}
-			e := r.file.parts[r.next]
-			if e.Offset != r.off {
-				return 0, fmt.Errorf("its part at %d is missing", r.off)
-			}
-			rc, err := r.file.segment.Read(r.ctx, e)
+			part := r.file.parts[r.next]
+			rc, err := part.segment.Read(r.ctx, part.entry)
 			if err != nil {
 				return 0, err
 			}
 			r.open = rc
 		}
 		n, err := r.open.Read(b)
-		r.off += int64(n)
 		if !errors.Is(err, io.EOF) {
 			return n, err
 		}

@@ -93,17 +93,22 @@ type replay struct {
 	decoder  *ltxReader
 }
 
-// logFile is one LTX file in a segment, in one or more parts.
+// logFile is one LTX file, in one or more parts. Parts of a large commit may lie in several segments.
 type logFile struct {
-	segment  engine.LogSegment
 	name     string
 	from, to uint64
-	parts    []engine.LogEntry
+	parts    []logPart
+}
+
+// logPart is an entry and the segment that holds it.
+type logPart struct {
+	segment engine.LogSegment
+	entry   engine.LogEntry
 }
 
 func (f logFile) size() (n int64) {
 	for _, p := range f.parts {
-		n += p.Size
+		n += p.entry.Size
 	}
 	return n
 }

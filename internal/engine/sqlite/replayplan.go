@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
@@ -28,13 +27,11 @@ func (p *replay) plan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if stop == 0 {
-			continue
-		}
-		if err := p.choose(s, opened, stop); err != nil {
-			return err
+		if err := p.choose(opened, stop); err != nil {
+			return fmt.Errorf("segment %s: %w", s.Name, err)
 		}
 	}
+	p.settle()
 	if want := p.goal.Position; !want.IsZero() && len(p.files) > 0 && p.position.Seq != want.Seq {
 		return fmt.Errorf("the log ends at %s, before %s", p.position, want)
 	}
@@ -58,41 +55,6 @@ func (p *replay) stopIn(ctx context.Context, s history.Segment, opened engine.Lo
 		stop, p.position, p.time = m.Position.Seq, m.Position, m.Time
 	}
 	return stop, nil
-}
-
-// choose adds the files of one segment up to stop.
-func (p *replay) choose(s history.Segment, opened engine.LogSegment, stop uint64) error {
-	var single []logFile
-	for _, e := range opened.Entries() {
-		from, to, err := parseFileName(e.File)
-		if err != nil {
-			return fmt.Errorf("segment %s: %w", s.Name, err)
-		}
-		if e.Condensed {
-			if to == stop {
-				single = []logFile{{opened, e.File, from, to, []engine.LogEntry{e}}}
-				break
-			}
-			continue
-		}
-		if to > stop {
-			continue
-		}
-		if n := len(single); n > 0 && single[n-1].name == e.File {
-			single[n-1].parts = append(single[n-1].parts, e)
-		} else {
-			single = append(single, logFile{opened, e.File, from, to, []engine.LogEntry{e}})
-		}
-	}
-	for _, f := range single {
-		slices.SortFunc(f.parts, func(a, b engine.LogEntry) int { return int(min(1, max(-1, a.Offset-b.Offset))) })
-		if n := len(p.files); n > 0 && p.files[n-1].to+1 != f.from {
-			return fmt.Errorf("segment %s: %s does not follow %s", s.Name, f.name, p.files[n-1].name)
-		}
-		p.files = append(p.files, f)
-		p.total += f.size()
-	}
-	return nil
 }
 
 // parseFileName reads "0000000000000001-0000000000000003.ltx".
