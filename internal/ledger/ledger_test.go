@@ -47,7 +47,7 @@ func TestAppendAndReadBack(t *testing.T) {
 	for name, s := range map[string]store.Store{"mem": mem.New(), "local": local.New(t.TempDir())} {
 		t.Run(name, func(t *testing.T) {
 			l, verifiers, c := newLog(t, s)
-			written := addLeaves(t, l, 0, 600)
+			addLeaves(t, l, 0, 600)
 			tips := []ledger.Tip{{Name: "tip/1/a", Size: 3, SHA256: "00", Body: []byte(`{"x":1}`)}}
 			whole := history.Moment{Position: history.Position{Timeline: 1, Seq: 9, Mark: "uuid:1-9, uuid:3"}, Time: c.now()}
 			written, err := l.Append(t.Context(), func(ledger.Checkpoint) (ledger.Change, error) {

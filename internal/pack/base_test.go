@@ -27,8 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shelf is an Output and an Open in memory.
 type shelf struct {
-	objects  map[string][]byte
-	requests int
+	objects map[string][]byte
 }
 
 func newShelf() *shelf { return &shelf{objects: map[string][]byte{}} }

@@ -111,9 +111,9 @@ func TestEmptyFile(t *testing.T) {
 			f := enginetest.Follow(t, r.src, r.rec)
 			r.run(t)
 			t.Cleanup(r.kill)
-			last := r.Commit(t).N
+			r.Commit(t)
 			enginetest.Settled(t, harness, r.rec)
-			last = r.Commit(t).N
+			last := r.Commit(t).N
 			enginetest.Settled(t, harness, r.rec)
 			f.Stop()
 			r.latest(t, last)

@@ -116,12 +116,11 @@ func TestMeasureBase(t *testing.T) {
 	db.Close()
 	w := startWriter(t, path, strings.Fields("--seconds 60 --rate 500")...)
 	s := connect(t, path)
-	rec := enginetest.NewRecorder(engine.Bookmark{})
 	res, err := s.TakeBase(t.Context(), engine.BaseOptions{}, diskSink{t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec = enginetest.NewRecorder(res.Bookmark)
+	rec := enginetest.NewRecorder(res.Bookmark)
 	f := enginetest.Follow(t, s, rec)
 	for round := range 2 {
 		time.Sleep(3 * time.Second)
