@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ func (h *house) hang(i int) { h.plans[i].Add(fault.Rule{Times: fault.Always, Eff
 func (h *house) heal(i int) { h.plans[i].Clear() }
 
 func TestEveryCommitComesBack(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.config.SegmentBytes = 4 << 10
 		h.w.commit(3, 100)
 		d := h.start()
@@ -76,7 +77,7 @@ func TestDeadStoreStopsNobody(t *testing.T) {
 	} {
 		for _, when := range []string{"at start", "later"} {
 			t.Run(name+" "+when, func(t *testing.T) {
-				inBubble(t, 2, func(h *house) {
+				inBubble(t, 2, func(t *testing.T, h *house) {
 					h.config.SegmentBytes = 4 << 10
 					if when == "at start" {
 						break_(h)
@@ -115,7 +116,7 @@ func TestEveryCallMayFailOnce(t *testing.T) {
 	for _, effect := range []fault.Effect{fault.Fail(nil), fault.FailAfter(nil), fault.Cut(10)} {
 		for nth := 1; ; nth += 1 + nth/12 {
 			fired := 0
-			inBubble(t, 2, func(h *house) {
+			inBubble(t, 2, func(t *testing.T, h *house) {
 				h.config.SegmentBytes = 1 << 10
 				h.plans[0].Add(fault.Rule{Nth: nth, Times: 2, Effect: effect})
 				d := h.start()
@@ -137,7 +138,7 @@ func TestEveryCallMayFailOnce(t *testing.T) {
 }
 
 func TestFullSpoolStopsCaptureAndLosesNothing(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.config.MaxSpool = 64 << 10
 		d := h.start()
 		h.work(10)
@@ -175,7 +176,7 @@ func TestFullSpoolStopsCaptureAndLosesNothing(t *testing.T) {
 }
 
 func TestWhatTheSourceDidNotKeepIsAGap(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.config.MaxSpool = 32 << 10
 		d := h.start()
 		h.work(10)
@@ -198,7 +199,9 @@ func TestWhatTheSourceDidNotKeepIsAGap(t *testing.T) {
 		d.stop()
 		for i := range h.stores {
 			p := h.prove(i)
-			p.all(t, h.w.count(), func(n int) bool { return n > before && n < lost+7*20 && !p.proved[n] && n <= int(p.history.Gaps[0].To.Seq) })
+			p.all(t, h.w.count(), func(n int) bool {
+				return n > before && n < lost+7*20 && !p.proved[n] && n <= int(p.history.Gaps[0].To.Seq)
+			})
 			if len(p.history.Gaps) != 1 || len(p.windows) != 2 || int(p.history.Gaps[0].From.Seq) != before {
 				t.Errorf("gaps %+v, windows %+v, stood at %d", p.history.Gaps, p.windows, before)
 			}
@@ -207,7 +210,7 @@ func TestWhatTheSourceDidNotKeepIsAGap(t *testing.T) {
 }
 
 func TestRestartsGoOn(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.config.SegmentBytes = 3 << 10
 		for range 12 {
 			d := h.start()
@@ -229,7 +232,7 @@ func TestRestartsGoOn(t *testing.T) {
 }
 
 func TestStopSendsWhatIsThere(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		d := h.start()
 		h.work(5)
 		h.w.commit(5, 10)
@@ -261,7 +264,7 @@ func TestStopSendsWhatIsThere(t *testing.T) {
 
 func TestLostSpoolGoesOnFromTheRepositories(t *testing.T) {
 	for _, strict := range []bool{false, true} {
-		inBubble(t, 2, func(h *house) {
+		inBubble(t, 2, func(t *testing.T, h *house) {
 			h.config.SegmentBytes = 3 << 10
 			d := h.start()
 			h.work(10)
@@ -299,7 +302,7 @@ func TestLostSpoolGoesOnFromTheRepositories(t *testing.T) {
 }
 
 func TestDamagedSpoolIsSetAside(t *testing.T) {
-	inBubble(t, 1, func(h *house) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
 		d := h.start()
 		h.work(10)
 		d.shipped()
@@ -336,7 +339,7 @@ func TestDamagedSpoolIsSetAside(t *testing.T) {
 }
 
 func TestGapWhileNobodyWatched(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		d := h.start()
 		h.work(10)
 		d.stop()
@@ -363,7 +366,7 @@ func TestGapWhileNobodyWatched(t *testing.T) {
 }
 
 func TestNewRepositoryIsFilled(t *testing.T) {
-	inBubble(t, 1, func(h *house) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
 		h.config.SegmentBytes = 2 << 10
 		d := h.start()
 		h.work(30)
@@ -385,7 +388,7 @@ func TestNewRepositoryIsFilled(t *testing.T) {
 }
 
 func TestBackup(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		d := h.start()
 		h.work(5)
 		h.w.set(func() { h.w.slowBase, h.w.spread = 10*time.Second, 20 })
@@ -396,7 +399,7 @@ func TestBackup(t *testing.T) {
 		results := make(chan result)
 		for range 3 {
 			go func() {
-				b, err := d.Backup(t.Context())
+				b, err := d.Backup(context.Background())
 				results <- result{b, err}
 			}()
 		}
@@ -412,13 +415,13 @@ func TestBackup(t *testing.T) {
 			t.Errorf("%+v, %v; %d bases", first.base, first.err, h.w.bases)
 		}
 		h.w.set(func() { h.w.refused = 1 })
-		if _, err := d.Backup(t.Context()); err == nil || !strings.Contains(err.Error(), "refuses") {
+		if _, err := d.Backup(context.Background()); err == nil || !strings.Contains(err.Error(), "refuses") {
 			t.Errorf("err = %v", err)
 		}
 		d.until("the copy", func(st Status) bool { return st.Repositories[1].Bases == 2 })
 		d.shipped()
 		d.stop()
-		if _, err := d.Backup(t.Context()); err == nil {
+		if _, err := d.Backup(context.Background()); err == nil {
 			t.Error("a backup after the end")
 		}
 		h.proveAll()
@@ -426,7 +429,7 @@ func TestBackup(t *testing.T) {
 }
 
 func TestBaseGoesToWhoeverAcceptsIt(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.plans[0].Add(fault.Rule{Name: "*/base/*", Times: fault.Always, Effect: fault.Fail(nil)})
 		d := h.start()
 		h.work(10)
@@ -442,7 +445,7 @@ func TestBaseGoesToWhoeverAcceptsIt(t *testing.T) {
 }
 
 func TestFirstBaseThatSpreadsOverCommits(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.w.commit(5, 10)
 		h.w.spread = 12
 		d := h.start()
@@ -461,7 +464,7 @@ func TestFirstBaseThatSpreadsOverCommits(t *testing.T) {
 }
 
 func TestSourceThatIsDownComesBack(t *testing.T) {
-	inBubble(t, 1, func(h *house) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
 		h.w.down = errors.New("nobody is there")
 		d := h.start()
 		time.Sleep(time.Minute)
@@ -488,7 +491,7 @@ func TestSourceThatIsDownComesBack(t *testing.T) {
 }
 
 func TestAckRepositoryWaits(t *testing.T) {
-	inBubble(t, 2, func(h *house) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.config.Ack = AckRepository
 		d := h.start()
 		h.work(10)
@@ -512,7 +515,7 @@ func TestAckRepositoryWaits(t *testing.T) {
 }
 
 func TestIdleSourceBeats(t *testing.T) {
-	inBubble(t, 1, func(h *house) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
 		d := h.start()
 		h.work(3)
 		d.shipped()
@@ -537,7 +540,7 @@ func TestIdleSourceBeats(t *testing.T) {
 }
 
 func TestOldLogIsCut(t *testing.T) {
-	inBubble(t, 1, func(h *house) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
 		d := h.start()
 		for range 200 {
 			h.w.commit(1, 10)

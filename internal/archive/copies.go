@@ -31,6 +31,11 @@ func (s *shipper) hasBase() {
 	s.update(func(v *view) { v.bases++; v.lastBase = s.a.c.Now() })
 }
 
+// refuseBase notes that a base could not be kept here.
+func (s *shipper) refuseBase() {
+	s.update(func(v *view) { v.refused = s.a.c.Now() })
+}
+
 // runCopies sees to it that the repository has a base that its log joins.
 func (s *shipper) runCopies(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -103,7 +108,13 @@ func (s *shipper) copyBases(ctx context.Context) (missing bool, err error) {
 			return true, err
 		}
 	}
-	if !reached && s.a.keeper.mayHeal() {
+	now := s.a.c.Now()
+	switch {
+	case reached:
+		s.lacks = time.Time{}
+	case s.lacks.IsZero():
+		s.lacks = now
+	case now.Sub(s.lacks) >= copiesSoon && s.a.keeper.mayHeal(): // one that was being committed would be here by now
 		s.a.keeper.request()
 	}
 	return !reached, nil

@@ -76,7 +76,7 @@ func (c *cutter) step(ctx context.Context) error {
 
 // begin finds where the next segment begins. It needs a repository that was opened: none is sealed for before.
 func (c *cutter) begin() bool {
-	if !c.a.isSettled() || c.a.recipient() == nil {
+	if !c.a.hasLine() || c.a.recipient() == nil {
 		return false
 	}
 	at := c.a.shelf.end()

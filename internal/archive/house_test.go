@@ -168,10 +168,10 @@ func (d *daemon) until(what string, ok func(Status) bool) {
 }
 
 // inBubble runs f with a clock of its own.
-func inBubble(t *testing.T, repos int, f func(h *house)) {
+func inBubble(t *testing.T, repos int, f func(t *testing.T, h *house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f(newHouse(t, repos))
+		f(t, newHouse(t, repos))
 		synctest.Wait()
 	})
 }
@@ -206,8 +206,16 @@ func (h *house) tryProve(i int) (proof, error) {
 	}
 	p.history, p.windows = facts.History, facts.History.Windows()
 	for _, w := range p.windows {
-		if err := h.proveWindow(ctx, r, facts.History, w, p.proved); err != nil {
-			return p, fmt.Errorf("window %s to %s: %w", w.Start, w.End, err)
+		ends := []history.Position{w.End}
+		for _, b := range facts.History.Bases { // what lies before a base is brought back from an earlier one
+			if b.Stop.Timeline == w.End.Timeline && w.Start.Before(b.Stop) && b.Stop.Before(w.End) {
+				ends = append(ends, history.At(b.Stop.Timeline, b.Stop.Seq-1))
+			}
+		}
+		for _, end := range ends {
+			if err := h.proveUpTo(ctx, r, facts.History, end, p.proved); err != nil {
+				return p, fmt.Errorf("window %s to %s, up to %s: %w", w.Start, w.End, end, err)
+			}
 		}
 	}
 	check, err := r.Check(ctx, repository.CheckOptions{Deep: true})
@@ -220,8 +228,8 @@ func (h *house) tryProve(i int) (proof, error) {
 	return p, nil
 }
 
-func (h *house) proveWindow(ctx context.Context, r *repository.Repository, all history.History, w history.Window, proved map[int]bool) error {
-	chain, err := all.Chain(history.Target{Kind: history.AtPosition, Position: w.End})
+func (h *house) proveUpTo(ctx context.Context, r *repository.Repository, all history.History, end history.Position, proved map[int]bool) error {
+	chain, err := all.Chain(history.Target{Kind: history.AtPosition, Position: end})
 	if err != nil {
 		return err
 	}
@@ -247,7 +255,7 @@ func (h *house) proveWindow(ctx context.Context, r *repository.Repository, all h
 			return fmt.Errorf("segment %s: %w", seg.Name, err)
 		}
 	}
-	if at < int(w.End.Seq) {
+	if at < int(end.Seq) {
 		return fmt.Errorf("the log ends at %d", at)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type keeper struct {
 	source engine.Source // nil while there is none
 	inside context.Context
 	leaves context.CancelFunc
+	tries  int       // commits that failed in a row
 	busy   int       // bases being taken or waiting for their log
 	healed time.Time // when a base was last taken because one was missing
 }
@@ -75,6 +77,7 @@ func (k *keeper) request() *job {
 func (k *keeper) finish(b history.Base, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.tries = 0
 	if k.job != nil {
 		k.job.base, k.job.err = b, err
 		close(k.job.done)
@@ -176,7 +179,7 @@ type taken struct {
 func (k *keeper) take(ctx context.Context, source engine.Source, o engine.BaseOptions) (*taken, error) {
 	k.count(+1)
 	var errs []error
-	for _, s := range k.a.shippers {
+	for _, s := range k.byFavour() {
 		r := s.opened()
 		if r == nil {
 			errs = append(errs, fmt.Errorf("repository %s is not open", s.c.Name))
@@ -189,12 +192,22 @@ func (k *keeper) take(ctx context.Context, source engine.Source, o engine.BaseOp
 		}
 		k.a.emit(Event{Kind: BaseFailed, Repository: s.c.Name, Text: "the base was not taken", Err: err})
 		errs = append(errs, fmt.Errorf("repository %s: %w", s.c.Name, err))
+		if refused {
+			s.refuseBase()
+		}
 		if !refused || ctx.Err() != nil {
 			break
 		}
 	}
 	k.count(-1)
 	return nil, fmt.Errorf("take base of %s: %w", k.a.c.Source, errors.Join(errs...))
+}
+
+// byFavour lists the repositories in the order of the configuration, those that refused a base of late at the end.
+func (k *keeper) byFavour() []*shipper {
+	list := slices.Clone(k.a.shippers)
+	slices.SortStableFunc(list, func(a, b *shipper) int { return a.look().refused.Compare(b.look().refused) })
+	return list
 }
 
 func (k *keeper) count(n int) {
@@ -260,7 +273,10 @@ func (k *keeper) commit(t *taken) {
 	if err != nil {
 		err = errors.Join(err, t.w.Abort())
 		k.a.emit(Event{Kind: BaseFailed, Repository: t.to.c.Name, Text: "the base was not kept", Err: err})
-		k.finish(history.Base{}, err)
+		t.to.refuseBase()
+		if !k.retry() {
+			k.finish(history.Base{}, err)
+		}
 		return
 	}
 	took := k.a.c.Now().Sub(t.began)
@@ -268,6 +284,25 @@ func (k *keeper) commit(t *taken) {
 		Text: fmt.Sprintf("base %s at %s: %d bytes, %d stored, in %s", b.ID, b.Stop, b.Bytes, b.StoredBytes, took.Round(time.Millisecond))})
 	t.to.hasBase()
 	k.finish(b, nil)
+}
+
+// retry asks for another base in place of one that could not be committed, as long as there are repositories that were
+// not tried. Whoever waits goes on waiting.
+func (k *keeper) retry() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tries++
+	if k.tries >= len(k.a.shippers) {
+		return false
+	}
+	if k.job == nil {
+		k.job = &job{done: make(chan struct{})}
+	}
+	select {
+	case k.wanted <- struct{}{}:
+	default:
+	}
+	return true
 }
 
 // baseSink passes files on and remembers whether the repository failed.

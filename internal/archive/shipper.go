@@ -27,6 +27,7 @@ type shipper struct {
 	lastBeat time.Time
 
 	copyNow chan struct{}
+	lacks   time.Time // since when no base joins the log; runCopies' own
 	outage  outage
 	copying outage
 	lags    lagWindow
@@ -47,6 +48,7 @@ type view struct {
 	bases    int
 	stored   int64
 	lastBase time.Time
+	refused  time.Time // when a base could last not be kept here
 }
 
 func (s *shipper) opened() *repository.Repository {

@@ -18,7 +18,7 @@ import (
 
 // sync opens the repository if need be, and compares what it has with the spool.
 func (s *shipper) sync(ctx context.Context) error {
-	if s.synced || s.opened() != nil && !s.a.isSettled() {
+	if s.synced || s.opened() != nil && !s.a.hasLine() {
 		return nil
 	}
 	limited, end := context.WithTimeout(ctx, openDeadline)
@@ -38,17 +38,20 @@ func (s *shipper) sync(ctx context.Context) error {
 	s.mu.Lock()
 	s.repo = repo
 	s.mu.Unlock()
-	s.update(func(v *view) { *v = viewOf(h, facts.StoredBytes) })
+	s.update(func(v *view) { v.read(h, facts.StoredBytes) })
 	s.wantCopies()
-	if !s.a.isSettled() {
+	if !s.a.hasLine() {
 		return nil
 	}
 	return s.compare(ctx, h)
 }
 
-// viewOf is what a repository has.
-func viewOf(h history.History, stored int64) view {
-	v := view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole}
+// hasLine reports whether the spool has a line of log that joins what the repositories have.
+func (a *Archive) hasLine() bool { return a.isSettled() && !a.sp.Bookmark().Position.IsZero() }
+
+// read takes over what a repository has.
+func (v *view) read(h history.History, stored int64) {
+	*v = view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole, refused: v.refused}
 	for _, seg := range h.Segments {
 		if seg.Tip {
 			v.tips++
@@ -65,7 +68,6 @@ func viewOf(h history.History, stored int64) view {
 		}
 	}
 	v.top = laterMoment(v.top, v.segments)
-	return v
 }
 
 func laterMoment(a, b history.Moment) history.Moment {
@@ -114,7 +116,7 @@ func (s *shipper) compare(ctx context.Context, h history.History) error {
 		if err != nil {
 			return err
 		}
-		s.update(func(v *view) { *v = viewOf(facts.History, facts.StoredBytes) })
+		s.update(func(v *view) { v.read(facts.History, facts.StoredBytes) })
 		return s.compare(ctx, facts.History)
 	}
 	if s.segments.Position.Before(st.First) {
