@@ -47,3 +47,19 @@ func (e *NoSpaceError) Error() string {
 
 // Hint says what helps.
 func (e *NoSpaceError) Hint() string { return "make room, or choose a folder on another disk" }
+
+// FullError says that the disk filled up on the way: the log added more to the base than there was room for.
+type FullError struct {
+	Dir string
+	Err error
+}
+
+func (e *FullError) Error() string { return fmt.Sprintf("restore into %s: the disk is full: %v", e.Dir, e.Err) }
+
+// Unwrap gives the cause.
+func (e *FullError) Unwrap() error { return e.Err }
+
+// Hint says what helps.
+func (e *FullError) Hint() string {
+	return "make room, or choose a folder on another disk; what was restored until then has been removed again"
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
@@ -97,6 +98,9 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 		d.Log.Info("cleared an unfinished restore", "dir", f.path)
 	}
 	if err := r.do(ctx, restorer); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			err = &FullError{Dir: d.Dir, Err: err}
+		}
 		return Result{}, errors.Join(err, f.abandon())
 	}
 	r.result.RestoreSeconds = time.Since(begin).Seconds()
