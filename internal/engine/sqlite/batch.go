@@ -34,12 +34,16 @@ func (b *batch) begin(txid uint64) {
 
 func fileName(from, to uint64) string { return fmt.Sprintf("%016x-%016x.ltx", from, to) }
 
-// Write takes bytes of the LTX file.
+// Write takes bytes of the LTX file. When the batch is full the commits before this one are shipped; only a commit that
+// fills a batch alone is shipped in parts.
 func (b *batch) Write(p []byte) (int, error) {
 	b.data = append(b.data, p...)
 	b.bytes += len(p)
 	if b.bytes < b.limit {
 		return len(p), nil
+	}
+	if err := b.flush(); err != nil || b.bytes < b.limit {
+		return len(p), err
 	}
 	b.pieces = append(b.pieces, engine.Piece{From: b.last.position, To: b.last.position, Since: b.since, Until: b.since,
 		File: b.file, Offset: b.offset, Data: b.data, Token: b.last.token()})
@@ -67,7 +71,7 @@ func (b *batch) idle(h head) {
 	}
 }
 
-// flush ships what there is.
+// flush ships the pieces that there are.
 func (b *batch) flush() error {
 	if len(b.pieces) == 0 {
 		return nil
@@ -75,7 +79,7 @@ func (b *batch) flush() error {
 	if err := b.ship(b.ctx, b.pieces); err != nil {
 		return err
 	}
-	b.pieces, b.bytes = b.pieces[:0], 0
+	b.pieces, b.bytes = b.pieces[:0], len(b.data)
 	b.done(b.last)
 	return nil
 }
