@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/killpoint"
 )
 
 // checkpoint copies the WAL into the database when it has grown past the limit, so that it can begin again. The caller
@@ -102,6 +104,7 @@ func (s *Source) reset(ctx context.Context, b *batch) error {
 	if copied < log {
 		return nil // a reader of the application is in the way
 	}
+	killpoint.At(killpoint.LogCheckpointed)
 	if err := s.roundWAL(ctx, b); err != nil || s.unlock == nil {
 		return err
 	}
