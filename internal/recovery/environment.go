@@ -54,7 +54,9 @@ type FullError struct {
 	Err error
 }
 
-func (e *FullError) Error() string { return fmt.Sprintf("restore into %s: the disk is full: %v", e.Dir, e.Err) }
+func (e *FullError) Error() string {
+	return fmt.Sprintf("restore into %s: the disk is full: %v", e.Dir, e.Err)
+}
 
 // Unwrap gives the cause.
 func (e *FullError) Unwrap() error { return e.Err }

@@ -64,7 +64,9 @@ type NotFolderError struct{ Path string }
 func (e *NotFolderError) Error() string { return e.Path + " is a file, not a folder" }
 
 // Hint says what to do instead.
-func (e *NotFolderError) Hint() string { return "name a new or an empty folder; files keep their names in it" }
+func (e *NotFolderError) Hint() string {
+	return "name a new or an empty folder; files keep their names in it"
+}
 
 // BusyError says that another process restores into the folder, or meant another source.
 type BusyError struct {
