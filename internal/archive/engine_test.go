@@ -28,6 +28,7 @@ type world struct {
 	slowBase time.Duration
 	spread   int // commits that happen while a base is copied: Start is before Stop
 	connects int
+	acked    int // the newest commit that was acknowledged
 	moved    signal
 }
 
@@ -160,6 +161,9 @@ func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 		if err := ship(ctx, pieces); err != nil {
 			return err
 		}
+		s.w.mu.Lock()
+		s.w.acked = int(at.Seq)
+		s.w.mu.Unlock()
 		if more {
 			continue
 		}

@@ -65,15 +65,21 @@ func newHouse(t *testing.T, repos int) *house {
 	return h
 }
 
-func (h *house) addRepo() {
+func (h *house) addRepo() { h.addRepoIn(mem.New()) }
+
+func (h *house) addStore(s store.Store) {
+	h.stores, h.plans = append(h.stores, s), append(h.plans, &fault.Plan{})
+}
+
+// addRepoIn makes a repository in a store.
+func (h *house) addRepoIn(s store.Store) {
 	h.t.Helper()
-	s := mem.New()
 	_, err := repository.Create(h.t.Context(), s, repository.CreateOptions{Source: "app", Engine: "lines", SystemID: "w", Signer: h.signer,
 		Secret: h.secret, Readers: []repository.Reader{{Name: "r", Recipient: h.reader.Recipient().String()}}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.stores, h.plans = append(h.stores, s), append(h.plans, &fault.Plan{})
+	h.addStore(s)
 }
 
 func (h *house) event(e Event) {

@@ -11,7 +11,8 @@ import (
 )
 
 // span is a stretch of log in the spool: what a tip or a segment is made of. It never runs over a break, and over a
-// hole in time only where it begins.
+// hole in time only where it begins. It never ends inside a commit that was shipped in parts: those stand at the position
+// before the commit, and what joins at positions would leave them out.
 type span struct {
 	from, to     history.Position
 	since, until time.Time
@@ -21,6 +22,7 @@ type span struct {
 	begin, end   spool.Cursor // around its entries
 	located      bool         // begin and end are known
 	held         bool         // nobody was watching just before it
+	parted       bool         // it ends inside a commit; only while it is extended
 
 	hole bool         // the next entry comes after a hole in time
 	brk  *spool.Entry // the next entry is a break
@@ -49,6 +51,7 @@ func (s *span) extend(sp *spool.Spool, limit int64) error {
 	if !s.located {
 		entries = sp.Read(s.to)
 	}
+	next := *s // runs ahead of s while a commit is not complete
 	for e, err := range entries {
 		if err != nil {
 			return err
@@ -61,7 +64,10 @@ func (s *span) extend(sp *spool.Spool, limit int64) error {
 			s.hole = true
 			return nil
 		}
-		s.take(&e)
+		if next.take(&e); next.parted {
+			continue
+		}
+		*s = next
 		if limit > 0 && s.bytes >= limit {
 			return nil
 		}
@@ -90,6 +96,12 @@ func (s *span) take(e *spool.Entry) {
 		s.until = e.Piece.Until
 	}
 	s.bytes += e.Size
+	switch {
+	case e.Piece.From.Before(e.Piece.To) || e.Piece.Complete:
+		s.parted = false
+	case e.Size > 0:
+		s.parted = true
+	}
 	for i := range e.Piece.Marks {
 		if e.Piece.Marks[i].Name == "" {
 			s.commits++
