@@ -27,9 +27,15 @@ type journal struct {
 	body   int64            // where the records after the head begin
 	end    int64            // up to where records count
 	last   history.Position // where the log stands at end
+	parted bool             // the log ends inside a commit, which goes on in the next journal or is still to come
 
 	mu sync.RWMutex
 	f  *os.File // nil when it was released
+}
+
+// through reports whether the log that j is needed for ends at or before to.
+func (j *journal) through(to history.Position) bool {
+	return j.last.Before(to) || j.last.Equal(to) && !j.parted
 }
 
 func journalName(number uint64) string { return fmt.Sprintf("%s%06d", journalPrefix, number) }

@@ -94,7 +94,8 @@ func (s *Spool) verify(j *journal, last bool) error {
 		return j.corrupt(0, fmt.Sprintf("the log goes on from %s, the file begins at %s", s.book.Position, j.begins.Position))
 	}
 	w := &window{r: j.f, limit: size}
-	v := verifier{batch: s.batch, book: s.book, end: j.body}
+	v := verifier{batch: s.batch, book: s.book, end: j.body, parted: s.parted}
+	inside := v.parted
 	off := j.body
 	for off < size {
 		r, p, err := w.record(off)
@@ -109,8 +110,10 @@ func (s *Spool) verify(j *journal, last bool) error {
 				return j.corrupt(off, err.Error())
 			}
 			off += p.size()
+			inside = parted(inside, r, p.data)
 			if r.last {
 				v.commit(off)
+				v.parted = inside
 			}
 			continue
 		}
@@ -124,6 +127,7 @@ func (s *Spool) verify(j *journal, last bool) error {
 		break
 	}
 	s.batch, s.book, j.last = v.batch, v.book, v.book.Position
+	s.parted, j.parted = v.parted, v.parted
 	if v.end == size {
 		return nil
 	}
@@ -149,6 +153,8 @@ type verifier struct {
 	batch uint64 // the last complete one
 	book  engine.Bookmark
 	end   int64
+
+	parted bool // the last complete one ends inside a commit
 
 	open    bool // a batch has begun
 	pending engine.Bookmark

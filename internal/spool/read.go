@@ -57,11 +57,11 @@ func (r Ref) Data(dst []byte) ([]byte, error) {
 }
 
 // Read gives what is visible now and comes after from, in order. Pieces without data that stand at from come too:
-// they say until when the log is whole there.
+// they say until when the log is whole there. So do the parts of a file that is not complete at from.
 func (s *Spool) Read(from history.Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for e, err := range s.readFrom(Cursor{}, from) {
-			if err == nil && (e.Piece.To.Before(from) || e.Piece.To.Equal(from) && (e.Size > 0 || e.Break)) {
+			if err == nil && (e.Piece.To.Before(from) || e.Piece.To.Equal(from) && (e.Size > 0 && !isPart(&e.Piece, e.Size) || e.Break)) {
 				continue
 			}
 			if !yield(e, err) {

@@ -55,6 +55,23 @@ func (r *record) bookmark() engine.Bookmark {
 	return engine.Bookmark{Position: r.piece.To, Token: r.piece.Token, Time: r.piece.Until}
 }
 
+// isPart reports whether p, with size bytes of data, is a part of a commit that another piece completes.
+func isPart(p *engine.Piece, size int64) bool {
+	return size > 0 && !p.Complete && !p.From.Before(p.To)
+}
+
+// parted tells whether the log ends inside a commit after r, of which it did before or not.
+func parted(before bool, r *record, size int64) bool {
+	switch {
+	case r.kind == kindBreak:
+		return false
+	case r.kind != kindPiece:
+		return before
+	default:
+		return isPart(&r.piece, size) || before && !r.piece.Complete && !r.piece.From.Before(r.piece.To)
+	}
+}
+
 // prefix is the fixed part of a record.
 type prefix struct {
 	header, data     int64

@@ -32,6 +32,7 @@ type Spool struct {
 	mu       sync.Mutex
 	journals []*journal // oldest first; the last one is appended to
 	book     engine.Bookmark
+	parted   bool   // the log ends inside a commit
 	batch    uint64 // the last one written
 	bytes    int64  // of all journals
 	broken   bool   // the last journal must not be appended to: what is behind its end is not known
@@ -100,7 +101,8 @@ func (s *Spool) Stats() Stats {
 
 // Append makes pieces durable, with one sync for all of them, and then visible to Read. It fails with ErrFull at the
 // bound, with a *ContinuityError if they do not join what is here, and with the cause if the disk refuses them; the
-// spool is then as before. A batch larger than the bound is taken by a spool that holds nothing.
+// spool is then as before. A batch larger than the bound is taken by a spool that holds nothing, and a commit of which
+// parts are here already is taken to its end: nothing of it can be released before.
 func (s *Spool) Append(ctx context.Context, pieces []engine.Piece) error {
 	if len(pieces) == 0 {
 		return nil
@@ -167,7 +169,7 @@ func (s *Spool) write(records []record, bounded bool) error {
 	for i := range records {
 		need += prefixLen + 64 + int64(len(records[i].piece.Data)+len(records[i].piece.Token)+16*len(records[i].piece.Marks))
 	}
-	if bounded && s.bytes+need > s.max && s.holds() {
+	if bounded && s.bytes+need > s.max && s.holds() && !s.parted {
 		return &FullError{Bytes: s.bytes, Need: need, Max: s.max}
 	}
 	if err := s.ready(); err != nil {
@@ -189,6 +191,10 @@ func (s *Spool) write(records []record, bounded bool) error {
 	killpoint.At(killpoint.SpoolSynced)
 	s.bytes += end - j.end
 	j.end, j.last = end, records[len(records)-1].piece.To
+	for i := range records {
+		s.parted = parted(s.parted, &records[i], int64(len(records[i].piece.Data)))
+	}
+	j.parted = s.parted
 	s.batch++
 	return nil
 }
@@ -221,6 +227,7 @@ func (s *Spool) begin() error {
 	if err != nil {
 		return err
 	}
+	j.parted = s.parted
 	s.journals, s.broken = append(s.journals, j), false
 	s.bytes += j.end
 	return nil
@@ -261,8 +268,8 @@ func (s *Spool) writeBatch(j *journal, records []record) (int64, error) {
 	return off, nil
 }
 
-// Release lets go of the journals in which every record is at or before to. When that is all of them, a new journal
-// keeps the bookmark, and it is durable before the first is deleted.
+// Release lets go of the journals in which every record is at or before to, and no commit beyond it begins. When that
+// is all of them, a new journal keeps the bookmark, and it is durable before the first is deleted.
 func (s *Spool) Release(to history.Position) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,12 +277,12 @@ func (s *Spool) Release(to history.Position) error {
 		return nil
 	}
 	active := s.journals[len(s.journals)-1]
-	if !to.Before(active.last) && active.end > active.body {
+	if active.through(to) && active.end > active.body {
 		if err := s.begin(); err != nil {
 			return fmt.Errorf("release spool: %w", err)
 		}
 	}
-	for len(s.journals) > 1 && !to.Before(s.journals[0].last) {
+	for len(s.journals) > 1 && s.journals[0].through(to) {
 		j := s.journals[0]
 		if err := j.drop(); err != nil {
 			return fmt.Errorf("release spool: %w", err)

@@ -252,6 +252,46 @@ func TestReleaseKeepsTheBookmark(t *testing.T) {
 	expect(t, s, history.At(1, 6), pieces(7, 7, 10))
 }
 
+// TestPartsOfACommitStayTogether: what there is of a commit is not released with the commit before it, is read from there
+// on, and is taken to its end.
+func TestPartsOfACommitStayTogether(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, Options{JournalBytes: 2 << 10, MaxBytes: 12 << 10})
+	add(t, s, pieces(1, 3, 1000)...)
+	part := func(i int, size int) engine.Piece {
+		p := piece(4, size)
+		p.To, p.Marks, p.Complete, p.Offset = p.From, nil, false, int64(i*2000)
+		return p
+	}
+	last := piece(4, 100)
+	last.Offset, last.Complete = 16000, true
+	var all []engine.Piece
+	for i := range 8 { // 16 KiB
+		all = append(all, part(i, 2000))
+		add(t, s, all[i])
+		if err := s.Release(history.At(1, 3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, s, history.At(1, 3), all)
+	s.Close()
+	s = open(t, dir, Options{JournalBytes: 2 << 10, MaxBytes: 12 << 10})
+	if err := s.Release(history.At(1, 3)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s, history.At(1, 3), all)
+	add(t, s, last)
+	expect(t, s, history.At(1, 3), append(all, last))
+	if err := s.Append(t.Context(), pieces(5, 5, 10)); !errors.Is(err, ErrFull) {
+		t.Errorf("a full spool takes another commit: %v", err)
+	}
+	if err := s.Release(history.At(1, 4)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s, history.At(1, 3), nil)
+	add(t, s, piece(5, 10))
+}
+
 func TestResetKeepsTheOldLine(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir, Options{})
