@@ -21,6 +21,7 @@ type batch struct {
 	pieces []engine.Piece
 	data   []byte // of the piece in the making
 	bytes  int    // of all pieces and data
+	expect int    // how large the next piece will be, about
 
 	file   string // the LTX file in the making
 	offset int64
@@ -29,7 +30,7 @@ type batch struct {
 
 // begin opens the LTX file of commit txid.
 func (b *batch) begin(txid uint64) {
-	b.file, b.offset, b.data = fileName(txid, txid), 0, nil
+	b.file, b.offset, b.data = fileName(txid, txid), 0, make([]byte, 0, min(b.expect, b.limit))
 }
 
 func fileName(from, to uint64) string { return fmt.Sprintf("%016x-%016x.ltx", from, to) }
@@ -56,6 +57,7 @@ func (b *batch) Write(p []byte) (int, error) {
 func (b *batch) end(h head, mark history.Mark) error {
 	b.pieces = append(b.pieces, engine.Piece{From: b.last.position, To: h.position, Since: b.since, Until: h.until,
 		File: b.file, Offset: b.offset, Complete: true, Data: b.data, Marks: []history.Mark{mark}, Token: h.token()})
+	b.expect = len(b.data) + len(b.data)/8
 	b.data, b.last, b.since = nil, h, h.until
 	if b.bytes >= b.limit || len(b.pieces) >= 4096 {
 		return b.flush()

@@ -88,6 +88,33 @@ func TestLTXAgreesWithLibrary(t *testing.T) {
 	}
 }
 
+// TestLTXWithKnownSums: a page whose sum is known makes the same file.
+func TestLTXWithKnownSums(t *testing.T) {
+	for _, size := range []uint32{512, 1024, 4096, 65536} {
+		pages := somePages(size, 1, 2, 3, 9, 100)
+		var b bytes.Buffer
+		w, err := newLTXWriter(&b, ltx.Header{Version: ltx.Version, PageSize: size, Commit: 100, MinTXID: 7, MaxTXID: 7, PreApplyChecksum: checksum(5)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []uint32{1, 2, 3, 9, 100} {
+			sum := sumPage(n, pages[n])
+			if got, want := checksum(sum.masked()), ltx.ChecksumPage(n, pages[n]); got != want {
+				t.Errorf("page size %d: sum %s, want %s", size, got, want)
+			}
+			if err := w.summed(n, pages[n], sum); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.close(checksum(6)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b.Bytes(), ltxFile(t, size, 100, pages)) {
+			t.Errorf("page size %d: other bytes", size)
+		}
+	}
+}
+
 func readLTX(t testing.TB, b []byte) map[uint32][]byte {
 	t.Helper()
 	d := newLTXReader()

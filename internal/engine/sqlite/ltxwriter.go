@@ -47,8 +47,18 @@ func (e *ltxWriter) write(b []byte) error {
 	return err
 }
 
-// page writes the next page. Pages come in ascending order. Where the sum of each page is wanted it is the caller's to make.
+// page writes the next page. Pages come in ascending order.
 func (e *ltxWriter) page(n uint32, data []byte) error {
+	return e.put(n, data, func(crc uint64) uint64 { return crc64.Update(crc, crcTable, data) })
+}
+
+// summed is page for a page whose sum is known: its bytes are not summed up again for the checksum of the file.
+func (e *ltxWriter) summed(n uint32, data []byte, sum rawSum) error {
+	return e.put(n, data, func(crc uint64) uint64 { return sum.after(crc, n, len(data)) })
+}
+
+// put writes a page; after gives the checksum behind data, of what it is before data.
+func (e *ltxWriter) put(n uint32, data []byte, after func(crc uint64) uint64) error {
 	if n <= e.last || n > e.header.Commit || n == lockPage(e.header.PageSize) || len(data) != int(e.header.PageSize) {
 		return fmt.Errorf("write page %d of %d after page %d: not allowed", n, e.header.Commit, e.last)
 	}
@@ -60,7 +70,7 @@ func (e *ltxWriter) page(n uint32, data []byte) error {
 	binary.BigEndian.PutUint32(e.block, n)
 	binary.BigEndian.PutUint16(e.block[4:], ltx.PageHeaderFlagSize)
 	binary.BigEndian.PutUint32(e.block[ltx.PageHeaderSize:], uint32(packed))
-	e.crc = crc64.Update(crc64.Update(e.crc, crcTable, e.block[:head]), crcTable, data)
+	e.crc = after(crc64.Update(e.crc, crcTable, e.block[:head]))
 	e.index = binary.AppendUvarint(e.index, uint64(n))
 	e.index = binary.AppendUvarint(e.index, uint64(e.size))
 	e.index = binary.AppendUvarint(e.index, uint64(head+packed))

@@ -67,10 +67,11 @@ func (t *transaction) encode(w io.Writer, sum uint64) (uint64, error) {
 		if err := t.read(p, page); err != nil {
 			return 0, err
 		}
-		now := pageSum(p, page)
+		raw := sumPage(p, page)
+		now := raw.masked()
 		sum ^= now
 		t.newSum(p, now)
-		if err := enc.page(p, page); err != nil {
+		if err := enc.summed(p, page, raw); err != nil {
 			return 0, err
 		}
 	}
