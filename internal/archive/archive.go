@@ -27,6 +27,7 @@ type Archive struct {
 	shelf   *shelf
 	backlog backlog
 	source  outage
+	gapAt   history.Position // the last gap that was told; capture's own
 
 	appended signal        // the spool has more
 	changed  signal        // a repository has more, was opened, or has a base; a segment was sealed
@@ -104,6 +105,7 @@ func (a *Archive) Run(ctx context.Context) error {
 	others.Go(func() { (&cutter{a: a}).run(work) })
 	others.Go(func() { a.keeper.run(work) })
 	a.capture(ctx)
+	a.keepWhole()
 	close(a.draining)
 	flush := time.AfterFunc(a.c.Flush, end)
 	ships.Wait()

@@ -157,7 +157,10 @@ func (a *Archive) session(ctx context.Context) error {
 		if !errors.As(err, &gap) {
 			return err
 		}
-		a.emit(Event{Kind: GapFound, Text: "the log cannot be continued; taking a new base", Err: err})
+		if at := a.sp.Bookmark().Position; at != a.gapAt { // told once, though healing it may take several tries
+			a.gapAt = at
+			a.emit(Event{Kind: GapFound, Text: "the log cannot be continued; taking a new base", Err: err})
+		}
 		if err := a.beginLine(ctx, source, gap); err != nil {
 			return err
 		}
@@ -184,6 +187,18 @@ func (a *Archive) follow(ctx context.Context, source engine.Source) error {
 	a.following = false
 	a.mu.Unlock()
 	return err
+}
+
+// keepWhole writes down up to when nothing more was committed, so that after a restart the engine knows.
+func (a *Archive) keepWhole() {
+	book, whole := a.sp.Bookmark(), a.wholeMoment()
+	if !whole.Position.Equal(book.Position) || !whole.Time.After(book.Time) || book.Position.IsZero() {
+		return
+	}
+	p := engine.Piece{From: book.Position, To: book.Position, Since: book.Time, Until: whole.Time, Token: book.Token}
+	if err := a.sp.Append(context.Background(), []engine.Piece{p}); err != nil {
+		a.c.Log.Warn("append to spool", "source", a.c.Source, "err", err)
+	}
 }
 
 // ship is engine.Ship: it returns when the pieces are durable where they must be.

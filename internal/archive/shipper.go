@@ -132,9 +132,13 @@ func (a *Archive) isDraining() bool {
 	}
 }
 
-// idle reports whether the repository has all that the spool has.
+// idle reports whether the repository has all that the spool has, and knows up to when that is all there was.
 func (s *shipper) idle() bool {
-	return !s.synced || !s.durableEnd().Position.Before(s.a.sp.Bookmark().Position)
+	v, whole := s.look(), s.a.wholeMoment()
+	if !s.synced {
+		return true
+	}
+	return !v.durable.Position.Before(s.a.sp.Bookmark().Position) && (!v.whole.Time.Before(whole.Time) || !v.durable.Position.Equal(whole.Position))
 }
 
 func (s *shipper) failed(err error) time.Duration {
@@ -372,7 +376,7 @@ func (s *shipper) intervals() (tip, beat time.Duration) {
 
 // heartbeat says that nothing new was committed, if that is so and it is due.
 func (s *shipper) heartbeat(ctx context.Context, every time.Duration, now time.Time) (time.Duration, error) {
-	if wait := every - now.Sub(s.lastBeat); wait > 0 {
+	if wait := every - now.Sub(s.lastBeat); wait > 0 && !s.a.isDraining() {
 		return wait, nil
 	}
 	whole := s.a.wholeMoment()
