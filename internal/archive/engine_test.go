@@ -26,6 +26,7 @@ type world struct {
 	refused  int // bases to be refused
 	bases    int
 	slowBase time.Duration
+	parts    int // in how many pieces a commit is shipped; zero and one mean whole
 	spread   int // commits that happen while a base is copied: Start is before Stop
 	connects int
 	acked    int // the newest commit that was acknowledged
@@ -145,8 +146,21 @@ func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 		now := time.Now()
 		for n := int(at.Seq); n < len(s.w.lines) && len(pieces) < 5; n++ {
 			next := history.At(at.Timeline, uint64(n+1))
+			line := s.w.lines[n]
+			offset := 0
+			for i := 1; i < s.w.parts; i++ {
+				size := len(line) / s.w.parts
+				pieces = append(pieces, engine.Piece{From: at, To: at, Since: since, Until: since, File: fmt.Sprintf("%08d.line", n+1),
+					Offset: int64(offset), Data: []byte(line[offset : offset+size]), Token: token(at)})
+				offset += size
+				if err := s.part(ctx, pieces, ship); err != nil {
+					s.w.mu.Unlock()
+					return err
+				}
+				pieces = nil
+			}
 			pieces = append(pieces, engine.Piece{From: at, To: next, Since: since, Until: s.w.times[n], File: fmt.Sprintf("%08d.line", n+1),
-				Complete: true, Data: []byte(s.w.lines[n]), Marks: []history.Mark{{Position: next, Time: s.w.times[n]}}, Token: token(next)})
+				Offset: int64(offset), Complete: true, Data: []byte(line[offset:]), Marks: []history.Mark{{Position: next, Time: s.w.times[n]}}, Token: token(next)})
 			at, since = next, s.w.times[n]
 		}
 		if len(pieces) == 0 {
@@ -174,6 +188,17 @@ func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// part ships what there is in the middle of a commit, and takes its time.
+func (s *source) part(ctx context.Context, pieces []engine.Piece, ship engine.Ship) error {
+	s.w.mu.Unlock()
+	defer s.w.mu.Lock()
+	if err := ship(ctx, pieces); err != nil {
+		return err
+	}
+	time.Sleep(70 * time.Millisecond)
+	return ctx.Err()
 }
 
 func (s *source) Status() engine.Status { return engine.Status{} }

@@ -288,6 +288,7 @@ func layBase(ctx context.Context, r *repository.Repository, id string) (string, 
 // replay applies the log files of a segment behind at. Each is one commit, so each position is compared.
 func (h *house) replay(ctx context.Context, s engine.LogSegment, seg history.Segment, at, stop int, proved map[int]bool) (int, error) {
 	var condensed, all strings.Builder
+	line := "" // of the commit that is being read
 	for _, e := range s.Entries() {
 		r, err := s.Read(ctx, e)
 		if err != nil {
@@ -313,8 +314,14 @@ func (h *house) replay(ctx context.Context, s engine.LogSegment, seg history.Seg
 		h.w.mu.Lock()
 		want := h.w.lines[n-1]
 		h.w.mu.Unlock()
-		if n != at+1 || string(b) != want {
+		if e.Offset == 0 {
+			line = ""
+		}
+		if n != at+1 || e.Offset != int64(len(line)) || !strings.HasPrefix(want, line+string(b)) {
 			return at, fmt.Errorf("commit %d follows %d", n, at)
+		}
+		if line += string(b); line != want {
+			continue // a part
 		}
 		at = n
 		if at >= stop {
