@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/archive"
@@ -59,6 +60,9 @@ func (p *protected) repository(s archive.Status, r archive.RepositoryStatus) api
 	// Nothing beyond this position had been committed when the log was last seen whole, so all until then is there.
 	if r.Position.Equal(s.Whole.Position) && s.Whole.Time.After(r.Time) {
 		out.DurableTime = s.Whole.Time
+	}
+	if r.Bases == 0 {
+		out.DurableTime = time.Time{} // log alone brings nothing back
 	}
 	switch {
 	case r.Error != nil:

@@ -10,15 +10,14 @@ import (
 // roundWAL captures and ships what there is, hand over hand: it pins the WAL at its end, ships everything up to there,
 // and only then lets the pin of the round before go. So no frame that was not shipped is ever without a pin.
 func (s *Source) roundWAL(ctx context.Context, b *batch) error {
-	before := s.now()
 	next, err := read(ctx, s.readers)
 	if err != nil {
 		return fmt.Errorf("pin the WAL: %w", err)
 	}
 	s.next = next
-	x, err := readWALIndex(s.files.shm)
+	x, at, err := s.watch.current()
 	if err == nil {
-		err = s.capture(x, before, b)
+		err = s.capture(x, at, b)
 	}
 	if s.pin == nil {
 		return s.regain(ctx, err, b)
@@ -33,8 +32,8 @@ func (s *Source) roundWAL(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// capture takes all up to x and ships it. before is a moment just before x was read.
-func (s *Source) capture(x walIndex, before time.Time, b *batch) error {
+// capture takes all up to x and ships it. at is a moment at which nothing beyond x had been committed.
+func (s *Source) capture(x walIndex, at time.Time, b *batch) error {
 	if x.pageSize != s.head.pageSize && x.frames > 0 && s.head.pages > 0 {
 		return s.gap(s.head.position, "the page size changed from %d to %d", s.head.pageSize, x.pageSize)
 	}
@@ -43,8 +42,8 @@ func (s *Source) capture(x walIndex, before time.Time, b *batch) error {
 	if err := c.to(x); err != nil {
 		return err
 	}
-	if before.Sub(c.head.until) >= s.limits.idleEvery {
-		c.head.until = before
+	if at.Sub(c.head.until) >= s.limits.idleEvery {
+		c.head.until = at
 		b.idle(c.head)
 	}
 	if err := b.flush(); err != nil {

@@ -26,6 +26,8 @@ type observer struct {
 	read func() (walIndex, error)
 	wake chan struct{} // holds one token when there is something new
 
+	looking sync.Mutex // held for a look, so that notes stand in the order of their times
+
 	mu     sync.Mutex
 	moves  []moved
 	latest walIndex
@@ -95,19 +97,53 @@ func toldSoon(tell *nudge) bool {
 	}
 }
 
-// look reads the wal-index once, and reports whether there were commits.
+// look notes what the wal-index says, and reports whether there were commits.
 func (o *observer) look() bool {
-	x, err := o.read()
-	if err != nil || x == o.latest {
+	o.looking.Lock()
+	defer o.looking.Unlock()
+	before := o.latest
+	x, _, err := o.settled()
+	if err != nil || x == before {
 		return false
 	}
-	commits := x.frames > 0 && (x.salt != o.latest.salt || x.frames != o.latest.frames)
-	o.note(x, o.now())
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
-	return commits
+	return x.frames > 0 && (x.salt != before.salt || x.frames != before.frames)
+}
+
+// current notes what the wal-index says and returns it with a moment at which exactly that had been committed.
+func (o *observer) current() (walIndex, time.Time, error) {
+	o.looking.Lock()
+	defer o.looking.Unlock()
+	return o.settled()
+}
+
+// settled reads the wal-index until it says the same before and after a moment: all up to there had been committed at
+// that moment, and nothing else. One reading tells only half of that, as this process may stand still between the
+// reading and the clock. Where commits come too fast for that, the moment is the one before the last reading.
+func (o *observer) settled() (walIndex, time.Time, error) {
+	at := o.now()
+	x, err := o.read()
+	for range 100 {
+		if err != nil {
+			return x, at, err
+		}
+		now := o.now()
+		var again walIndex
+		again, err = o.read()
+		at = now
+		if err == nil && again.salt == x.salt && again.frames == x.frames {
+			x = again
+			break
+		}
+		x = again
+	}
+	if err == nil {
+		o.note(x, at)
+	}
+	return x, at, err
 }
 
 func (o *observer) note(x walIndex, at time.Time) {
