@@ -185,7 +185,10 @@ func (l *Log) extend(ctx context.Context, c Checkpoint, tail [][]byte) error {
 		if err != nil {
 			return &CorruptError{Object: object, Detail: err.Error()}
 		}
-		return l.c.Fold.Add(f)
+		if err := l.c.Fold.Add(f); err != nil {
+			return &CorruptError{Object: object, Detail: err.Error()}
+		}
+		return nil
 	})
 	if err == nil && t.root() != c.Root {
 		err = &CorruptError{Object: l.checkpointName(c.Number), Want: c.Root.String(), Got: t.root().String(),
