@@ -19,8 +19,7 @@ type world struct {
 	mu       sync.Mutex
 	lines    []string
 	times    []time.Time
-	trimmed  int // the log up to here is gone
-	timeline map[int]uint32
+	trimmed  int  // the log up to here is gone
 	strict   bool // a bookmark without token cannot be followed
 	down     error
 	refused  int // bases to be refused

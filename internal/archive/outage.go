@@ -34,8 +34,8 @@ func (o *outage) end() time.Time {
 	return since
 }
 
-func (o *outage) state() (error, time.Time) {
+func (o *outage) state() (since time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.err, o.since
+	return o.since, o.err
 }

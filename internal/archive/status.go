@@ -54,7 +54,7 @@ func (a *Archive) Status() Status {
 	st := Status{Identity: a.identity, Following: a.following, Whole: a.whole, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
 	source, open := a.connected, a.work != nil
 	a.mu.Unlock()
-	st.SourceError, st.SourceSince = a.source.state()
+	st.SourceSince, st.SourceError = a.source.state()
 	if source != nil {
 		st.Connected, st.Source = true, source.Status()
 		if r, ok := source.(engine.Remainer); ok {
@@ -86,8 +86,8 @@ func (s *shipper) status(now time.Time) RepositoryStatus {
 		st.Time = v.whole.Time
 	}
 	st.Lag, st.LagBytes = s.a.backlog.behind(v.durable.Position, now)
-	if st.Error, st.Since = s.outage.state(); st.Error == nil {
-		st.Error, st.Since = s.copying.state()
+	if st.Since, st.Error = s.outage.state(); st.Error == nil {
+		st.Since, st.Error = s.copying.state()
 	}
 	return st
 }

@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,15 +90,6 @@ func (s *shop) failing(repository, words string) {
 			}
 		}
 		return true
-	})
-}
-
-// says waits until the agent's log holds text.
-func (s *shop) says(text string) {
-	s.t.Helper()
-	s.until(60*time.Second, fmt.Sprintf("the agent says %q", text), func() bool {
-		out, err := os.ReadFile(s.log.Name())
-		return err == nil && strings.Contains(string(out), text)
 	})
 }
 
