@@ -212,12 +212,14 @@ type unjoinedError struct{ at history.Position }
 
 func (e *unjoinedError) Error() string { return "the spool has no entry that ends at " + e.at.String() }
 
-// extendTo takes what is in the spool behind s up to exactly to, or until s has limit bytes; a limit of zero is none.
+// extendTo takes what is in the spool behind s up to exactly to, or until s has limit bytes; a limit of zero is none. The
+// parts of a commit come only with its end, as in extend.
 func (s *span) extendTo(sp *spool.Spool, to history.Position, limit int64) error {
 	entries := sp.ReadAfter(s.end)
 	if !s.located {
 		entries = sp.Read(s.to)
 	}
+	next := *s
 	for e, err := range entries {
 		switch {
 		case err != nil:
@@ -225,7 +227,10 @@ func (s *span) extendTo(sp *spool.Spool, to history.Position, limit int64) error
 		case e.Break || to.Before(e.Piece.To) || e.Hole && s.bytes > 0:
 			return s.joined(to)
 		}
-		s.take(&e)
+		if next.take(&e); next.parted {
+			continue
+		}
+		*s = next
 		if limit > 0 && s.bytes >= limit {
 			return nil
 		}
