@@ -163,7 +163,9 @@ func (a *Archive) setAside() (string, error) {
 // recall fills the backlog with what was in the spool when it was opened.
 func (a *Archive) recall() error {
 	b := a.sp.Bookmark()
+	a.mu.Lock()
 	a.whole = history.Moment{Position: b.Position, Time: b.Time}
+	a.mu.Unlock()
 	for e, err := range a.sp.Read(history.Position{}) {
 		if err != nil {
 			return err
