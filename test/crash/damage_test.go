@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,9 +16,7 @@ import (
 	"time"
 )
 
-const (
-	exitDamage = 6 // docs/reference/exit-codes.md
-)
+const exitDamage = 6 // docs/reference/exit-codes.md
 
 // TestPlantedDamage plants a hundred damages over every kind of object. The check finds each; a drill on each either
 // still proves the data or says which part is lost, and never proves what is not there.
@@ -40,7 +39,7 @@ func TestPlantedDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := s.objects(pristine)
-	kinds := slices.Sorted(maps(objects))
+	kinds := slices.Sorted(maps.Keys(objects))
 	t.Logf("kinds of objects: %v", kinds)
 	for i := range 100 {
 		kind := kinds[i%len(kinds)]
@@ -161,16 +160,6 @@ func kindOf(path string) string {
 		return parts[2]
 	default:
 		return parts[1]
-	}
-}
-
-func maps(m map[string][]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }
 
