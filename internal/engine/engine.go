@@ -122,6 +122,11 @@ type Piece struct {
 	Data         []byte
 	Marks        []history.Mark
 	Token        []byte // of the bookmark after this piece
+
+	// Fork, if set, says that the source has gone on to another timeline: this piece and those after it lie on
+	// Fork.Child, and From is Fork.At on that timeline. Fork.At may lie before the To of the piece before: what
+	// follows it on the parent was left behind by the source and stays recoverable by position.
+	Fork *history.Fork
 }
 
 // Status is how a source is doing.
@@ -175,6 +180,26 @@ type Goal struct {
 	Position history.Position
 	Time     time.Time
 	Progress func(done, total int64) // bytes of log; may be nil
+}
+
+// Placer is implemented by restorers that can be told how to restore.
+type Placer interface {
+	Restorer
+	// Place returns a restorer that follows p, or an error for what it cannot do.
+	Place(p Placement) (Restorer, error)
+}
+
+// Placement says how restored data is laid out and what it is left as.
+type Placement struct {
+	Tablespaces map[string]string // from where a tablespace was, or its number, to an empty or new folder
+	Standby     bool              // leave a standby that has replayed up to the goal, instead of a primary
+}
+
+// Settler is implemented by restorers that have something to do once the data stands in its final folder, such as
+// links that hold an absolute path.
+type Settler interface {
+	// Settle is called with the final folder, before the restore is reported as done.
+	Settle(ctx context.Context, dir string) error
 }
 
 // Reached is where Replay stopped, as the engine itself says, and what proves it later.
