@@ -30,7 +30,7 @@ type block struct {
 	padded  int64       // bytes of extents that the reader did not give
 
 	err  error
-	done chan struct{} // receives once when packed
+	done chan struct{} // of submit: receives once when packed
 }
 
 // extent is a piece of a file in a frame.
@@ -47,7 +47,6 @@ var blocks = sync.Pool{New: func() any {
 	return &block{
 		mem:    directio.Block(blockBytes),
 		packed: make([]byte, 0, blockBytes/frameBytes*zstd.Bound(frameBytes)),
-		done:   make(chan struct{}, 1),
 	}
 }}
 
@@ -58,7 +57,7 @@ func (b *block) release() {
 	clear(b.extents)
 	clear(b.files)
 	*b = block{mem: b.mem, ends: b.ends[:0], packed: b.packed[:0], stored: b.stored[:0],
-		extents: b.extents[:0], files: b.files[:0], done: b.done}
+		extents: b.extents[:0], files: b.files[:0]}
 	blocks.Put(b)
 }
 

@@ -50,6 +50,7 @@ func (p *packer) take() (*block, error) {
 
 // submit sends a block that take gave on its way. It never waits.
 func (p *packer) submit(b *block) {
+	b.done = make(chan struct{}, 1) // not kept with the block: a channel is of one synctest bubble, the pool of all
 	p.work <- b
 	p.order <- b
 }
