@@ -52,6 +52,7 @@ type Sealed struct {
 	Segment history.Segment `json:"segment"`
 	Size    int64           `json:"size"` // bytes as stored
 	SHA256  string          `json:"sha256"`
+	CRC32C  string          `json:"crc32c,omitempty"` // eight hex digits; who reads the bytes back before they are put compares them
 	Index   IndexRef        `json:"index"`
 }
 

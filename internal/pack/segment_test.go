@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"filippo.io/age"
@@ -222,6 +223,31 @@ func TestSegmentIsATar(t *testing.T) {
 		if want = append(want, "marks", "index"); !slices.Equal(names, want) {
 			t.Errorf("%s: the tar has %d names, want %d", name, len(names), len(want))
 		}
+	}
+}
+
+// TestPoolsServeAnyBubble seals in two bubbles, whose channels must not meet.
+func TestPoolsServeAnyBubble(t *testing.T) {
+	id := testKey(t)
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			spec := specOf(logOf(3*blockBytes, 2*blockBytes), nil)
+			sealed, object := sealSegment(t, id, spec)
+			r, err := OpenSegment(t.Context(), source("s", object), sealed.Index, []age.Identity{id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			for _, e := range r.Entries() {
+				body, err := r.Read(t.Context(), e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := io.Copy(io.Discard, body); n != e.Size || err != nil {
+					t.Errorf("%s: %d bytes of %d: %v", e.File, n, e.Size, err)
+				}
+			}
+		})
 	}
 }
 

@@ -84,7 +84,7 @@ func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg hist
 
 // copyObject copies one object under the same name; one that is there already is compared.
 func (r *Repository) copyObject(ctx context.Context, from *Repository, o Object, count func(int64)) error {
-	return r.ensure(ctx, o.Name, o.Size, o.SHA256, func() (io.ReadCloser, error) {
+	open := func() (io.ReadCloser, error) {
 		body, err := from.store.Open(ctx, from.object(o.Name), 0, o.Size+1)
 		if err != nil {
 			return nil, err
@@ -93,5 +93,6 @@ func (r *Repository) copyObject(ctx context.Context, from *Repository, o Object,
 			io.Reader
 			io.Closer
 		}{io.TeeReader(body, counter{count}), body}, nil
-	})
+	}
+	return r.ensure(ctx, o, open, func(body io.Reader, object string) *expecting { return expect(body, object, o.Size, o.SHA256) })
 }

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"strings"
 
+	"github.com/backstaydb/backstay/internal/pack"
 	"github.com/backstaydb/backstay/internal/store"
 )
 
@@ -27,19 +29,31 @@ func putBytes(ctx context.Context, s store.Store, name string, b []byte) error {
 	return s.Put(ctx, name, bytes.NewReader(b), int64(len(b)))
 }
 
-// expecting gives what r gives and, at its end, a *CorruptError unless that was size bytes with the digest sum. So a
+// expecting gives what r gives and, at its end, a *CorruptError unless that was size bytes with the right sum. So a
 // Put of it stores nothing if the bytes are not right.
 type expecting struct {
 	r      io.Reader
 	object string
 	size   int64
-	sum    string
+	what   string // is summed up
+	sum    string // in hex
 	hash   hash.Hash
 	read   int64
 }
 
+// expect compares with a digest that the ledger lists.
 func expect(r io.Reader, object string, size int64, sum string) *expecting {
-	return &expecting{r: r, object: object, size: size, sum: sum, hash: sha256.New()}
+	return &expecting{r: r, object: object, size: size, what: "SHA-256", sum: sum, hash: sha256.New()}
+}
+
+// expectSealed compares what comes from this host with what its sealer wrote. The sealer has digested it, and what may have
+// happened since is an accident of a disk: the CRC-32C finds that for a twentieth of the time.
+func expectSealed(r io.Reader, object string, s pack.Sealed) *expecting {
+	e := expect(r, object, s.Size, s.SHA256)
+	if s.CRC32C != "" {
+		e.what, e.sum, e.hash = "CRC-32C", s.CRC32C, crc32.New(pack.Castagnoli)
+	}
+	return e
 }
 
 func (e *expecting) Read(p []byte) (int, error) {
@@ -59,7 +73,7 @@ func (e *expecting) verdict() error {
 		return &CorruptError{Object: e.object, Detail: "wrong size", Want: fmt.Sprint(e.size), Got: fmt.Sprint(e.read)}
 	}
 	if got := hex.EncodeToString(e.hash.Sum(nil)); got != e.sum {
-		return &CorruptError{Object: e.object, Detail: "wrong SHA-256", Want: e.sum, Got: got}
+		return &CorruptError{Object: e.object, Detail: "wrong " + e.what, Want: e.sum, Got: got}
 	}
 	return nil
 }
@@ -87,20 +101,20 @@ func (r *Repository) readListed(ctx context.Context, o Object) ([]byte, error) {
 	return b, nil
 }
 
-// ensure puts an object, or finds it there as it must be.
-func (r *Repository) ensure(ctx context.Context, name string, size int64, sum string, open func() (io.ReadCloser, error)) error {
-	full := r.object(name)
+// ensure puts an object that compare finds right, or finds it there as it must be.
+func (r *Repository) ensure(ctx context.Context, o Object, open func() (io.ReadCloser, error), compare func(body io.Reader, object string) *expecting) error {
+	full := r.object(o.Name)
 	body, err := open()
 	if err != nil {
 		return fmt.Errorf("put %s: %w", full, err)
 	}
 	defer body.Close()
-	err = r.store.Put(ctx, full, expect(body, full, size, sum), size)
+	err = r.store.Put(ctx, full, compare(body, full), o.Size)
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	// A try before this one, or the store's own, was not heard of; or somebody took the name.
-	if err := r.hashListed(ctx, Object{Name: name, Size: size, SHA256: sum}, nil); err != nil {
+	if err := r.hashListed(ctx, o, nil); err != nil {
 		return fmt.Errorf("put %s: another object stands there: %w", full, err)
 	}
 	return nil

@@ -148,7 +148,9 @@ func (r *Repository) putSealed(ctx context.Context, name string, s pack.Sealed, 
 	if err != nil {
 		return nil, err
 	}
-	return body, r.ensure(ctx, name, s.Size, s.SHA256, open)
+	return body, r.ensure(ctx, Object{Name: name, Size: s.Size, SHA256: s.SHA256}, open, func(body io.Reader, object string) *expecting {
+		return expectSealed(body, object, s)
+	})
 }
 
 func tipBody(t ledger.Tip) (segmentBody, error) {

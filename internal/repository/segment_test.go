@@ -215,8 +215,14 @@ func TestAppendRefusesOtherBytes(t *testing.T) {
 	}
 	bad := bytes.Clone(object)
 	bad[50] ^= 1
-	if _, err := w.repo.AppendSegment(t.Context(), sealed, opener(bad), moment(3)); !errors.As(err, &corrupt) {
-		t.Errorf("other bytes: %v", err)
+	if _, err := w.repo.AppendSegment(t.Context(), sealed, opener(bad), moment(3)); !errors.As(err, &corrupt) || corrupt.Want != sealed.CRC32C {
+		t.Errorf("other bytes: %v, want them found by their CRC: the digest was made by the sealer", err)
+	}
+	// A segment that was kept in a file by an older version has no CRC: its digest is compared.
+	older := sealed
+	older.CRC32C = ""
+	if _, err := w.repo.AppendSegment(t.Context(), older, opener(bad), moment(3)); !errors.As(err, &corrupt) || corrupt.Want != sealed.SHA256 {
+		t.Errorf("other bytes, without a CRC: %v", err)
 	}
 	if n := count(t, w.store, "app/log/"); n != 0 {
 		t.Errorf("%d objects are stored", n)
