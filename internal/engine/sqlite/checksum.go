@@ -2,25 +2,22 @@ package sqlite
 
 import (
 	"encoding/binary"
-	"hash/crc64"
 	"math/bits"
 	"sync"
 
 	"github.com/superfly/ltx"
 )
 
-// crcTable is LTX's. The checksum of a database is the exclusive or of the checksums of its pages, so that a changed
-// page is taken out and put in again without reading the others.
-var crcTable = crc64.MakeTable(crc64.ISO)
-
-// pageSum equals ltx.ChecksumPage without its allocations and without the flag in the topmost bit.
+// pageSum equals ltx.ChecksumPage without its allocations and without the flag in the topmost bit. The checksum of a database
+// is the exclusive or of the checksums of its pages, so that a changed page is taken out and put in again without reading the
+// others.
 func pageSum(page uint32, data []byte) uint64 { return sumPage(page, data).masked() }
 
 // rawSum is the checksum of a page with all its bits.
 type rawSum uint64
 
 func sumPage(page uint32, data []byte) rawSum {
-	return rawSum(crc64.Update(numberSum(page), crcTable, data))
+	return rawSum(updateCRC(numberSum(page), data))
 }
 
 func (s rawSum) masked() uint64 { return uint64(s) &^ uint64(ltx.ChecksumFlag) }
@@ -29,7 +26,7 @@ func (s rawSum) masked() uint64 { return uint64(s) &^ uint64(ltx.ChecksumFlag) }
 func numberSum(page uint32) uint64 {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], page)
-	return crc64.Update(0, crcTable, b[:])
+	return updateCRC(0, b[:])
 }
 
 // after gives the checksum that crc becomes by the size bytes of the page, without reading them: checksums of the same bytes

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 
 	"github.com/pierrec/lz4/v4"
@@ -59,7 +58,7 @@ func (d *ltxReader) read(b []byte) error {
 	if _, err := io.ReadFull(d.r, b); err != nil {
 		return d.short(err)
 	}
-	d.crc = crc64.Update(d.crc, crcTable, b)
+	d.crc = updateCRC(d.crc, b)
 	d.offset += int64(len(b))
 	return nil
 }
@@ -100,7 +99,7 @@ func (d *ltxReader) next() (uint32, []byte, error) {
 	if m, err := lz4.UncompressBlock(d.packed[:size], d.data); err != nil || m != len(d.data) {
 		return 0, nil, fmt.Errorf("%w: page %d cannot be decompressed", errNotLTX, n)
 	}
-	d.crc = crc64.Update(d.crc, crcTable, d.data)
+	d.crc = updateCRC(d.crc, d.data)
 	d.last = n
 	d.index = binary.AppendUvarint(d.index, uint64(n))
 	d.index = binary.AppendUvarint(d.index, uint64(at))

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"sync"
 
@@ -41,7 +40,7 @@ func newLTXWriter(w io.Writer, h ltx.Header) (*ltxWriter, error) {
 
 // write writes b and counts it in the checksum.
 func (e *ltxWriter) write(b []byte) error {
-	e.crc = crc64.Update(e.crc, crcTable, b)
+	e.crc = updateCRC(e.crc, b)
 	e.size += int64(len(b))
 	_, err := e.w.Write(b)
 	return err
@@ -49,7 +48,7 @@ func (e *ltxWriter) write(b []byte) error {
 
 // page writes the next page. Pages come in ascending order.
 func (e *ltxWriter) page(n uint32, data []byte) error {
-	return e.put(n, data, func(crc uint64) uint64 { return crc64.Update(crc, crcTable, data) })
+	return e.put(n, data, func(crc uint64) uint64 { return updateCRC(crc, data) })
 }
 
 // summed is page for a page whose sum is known: its bytes are not summed up again for the checksum of the file.
@@ -70,7 +69,7 @@ func (e *ltxWriter) put(n uint32, data []byte, after func(crc uint64) uint64) er
 	binary.BigEndian.PutUint32(e.block, n)
 	binary.BigEndian.PutUint16(e.block[4:], ltx.PageHeaderFlagSize)
 	binary.BigEndian.PutUint32(e.block[ltx.PageHeaderSize:], uint32(packed))
-	e.crc = after(crc64.Update(e.crc, crcTable, e.block[:head]))
+	e.crc = after(updateCRC(e.crc, e.block[:head]))
 	e.index = binary.AppendUvarint(e.index, uint64(n))
 	e.index = binary.AppendUvarint(e.index, uint64(e.size))
 	e.index = binary.AppendUvarint(e.index, uint64(head+packed))
