@@ -10,7 +10,6 @@ import (
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
-	"github.com/backstaydb/backstay/internal/pack"
 	"github.com/backstaydb/backstay/internal/recovery"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/spool"
@@ -90,10 +89,8 @@ var exitRules = []struct {
 	{exitDamage, isA[*repository.CorruptError]},
 	{exitDamage, isA[*repository.UnlistedError]},
 	{exitDamage, isA[*repository.KeyError]},
-	{exitDamage, isA[*ledger.CorruptError]},
 	{exitDamage, isA[*ledger.RollbackError]},
 	{exitDamage, isA[*ledger.UntrustedError]},
-	{exitDamage, isA[*pack.CorruptError]},
 	{exitDamage, isA[*spool.CorruptError]},
 	{exitSource, isA[*app.SourceError]},
 	{exitStore, isA[*app.StoreError]},

@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"fmt"
+
+	"github.com/backstaydb/backstay/internal/store"
 )
 
 // ErrNoChange is returned by a Build that finds its change in the head already. Append then succeeds and writes
@@ -38,20 +40,7 @@ func (e *RollbackError) Hint() string {
 }
 
 // CorruptError says that an object of the log does not hold what it must.
-type CorruptError struct {
-	Object string
-	Detail string
-	Want   string
-	Got    string
-}
-
-func (e *CorruptError) Error() string {
-	msg := "read " + e.Object + ": " + e.Detail
-	if e.Want != "" || e.Got != "" {
-		msg += fmt.Sprintf(": want %s, got %s", e.Want, e.Got)
-	}
-	return msg
-}
+type CorruptError = store.CorruptError
 
 // UntrustedError says that checkpoints exist and that no trusted key signed the ones that could be read.
 type UntrustedError struct {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
-	"github.com/backstaydb/backstay/internal/pack"
 	"github.com/backstaydb/backstay/internal/repository"
 )
 
@@ -59,12 +58,6 @@ func Damaged(err error) (object string, ok bool) {
 		return c.Object, true
 	}
 	if c, ok := errors.AsType[*repository.UnlistedError](err); ok {
-		return c.Object, true
-	}
-	if c, ok := errors.AsType[*pack.CorruptError](err); ok {
-		return c.Object, true
-	}
-	if c, ok := errors.AsType[*ledger.CorruptError](err); ok {
 		return c.Object, true
 	}
 	if d, ok := errors.AsType[interface {

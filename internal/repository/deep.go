@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"filippo.io/age"
 
 	"github.com/backstaydb/backstay/internal/history"
-	"github.com/backstaydb/backstay/internal/pack"
 )
 
 // deep decrypts and decodes everything that has the right digest.
@@ -92,18 +92,18 @@ func (c *checker) deepSegment(ctx context.Context, s history.Segment) (err error
 
 // content notes an error that shows damage and returns any other.
 func (c *checker) content(name string, err error) error {
-	var own *CorruptError
-	var packed *pack.CorruptError
+	var corrupt *CorruptError
 	var unlisted *UnlistedError
 	var noMatch *age.NoIdentityMatchError
 	d := Damage{Object: c.r.object(name), Kind: BadContent, Affects: c.affects(name)}
 	switch {
 	case errors.As(err, &unlisted): // a tip, or a base, that was dropped meanwhile
 		return nil
-	case errors.As(err, &own):
-		d.Object, d.Detail, d.Want, d.Got = own.Object, own.Detail, own.Want, own.Got
-	case errors.As(err, &packed):
-		d.Detail, d.Want, d.Got = packed.Detail, packed.Want, packed.Got
+	case errors.As(err, &corrupt):
+		d.Detail, d.Want, d.Got = corrupt.Detail, corrupt.Want, corrupt.Got
+		if strings.HasPrefix(corrupt.Object, c.r.source+"/") { // the parts of a base have short names
+			d.Object = corrupt.Object
+		}
 	case errors.As(err, &noMatch):
 		d.Detail = "it is not sealed to an identity of this source"
 	default:

@@ -3,35 +3,12 @@ package repository
 import (
 	"fmt"
 	"strings"
+
+	"github.com/backstaydb/backstay/internal/store"
 )
 
 // CorruptError says that an object is not what the ledger lists, or does not hold what it must.
-type CorruptError struct {
-	Object string // its name in the store
-	Detail string
-	Want   string
-	Got    string
-	Err    error
-}
-
-func (e *CorruptError) Error() string {
-	msg := "read " + e.Object + ": " + e.Detail
-	if e.Want != "" || e.Got != "" {
-		msg += fmt.Sprintf(": want %s, got %s", e.Want, e.Got)
-	}
-	if e.Err != nil {
-		msg += ": " + e.Err.Error()
-	}
-	return msg
-}
-
-// Unwrap gives the cause.
-func (e *CorruptError) Unwrap() error { return e.Err }
-
-// Hint says what helps.
-func (e *CorruptError) Hint() string {
-	return "run check to see what is affected; an equal object in another repository of this source can be copied here"
-}
+type CorruptError = store.CorruptError
 
 // UnlistedError says that an object may exist but that no signed checkpoint lists it, so that it does not count.
 type UnlistedError struct {
