@@ -23,6 +23,18 @@ func (e *FullError) Error() string {
 // Unwrap makes errors.Is(err, ErrFull) hold.
 func (e *FullError) Unwrap() error { return ErrFull }
 
+// WriteError says that the disk refused something, for now at least. The spool is as it was before.
+type WriteError struct {
+	Op   string // what was to be done: "append to spool"
+	Need int64  // bytes that were to be written, about
+	Err  error
+}
+
+func (e *WriteError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap gives what the disk said.
+func (e *WriteError) Unwrap() error { return e.Err }
+
 // CorruptError says that a journal is not as it was written.
 type CorruptError struct {
 	File   string

@@ -23,6 +23,9 @@ var (
 	crcTab = crc32.MakeTable(crc32.Castagnoli)
 )
 
+// errUnwritable is wrapped by what no disk would take.
+var errUnwritable = errors.New("fits in no record")
+
 // kind says what a record is.
 type kind byte
 
@@ -104,7 +107,7 @@ func appendRecord(dst []byte, r *record, data []byte) ([]byte, error) {
 	}
 	header := dst[start+prefixLen:]
 	if len(header) > maxHeader || len(data) > maxData {
-		return dst[:start], fmt.Errorf("append to spool: a piece of %d bytes with %d marks is too large", len(data), len(r.piece.Marks))
+		return dst[:start], fmt.Errorf("append to spool: a piece of %d bytes with %d marks %w", len(data), len(r.piece.Marks), errUnwritable)
 	}
 	p := dst[start : start+prefixLen]
 	copy(p, magic[:])
@@ -146,7 +149,7 @@ func appendHeader(b []byte, r *record) ([]byte, error) {
 	if r.gap != nil {
 		var err error
 		if gap, err = json.Marshal(r.gap); err != nil {
-			return b, fmt.Errorf("append to spool: %w", err)
+			return b, fmt.Errorf("append to spool: gap %w: %w", errUnwritable, err)
 		}
 	}
 	b = appendBytes(b, gap)

@@ -18,6 +18,7 @@ type Options struct {
 	MaxBytes     int64                // Append fails beyond it; zero means 1 GiB
 	JournalBytes int64                // a journal is ended when it is larger; zero means 16 MiB, or an eighth of MaxBytes if that is less
 	Sync         func(*os.File) error // makes a file durable; nil means fdatasync
+	Beside       func() int64         // bytes of the caller's that count against MaxBytes too; nil means none
 }
 
 // Spool is an open spool. Its methods are safe for concurrent use.
@@ -25,9 +26,12 @@ type Spool struct {
 	dir     string
 	max     int64
 	rotate  int64
+	beside  func() int64
 	sync    func(*os.File) error
 	syncDir func(string) error
 	writeAt func(f *os.File, b []byte, off int64) error
+
+	readOnly bool // opened with Peek
 
 	mu       sync.Mutex
 	journals []*journal // oldest first; the last one is appended to
@@ -44,7 +48,7 @@ type Spool struct {
 
 // Stats are facts about a spool.
 type Stats struct {
-	Bytes    int64            // held on disk
+	Bytes    int64            // held on disk, with what lies beside the journals
 	MaxBytes int64            // the bound
 	Journals int              // files
 	First    history.Position // everything after it is still here
@@ -57,7 +61,7 @@ type Stats struct {
 // Open opens the spool in dir, which it makes if it is not there, verifies all of it and cuts off a torn end. Damage
 // is a *CorruptError. The caller sees to it that no other process has the folder open.
 func Open(dir string, o Options) (*Spool, error) {
-	s := &Spool{dir: dir, max: o.MaxBytes, rotate: o.JournalBytes, sync: o.Sync, syncDir: atomicfile.SyncDir, writeAt: writeAt}
+	s := &Spool{dir: dir, max: o.MaxBytes, rotate: o.JournalBytes, beside: o.Beside, sync: o.Sync, syncDir: atomicfile.SyncDir, writeAt: writeAt}
 	if s.max <= 0 {
 		s.max = 1 << 30
 	}
@@ -94,13 +98,13 @@ func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Stats{
-		Bytes: s.bytes, MaxBytes: s.max, Journals: len(s.journals), First: s.first(), Last: s.book.Position,
+		Bytes: s.held(), MaxBytes: s.max, Journals: len(s.journals), First: s.first(), Last: s.book.Position,
 		Appends: s.appends, Pieces: s.pieces, Torn: s.torn,
 	}
 }
 
 // Append makes pieces durable, with one sync for all of them, and then visible to Read. It fails with ErrFull at the
-// bound, with a *ContinuityError if they do not join what is here, and with the cause if the disk refuses them; the
+// bound, with a *ContinuityError if they do not join what is here, and with a *WriteError if the disk refuses them; the
 // spool is then as before. A batch larger than the bound is taken by a spool that holds nothing, and a commit of which
 // parts are here already is taken to its end: nothing of it can be released before.
 func (s *Spool) Append(ctx context.Context, pieces []engine.Piece) error {
@@ -145,7 +149,7 @@ func (s *Spool) Reset(b engine.Bookmark, gap *history.Gap) error {
 		s.book = b
 		if err := s.begin(); err != nil {
 			s.book = before
-			return fmt.Errorf("begin spool: %w", err)
+			return &WriteError{Op: "begin spool", Err: err}
 		}
 		return nil
 	}
@@ -169,11 +173,11 @@ func (s *Spool) write(records []record, bounded bool) error {
 	for i := range records {
 		need += prefixLen + 64 + int64(len(records[i].piece.Data)+len(records[i].piece.Token)+16*len(records[i].piece.Marks))
 	}
-	if bounded && s.bytes+need > s.max && s.holds() && !s.parted {
-		return &FullError{Bytes: s.bytes, Need: need, Max: s.max}
+	if held := s.held(); bounded && held+need > s.max && s.holds() && !s.parted {
+		return &FullError{Bytes: held, Need: need, Max: s.max}
 	}
 	if err := s.ready(); err != nil {
-		return fmt.Errorf("append to spool: %w", err)
+		return &WriteError{Op: "append to spool", Need: need, Err: err}
 	}
 	j := s.journals[len(s.journals)-1]
 	end, err := s.writeBatch(j, records)
@@ -186,7 +190,10 @@ func (s *Spool) write(records []record, bounded bool) error {
 		if cut := j.f.Truncate(j.end); cut != nil {
 			s.broken = true
 		}
-		return fmt.Errorf("append to spool: %w", err)
+		if errors.Is(err, errUnwritable) {
+			return err
+		}
+		return &WriteError{Op: "append to spool", Need: need, Err: err}
 	}
 	killpoint.At(killpoint.SpoolSynced)
 	s.bytes += end - j.end
@@ -197,6 +204,14 @@ func (s *Spool) write(records []record, bounded bool) error {
 	j.parted = s.parted
 	s.batch++
 	return nil
+}
+
+// held is how many bytes count against the bound.
+func (s *Spool) held() int64 {
+	if s.beside == nil {
+		return s.bytes
+	}
+	return s.bytes + s.beside()
 }
 
 // holds reports whether any journal has more than its head.
@@ -302,6 +317,9 @@ func (s *Spool) Release(to history.Position) error {
 func (s *Spool) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.readOnly {
+		return s.closeFiles()
+	}
 	if s.closed {
 		return nil
 	}

@@ -216,6 +216,19 @@ func TestFullSpoolKeepsAllAndTakesNothing(t *testing.T) {
 	}
 }
 
+func TestWhatLiesBesideCounts(t *testing.T) {
+	beside := int64(0)
+	s := start(t, t.TempDir(), Options{MaxBytes: 8 << 10, Beside: func() int64 { return beside }})
+	add(t, s, pieces(1, 4, 500)...)
+	beside = 6 << 10
+	var full *FullError
+	if err := s.Append(t.Context(), pieces(5, 6, 500)); !errors.As(err, &full) || full.Bytes != s.Stats().Bytes || full.Bytes < 8<<10 {
+		t.Fatalf("err = %v", err)
+	}
+	beside = 0
+	add(t, s, pieces(5, 6, 500)...)
+}
+
 func TestReleaseKeepsTheBookmark(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir, Options{JournalBytes: 2 << 10})
@@ -488,11 +501,21 @@ func TestFullDiskLeavesTheSpoolAsItWas(t *testing.T) {
 		}
 		return nil
 	}
-	if err := s.Append(t.Context(), pieces(4, 9, 300)); !errors.Is(err, syscall.ENOSPC) {
+	var refused *WriteError
+	if err := s.Append(t.Context(), pieces(4, 9, 300)); !errors.Is(err, syscall.ENOSPC) || !errors.As(err, &refused) || refused.Need < 6*300 {
 		t.Fatalf("err = %v", err)
+	}
+	if err := s.Room(1000); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("room: %v", err)
 	}
 	expect(t, s, history.Position{}, pieces(1, 3, 300))
 	s.writeAt = writeAt
+	if err := s.Room(1 << 20); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*.tmp")); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
 	add(t, s, pieces(4, 5, 300)...)
 	s.Close()
 	expect(t, open(t, dir, Options{}), history.Position{}, pieces(1, 5, 300))
