@@ -199,6 +199,9 @@ func (r *Repository) listBase(ctx context.Context, base history.Base, encoded []
 		if r.fold.objects[name].SHA256 == sum {
 			return ledger.Change{}, ledger.ErrNoChange
 		}
+		if r.fold.dropped[name] {
+			return ledger.Change{}, errDropped
+		}
 		return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{{Kind: string(Base), Name: name, Size: size, SHA256: sum, Body: body}}}, nil
 	})
 	if err != nil {

@@ -62,8 +62,8 @@ type CheckReport struct {
 	Objects int      `json:"objects"` // read and compared
 	Bytes   int64    `json:"bytes"`
 	Damage  []Damage `json:"damage"`
-	// Orphans are objects of bases and tips that nothing lists: being written now, or left by a writer that crashed.
-	// They do not count, and Sweep removes them when they are a day old.
+	// Orphans are objects of bases and tips that nothing lists: being written now, or left by a writer that crashed, and
+	// what was dropped and could not be deleted yet. They do not count, and Sweep removes them when they are a day old.
 	Orphans []store.Object `json:"orphans"`
 }
 
@@ -338,9 +338,13 @@ func (c *checker) continuity() {
 // unlisted looks for objects that nothing lists.
 func (c *checker) unlisted(ctx context.Context) error {
 	// What was put before the listing may have been listed since.
+	dropped := map[string]bool{}
 	err := c.r.ledger.View(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
 		for _, o := range c.r.fold.listed(head) {
 			c.listed[c.r.object(o.Name)] = true
+		}
+		for name := range c.r.fold.dropped {
+			dropped[c.r.object(name)] = true
 		}
 		return nil
 	})
@@ -352,7 +356,7 @@ func (c *checker) unlisted(ctx context.Context) error {
 		if c.listed[name] || folder == "ledger" {
 			continue
 		}
-		if folder == "base" || folder == "tip" {
+		if folder == "base" || folder == "tip" || dropped[name] {
 			c.report.Orphans = append(c.report.Orphans, o)
 			continue
 		}

@@ -126,16 +126,25 @@ func (r *Repository) Drop(ctx context.Context, names []string, reason string) er
 func (r *Repository) deleteDropped(ctx context.Context, name string) error {
 	folder, isBase := strings.CutSuffix(name, "manifest")
 	if !isBase {
-		return r.store.Delete(ctx, r.object(name))
+		return r.deleteUnlocked(ctx, r.object(name))
 	}
 	objects, err := listObjects(ctx, r.store, r.object(folder))
 	if err != nil {
 		return err
 	}
 	for _, o := range objects {
-		if err := r.store.Delete(ctx, o.Name); err != nil {
+		if err := r.deleteUnlocked(ctx, o.Name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// deleteUnlocked leaves an object that is locked to a Sweep after its lock has ended.
+func (r *Repository) deleteUnlocked(ctx context.Context, name string) error {
+	err := r.store.Delete(ctx, name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
 }

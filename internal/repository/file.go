@@ -18,6 +18,7 @@ const abortTimeout = 2 * time.Minute
 var (
 	errExists  = errors.New("it exists")
 	errAborted = errors.New("object was given up")
+	errDropped = errors.New("it was dropped here; what was left of it may be gone, so that it cannot be listed again")
 )
 
 // createFile begins an object of unknown size: a file where the store has files, else a Put that is fed.

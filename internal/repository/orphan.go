@@ -2,7 +2,10 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,33 +30,47 @@ type SweepOptions struct {
 	DryRun bool
 }
 
-// Sweep deletes what writers that crashed or gave up have left behind: tips that are no longer listed, segments and
-// bases that never were or were dropped, when nothing of them is younger than a day by the store's own clock. It
-// returns what it deleted, or with DryRun what it would.
+// Sweep deletes what was dropped and could not be deleted then, and what writers that crashed or gave up have left behind:
+// tips that are not listed and bases that never were, when nothing of them is younger than a day by the store's own clock.
+// It returns what it deleted, or with DryRun what it would. What is locked stays until a later Sweep.
+//
+// It takes nothing that another writer may still list: a base is dropped in the ledger before anything of it is deleted,
+// and a base that was dropped is never listed; a tip is listed within minutes or never, for a retry seals a new one.
+// Segments that are not listed are left alone: the host that put one may have it in its spool and list it when it is back.
 func (r *Repository) Sweep(ctx context.Context, o SweepOptions) ([]store.Object, error) {
 	if r.signer == nil && !o.DryRun {
 		return nil, fmt.Errorf("sweep %s: the repository is opened for reading only", r.source)
 	}
+	swept, err := r.sweep(ctx, o)
+	if err != nil {
+		return swept, fmt.Errorf("sweep %s: %w", r.source, err)
+	}
+	return swept, nil
+}
+
+func (r *Repository) sweep(ctx context.Context, o SweepOptions) (swept []store.Object, err error) {
 	objects, err := listObjects(ctx, r.store, r.source+"/")
 	if err != nil {
-		return nil, fmt.Errorf("sweep %s: %w", r.source, err)
+		return nil, err
 	}
-	listed := map[string]bool{} // read after the listing: what was on its way then is in
-	err = r.view(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
-		for _, l := range r.fold.listed(head) {
-			listed[r.object(sweepUnit(l.Name))] = true
-		}
+	left := &leftovers{r: r}
+	err = r.view(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error { // after the listing: what was on its way then is in
+		left.find(objects, head)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("sweep %s: %w", r.source, err)
+	if err != nil || o.DryRun {
+		return left.objects, err
 	}
-	var swept []store.Object
-	for _, old := range r.leftBehind(objects, listed) {
-		if !o.DryRun {
-			if err := r.store.Delete(ctx, old.Name); err != nil {
-				return swept, fmt.Errorf("sweep %s: %w", r.source, err)
-			}
+	if err := left.dropBases(ctx); err != nil {
+		return nil, err
+	}
+	for _, old := range left.objects {
+		err := r.store.Delete(ctx, old.Name)
+		if errors.Is(err, fs.ErrPermission) {
+			continue
+		}
+		if err != nil {
+			return swept, err
 		}
 		swept = append(swept, old)
 	}
@@ -70,26 +87,73 @@ func sweepUnit(name string) string {
 	return name
 }
 
-func (r *Repository) leftBehind(objects []store.Object, listed map[string]bool) []store.Object {
+// leftovers are objects that Sweep may delete.
+type leftovers struct {
+	r       *Repository
+	objects []store.Object
+	bases   []string // names of manifests of bases among them that were not dropped
+}
+
+// find looks for what head does not list. It is called while the fold is locked.
+func (l *leftovers) find(objects []store.Object, head ledger.Checkpoint) {
+	listed := map[string]bool{}
+	for _, o := range l.r.fold.listed(head) {
+		listed[sweepUnit(o.Name)] = true
+	}
 	var now time.Time
 	youngest := map[string]time.Time{}
 	for _, o := range objects {
-		unit := r.object(sweepUnit(strings.TrimPrefix(o.Name, r.source+"/")))
+		unit := sweepUnit(l.r.relative(o))
 		now = latest(now, o.Created)
 		youngest[unit] = latest(youngest[unit], o.Created)
 	}
-	var old []store.Object
 	for _, o := range objects {
-		name := strings.TrimPrefix(o.Name, r.source+"/")
+		name := l.r.relative(o)
 		folder, _, _ := strings.Cut(name, "/")
-		unit := r.object(sweepUnit(name))
-		ours := folder == "base" || folder == "tip" || folder == "log"
-		if ours && !listed[unit] && now.Sub(youngest[unit]) >= orphanAge {
-			old = append(old, o)
+		unit := sweepUnit(name)
+		manifest := unit + "/manifest"
+		dropped := l.r.fold.dropped[unit] || l.r.fold.dropped[manifest]
+		old := (folder == "base" || folder == "tip") && now.Sub(youngest[unit]) >= orphanAge
+		if listed[unit] || !dropped && !old {
+			continue
+		}
+		l.objects = append(l.objects, o)
+		if folder == "base" && !dropped && !slices.Contains(l.bases, manifest) {
+			l.bases = append(l.bases, manifest)
 		}
 	}
-	return old
 }
+
+// dropBases lists the bases as dropped, so that nobody can list them any more, and spares those that were listed
+// meanwhile.
+func (l *leftovers) dropBases(ctx context.Context) error {
+	if len(l.bases) == 0 {
+		return nil
+	}
+	var spared []string
+	_, err := l.r.append(ctx, func(head ledger.Checkpoint) (ledger.Change, error) {
+		var gone []string
+		spared = nil
+		for _, name := range l.bases {
+			switch _, listed := l.r.fold.objects[name]; {
+			case listed:
+				spared = append(spared, sweepUnit(name))
+			case !l.r.fold.dropped[name]:
+				gone = append(gone, name)
+			}
+		}
+		if len(gone) == 0 {
+			return ledger.Change{}, ledger.ErrNoChange
+		}
+		body, err := ledger.Body(dropBody{gone, "it was never finished"})
+		return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{{Kind: string(Drop), Body: body}}}, err
+	})
+	l.objects = slices.DeleteFunc(l.objects, func(o store.Object) bool { return slices.Contains(spared, sweepUnit(l.r.relative(o))) })
+	return err
+}
+
+// relative is the name of an object below the source.
+func (r *Repository) relative(o store.Object) string { return strings.TrimPrefix(o.Name, r.source+"/") }
 
 func latest(a, b time.Time) time.Time {
 	if b.After(a) {

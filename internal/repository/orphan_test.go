@@ -3,10 +3,13 @@ package repository_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/store"
 	"github.com/backstaydb/backstay/internal/store/mem"
@@ -97,4 +100,71 @@ func TestSweepRemovesWhatACrashLeft(t *testing.T) {
 			t.Errorf("%s was swept: %v", name, err)
 		}
 	}
+}
+
+// TestSweepTakesNothingThatIsListedLater: a base of another writer looks left behind, and is committed before the sweep says
+// so, or after.
+func TestSweepTakesNothingThatIsListedLater(t *testing.T) {
+	for name, during := range map[string]bool{"committed during the sweep": true, "committed after the sweep": false} {
+		t.Run(name, func(t *testing.T) {
+			s := mem.New()
+			w := newWorld(t, s)
+			other, err := w.repo.NewBase(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := other.Put(t.Context(), engine.File{Name: "a", Mode: 0o600, Size: 600_000, ModTime: start}, strings.NewReader(strings.Repeat("a", 600_000))); err != nil {
+				t.Fatal(err)
+			}
+			commit := func() error {
+				_, err := other.Commit(t.Context(), history.Base{Start: history.At(1, 0), Stop: history.At(1, 0), StartTime: w.now, StopTime: w.now})
+				return err
+			}
+			var committed error
+			hook := &hooked{Store: s}
+			// A part of the base lies there already, as it does while a base of several packs is being taken.
+			stray := "app/base/" + other.ID() + "/pack-00009"
+			if err := s.Put(t.Context(), stray, strings.NewReader("x"), -1); err != nil {
+				t.Fatal(err)
+			}
+			if during {
+				hook.before = func() { committed = commit() }
+			}
+			w.store = &ageing{Store: hook, old: []string{"/base/"}}
+			swept, err := w.open(t, func(o *repository.Options) { o.Signer = w.signer }).Sweep(t.Context(), repository.SweepOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !during {
+				committed = commit()
+			}
+			_, gone := s.Stat(t.Context(), stray)
+			bases := len(facts(t, w.repo).History.Bases)
+			switch {
+			case during && (committed != nil || bases != 1 || len(swept) != 0 || gone != nil):
+				t.Errorf("committed: %v, %d bases, swept %v", committed, bases, swept)
+			case !during && (committed == nil || bases != 0 || len(swept) != 1 || gone == nil):
+				t.Errorf("committed: %v, %d bases, swept %v", committed, bases, swept)
+			}
+			if !during {
+				if err := other.Abort(); err != nil || count(t, s, "app/base/") != 0 {
+					t.Errorf("abort: %v, %d objects are left", err, count(t, s, "app/base/"))
+				}
+			}
+		})
+	}
+}
+
+// hooked calls before once, ahead of the first checkpoint that is put.
+type hooked struct {
+	store.Store
+	before func()
+}
+
+func (h *hooked) Put(ctx context.Context, name string, r io.Reader, size int64) error {
+	if call := h.before; call != nil && strings.Contains(name, "/ledger/checkpoint/") {
+		h.before = nil
+		call()
+	}
+	return h.Store.Put(ctx, name, r, size)
 }
