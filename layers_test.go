@@ -25,6 +25,8 @@ archive recovery
 drill
 api
 config
+engine/postgres/server engine/postgres/wal
+engine/postgres/datadir
 engine/* store/*
 app
 cli
