@@ -53,7 +53,16 @@ type Restore struct {
 	Guessed         bool             `json:"expected_is_guess" doc:"no drill has measured this source yet"`
 	Reason          string           `json:"reason" doc:"why this base"`
 	Warnings        []string         `json:"warnings,omitempty" doc:"what is remarkable about this plan"`
+	Local           *Local           `json:"local,omitempty" doc:"what comes from the spool of this host because no repository has it yet; absent for nothing"`
 	Done            *Restored        `json:"done,omitempty" doc:"absent with --dry-run"`
+}
+
+// Local is log that lies on this host only.
+type Local struct {
+	Commits int64            `json:"commits" doc:"at most; the target may lie before the last of them"`
+	Bytes   int64            `json:"bytes" doc:"of log, plain"`
+	To      history.Position `json:"to" doc:"up to which position"`
+	Until   time.Time        `json:"until" doc:"up to which moment"`
 }
 
 // Restored is what a restore did.

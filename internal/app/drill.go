@@ -71,7 +71,8 @@ func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {
 	if err != nil {
 		return drill.Facts{}, err
 	}
-	f := drill.Facts{Origin: repo.origin(), Checkpoint: drill.NewCheckpoint(repo.Facts.Head)}
+	f := drill.Facts{Checkpoint: drill.NewCheckpoint(repo.Facts.Head)}
+	f.Origin, f.Spool = r.withSpool(repo.origin())
 	for _, other := range r.Repositories[1:] {
 		f.Others = append(f.Others, other.origin())
 	}

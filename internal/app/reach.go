@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/recovery"
@@ -27,6 +28,9 @@ type Reach struct {
 
 	// Damaged also opens a repository whose ledger is not as it was written, for those who want to know more.
 	Damaged bool
+
+	// Spool also opens what lies on this host and may be in no repository yet.
+	Spool bool
 }
 
 // Reached is an opened history: one repository or more of the same source.
@@ -35,7 +39,8 @@ type Reached struct {
 	Repositories []OpenRepository // those that answered, in the order of backstay.yaml
 	Failures     []Failure        // those that did not
 
-	host *Host // nil on a bare machine
+	host  *Host          // nil on a bare machine
+	local *archive.Local // nil where nothing lies here, or nobody asked
 }
 
 // OpenRepository is one repository of the source and what its ledger says.
@@ -74,6 +79,9 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 		return nil, err
 	}
 	out := &Reached{Source: r.Source, host: h}
+	if r.Spool {
+		out.local = h.openLocal(r.Source) // before the repositories: see archive.OpenLocal
+	}
 	for _, name := range names {
 		url := h.Config.Repositories[name].Store
 		o, err := h.openRepository(ctx, r, name, ids)
@@ -83,7 +91,10 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 		}
 		out.Repositories = append(out.Repositories, o)
 	}
-	return out.checked()
+	if err := out.answered(); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return out, nil
 }
 
 // openRepository opens one repository of backstay.yaml for reading.
@@ -163,19 +174,19 @@ func onlySource(_ context.Context, url, name string, sources func() ([]string, e
 	return all[0], nil
 }
 
-// checked fails if no repository answered.
-func (r *Reached) checked() (*Reached, error) {
+// answered fails if no repository answered.
+func (r *Reached) answered() error {
 	if len(r.Repositories) > 0 {
-		return r, nil
+		return nil
 	}
 	if len(r.Failures) == 1 {
-		return nil, fmt.Errorf("repository %s: %w", r.Failures[0].Name, r.Failures[0].Err)
+		return fmt.Errorf("repository %s: %w", r.Failures[0].Name, r.Failures[0].Err)
 	}
 	var all []error
 	for _, f := range r.Failures {
 		all = append(all, fmt.Errorf("repository %s: %w", f.Name, f.Err))
 	}
-	return nil, errors.Join(all...)
+	return errors.Join(all...)
 }
 
 // Engine is the engine of the source, as its repository says.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
@@ -20,39 +21,48 @@ type Restore struct {
 
 	reached *Reached
 	origins []recovery.Origin // the chosen one first
+	spool   engine.Log        // nil for none
 }
 
 // PlanRestore decides from which repository the target is recovered, and how. Of several that can reach it, the one
 // whose log goes on furthest wins, and of equals the first in backstay.yaml.
 func (r *Reached) PlanRestore(ctx context.Context, t history.Target) (*Restore, error) {
-	e, err := r.Engine()
-	if err != nil {
-		return nil, err
-	}
 	repos := slices.Clone(r.Repositories)
 	slices.SortStableFunc(repos, func(a, b OpenRepository) int {
 		return cmp.Or(b.Facts.History.Whole.Position.Compare(a.Facts.History.Whole.Position), b.Facts.History.Whole.Time.Compare(a.Facts.History.Whole.Time))
 	})
 	var failures []error
 	for i, o := range repos {
-		target, err := recovery.Resolve(ctx, o.origin(), nil, e, t)
-		var plan recovery.Plan
-		if err == nil {
-			plan, err = recovery.PlanFor(o.Facts.History, target, r.limits())
-		}
+		plan, err := r.planFrom(ctx, o, t)
 		if err != nil {
 			failures = append(failures, err)
 			continue
 		}
-		out := &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{o.origin()}}
-		for j, other := range repos {
-			if j != i {
-				out.origins = append(out.origins, other.origin())
-			}
+		for _, other := range slices.Delete(slices.Clone(repos), i, i+1) {
+			plan.origins = append(plan.origins, other.origin())
 		}
-		return out, nil
+		return plan, nil
 	}
 	return nil, failures[0]
+}
+
+// planFrom plans from one repository, and from the spool of this host where that is at hand.
+func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Target) (*Restore, error) {
+	e, err := r.Engine()
+	if err != nil {
+		return nil, err
+	}
+	origin, spool := r.withSpool(o.origin())
+	target, err := recovery.Resolve(ctx, origin, spool, e, t)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := recovery.PlanFor(origin.History, target, r.limits())
+	if err != nil {
+		return nil, err
+	}
+	plan.NoteSpool(spool)
+	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spool: spool}, nil
 }
 
 // Run carries the restore out.
@@ -69,7 +79,7 @@ func (p *Restore) Run(ctx context.Context, dir string, progress func(step recove
 			}
 		}
 	}
-	deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Progress: progress}
+	deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Spool: p.spool, Progress: progress}
 	if h := p.reached.host; h != nil {
 		deps.Log, deps.Now = h.Log, h.Now
 	}

@@ -44,10 +44,12 @@ func (o *drillOptions) run(ctx context.Context, c *console, args []string) error
 	if err != nil {
 		return err
 	}
+	what.Spool = work.Pick != drill.Random
 	reached, err := host.Open(ctx, what)
 	if err != nil {
 		return err
 	}
+	defer reached.Close() // it was only read
 	c.warnFailures(reached)
 	if o.dryRun {
 		c.printf("would restore %s to %s from %s into a scratch folder, start it, check it, and sign a report\n", reached.Source, o.to, reached.Repositories[0].Name)
@@ -77,6 +79,9 @@ func (c *console) drillReport(r drill.Report, path string) {
 		c.printf("  %s\n", r.Lost)
 	}
 	c.printf("  stands at %s; base %s, %s\n", r.Reached.Position, r.Base, count(r.Segments, "segment"))
+	if r.Local != nil {
+		c.printf("  %s\n", r.Local)
+	}
 	for _, check := range r.Checks {
 		c.printf("  %-8s %s: %s\n", passed(check.OK), check.Name, check.Detail)
 	}

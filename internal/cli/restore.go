@@ -45,10 +45,12 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	if err != nil {
 		return err
 	}
+	what.Spool = true
 	reached, err := host.Open(ctx, what)
 	if err != nil {
 		return err
 	}
+	defer reached.Close() // it was only read
 	c.warnFailures(reached)
 	plan, err := reached.PlanRestore(ctx, target)
 	if err != nil {
@@ -108,11 +110,15 @@ func (c *console) restore(ctx context.Context, plan *app.Restore, into string) (
 }
 
 func shownPlan(p *app.Restore) api.Restore {
-	return api.Restore{
+	out := api.Restore{
 		Source: p.Plan.Source, Repository: p.Repository, Target: p.Plan.Target, Base: p.Plan.Chain.Base.ID, BasePosition: p.Plan.Chain.Base.Stop,
 		Segments: len(p.Plan.Chain.Segments), FetchBytes: p.Plan.FetchBytes, LayBytes: p.Plan.LayBytes, ReplayBytes: p.Plan.ReplayBytes,
 		ExpectedSeconds: p.Plan.ExpectedSeconds, Guessed: p.Plan.Guessed, Reason: p.Plan.Reason, Warnings: p.Plan.Warnings,
 	}
+	if l := p.Plan.Local; l != nil {
+		out.Local = &api.Local{Commits: l.Commits, Bytes: l.Bytes, To: l.To, Until: l.Until}
+	}
+	return out
 }
 
 // parseTarget reads a --to.

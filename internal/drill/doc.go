@@ -22,6 +22,7 @@
 //	base, segments         ID of the base, number of log segments
 //	want                   the position at which the target lies
 //	reached                position, time and digest where the engine stopped, by its own word
+//	local                  what of the log came from the spool of the host: segments, commits, bytes, to, until
 //	verdict                proved, backup-bad, environment-bad
 //	reason                 why, in one sentence
 //	lost                   of backup-bad: which part of the data

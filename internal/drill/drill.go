@@ -21,7 +21,6 @@ type Config struct {
 	Repository string                                   // its name, for people
 	Engine     engine.Engine                            // must be an engine.Restorer and an engine.Launcher
 	Facts      func(ctx context.Context) (Facts, error) // reads the repository
-	Spool      engine.Log                               // log that no repository has yet; nil for none
 
 	Pick   Pick           // "" means Latest
 	Target history.Target // of Given
@@ -43,7 +42,8 @@ type Config struct {
 
 // Facts are what a repository says of itself.
 type Facts struct {
-	Origin     recovery.Origin   // of the repository, with its history
+	Origin     recovery.Origin   // of the repository, with its history, and with that of Spool
+	Spool      engine.Log        // log that lies on this host and in no repository yet; nil for none
 	Others     []recovery.Origin // that could serve instead, for advice
 	Checkpoint Checkpoint
 }
@@ -154,17 +154,12 @@ func (d *drill) run(ctx context.Context) (err error) {
 // choose settles target and plan.
 func (d *drill) choose(ctx context.Context) error {
 	h := d.facts.Origin.History
-	if d.config.Spool != nil {
-		h = recovery.WithSpool(h, d.config.Spool, history.Moment{})
-	}
 	target := history.Target{Kind: history.Latest}
 	switch d.config.Pick {
 	case Random:
 		target = random(h, d.config.Random)
 	case Given:
-		origin := d.facts.Origin
-		origin.History = h
-		resolved, err := recovery.Resolve(ctx, origin, d.config.Spool, d.config.Engine, d.config.Target)
+		resolved, err := recovery.Resolve(ctx, d.facts.Origin, d.facts.Spool, d.config.Engine, d.config.Target)
 		if err != nil {
 			if _, bad := recovery.Damaged(err); bad {
 				return err
@@ -177,7 +172,8 @@ func (d *drill) choose(ctx context.Context) error {
 	if err != nil {
 		return &refusedError{err}
 	}
-	d.plan = plan
+	plan.NoteSpool(d.facts.Spool)
+	d.plan, d.report.Local = plan, plan.Local
 	d.report.Target, d.report.Base, d.report.Segments = target.String(), plan.Chain.Base.ID, len(plan.Chain.Segments)
 	d.report.Want, d.report.FetchBytes = plan.Chain.Stop, plan.FetchBytes
 	return nil
@@ -186,7 +182,7 @@ func (d *drill) choose(ctx context.Context) error {
 func (d *drill) restore(ctx context.Context, dir string) (recovery.Result, error) {
 	res, err := recovery.Run(ctx, d.plan, recovery.Deps{
 		Dir: dir, Engine: d.config.Engine, Origins: append([]recovery.Origin{d.facts.Origin}, d.facts.Others...),
-		Spool: d.config.Spool, Workers: d.config.Workers, Progress: d.config.Progress, Log: d.config.Log,
+		Spool: d.facts.Spool, Workers: d.config.Workers, Progress: d.config.Progress, Log: d.config.Log,
 		Now: d.config.Now, FreeBytes: d.config.FreeBytes,
 	})
 	r := &d.report
@@ -201,7 +197,7 @@ func (d *drill) stands(ctx context.Context, reached engine.Reached) error {
 	if !d.plan.Chain.Stop.IsZero() {
 		return nil
 	}
-	log := recovery.OpenLog(d.plan, d.facts.Origin, d.config.Spool)
+	log := recovery.OpenLog(d.plan, d.facts.Origin, d.facts.Spool)
 	last, next, err := recovery.LastCommit(ctx, d.plan.Chain, log)
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ type Report struct {
 	Segments int              `json:"segments"`
 	Want     history.Position `json:"want"`
 	Reached  engine.Reached   `json:"reached"`
+	Local    *recovery.Local  `json:"local,omitempty"`
 
 	Verdict      Verdict                `json:"verdict"`
 	Reason       string                 `json:"reason"`

@@ -23,16 +23,6 @@ type Base interface {
 	Close() error
 }
 
-// WithSpool adds to a history the log that is durable on this host and not yet in the repository. Segments keep
-// the names that spool knows them by, so that Run finds them again.
-func WithSpool(h history.History, spool engine.Log, whole history.Moment) history.History {
-	h.Segments = slices.Concat(h.Segments, spool.Segments())
-	if whole.Time.After(h.Whole.Time) {
-		h.Whole = whole
-	}
-	return h
-}
-
 // Alternative is another way to the same target.
 type Alternative struct {
 	Repository string `json:"repository"`

@@ -35,6 +35,7 @@ type Plan struct {
 	Guessed         bool     `json:"expected_is_guess"` // no drill has measured this source yet
 	Reason          string   `json:"reason"`            // why this base, in one sentence
 	Warnings        []string `json:"warnings,omitempty"`
+	Local           *Local   `json:"local,omitempty"` // what comes from the spool of this host; nil for nothing
 }
 
 // PlanFor finds the chain to a target and says what it costs. The error is *history.UnreachableError if no window
@@ -121,9 +122,12 @@ func (p Plan) String() string {
 		first, last := p.Chain.Segments[0], p.Chain.Segments[n-1]
 		fmt.Fprintf(&b, "  log      %d × segment, %s, position %s to %s\n", n, size(p.ReplayBytes), first.From, last.To)
 	}
+	if p.Local != nil {
+		fmt.Fprintf(&b, "  spool    %s\n", p.Local)
+	}
 	guess := ""
 	if p.Guessed {
-		guess = " (a guess: no drill has measured it yet)"
+		guess = fmt.Sprintf(" (no drill has measured it yet: reckoned with %s/s for the base and %s/s for the log)", size(guessedLay), size(guessedReplay))
 	}
 	fmt.Fprintf(&b, "  fetches  %s, takes about %s%s", size(p.FetchBytes), max(p.Expected(), time.Second).Round(time.Second), guess)
 	for _, w := range p.Warnings {

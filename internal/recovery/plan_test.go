@@ -24,7 +24,7 @@ func TestPlanIsPrintedForPeople(t *testing.T) {
 	if got := p.String(); got != want {
 		t.Errorf("plan:\n%s\nwant:\n%s", got, want)
 	}
-	if p.Guessed || !strings.Contains(w.plan(t, "latest").String(), "a guess") {
+	if p.Guessed || !strings.Contains(w.plan(t, "latest").String(), "no drill has measured it") {
 		t.Error("guessing is not told")
 	}
 }

@@ -50,7 +50,11 @@ func (s *Spool) load() error {
 // creation was cut short.
 func (s *Spool) openJournal(n uint64, last bool) (*journal, *record, error) {
 	j := &journal{number: n, path: filepath.Join(s.dir, journalName(n))}
-	f, err := os.OpenFile(j.path, os.O_RDWR, 0)
+	mode := os.O_RDWR
+	if s.readOnly {
+		mode = os.O_RDONLY
+	}
+	f, err := os.OpenFile(j.path, mode, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,6 +82,9 @@ func (s *Spool) openJournal(n uint64, last bool) (*journal, *record, error) {
 		return nil, nil, errors.Join(j.corrupt(0, err.Error()), f.Close())
 	}
 	s.torn += j.end
+	if s.readOnly {
+		return nil, nil, f.Close()
+	}
 	return nil, nil, j.drop()
 }
 
@@ -136,6 +143,9 @@ func (s *Spool) verify(j *journal, last bool) error {
 	}
 	s.torn += size - v.end
 	j.end = v.end
+	if s.readOnly {
+		return nil
+	}
 	if err := j.f.Truncate(v.end); err != nil {
 		return err
 	}
