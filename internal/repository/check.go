@@ -313,7 +313,7 @@ func (c *checker) affects(name string) string {
 		}
 	case "report":
 		return "the record of a drill"
-	case "key":
+	case "key", "key-copy":
 		return "who can read and who may sign"
 	}
 	return "unknown"

@@ -154,8 +154,7 @@ func (s *Secret) identity(recipient string) *age.X25519Identity {
 
 // addKeyObject stores and lists a key object and makes it the current one.
 func (r *Repository) addKeyObject(ctx context.Context, what string, k *keyObject) error {
-	name := keyName(k.Number)
-	if err := putBytes(ctx, r.store, r.object(name), k.raw); err != nil {
+	if err := putKeyObject(ctx, r.store, k); err != nil {
 		return fmt.Errorf("%s of %s: %w", what, r.source, err)
 	}
 	if err := r.listKeyObject(ctx, k); err != nil {
@@ -165,15 +164,21 @@ func (r *Repository) addKeyObject(ctx context.Context, what string, k *keyObject
 }
 
 func (r *Repository) listKeyObject(ctx context.Context, k *keyObject) error {
-	leaf, err := keyLeaf(k)
+	leaves, err := keyLeaves(k)
 	if err != nil {
 		return err
 	}
 	_, err = r.append(ctx, func(head ledger.Checkpoint) (ledger.Change, error) {
-		if r.fold.objects[leaf.Name].SHA256 == leaf.SHA256 {
-			return ledger.Change{}, ledger.ErrNoChange
+		c := ledger.Change{Tips: head.Tips}
+		for _, leaf := range leaves {
+			if r.fold.objects[leaf.Name].SHA256 != leaf.SHA256 {
+				c.Leaves = append(c.Leaves, leaf)
+			}
 		}
-		return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{leaf}}, nil
+		if len(c.Leaves) == 0 {
+			return c, ledger.ErrNoChange
+		}
+		return c, nil
 	})
 	return err
 }
@@ -187,13 +192,8 @@ func (r *Repository) CopyKeys(ctx context.Context, from *Repository) error {
 	if err := from.reloadKeys(ctx); err != nil {
 		return err
 	}
-	objects, _, err := readKeyObjects(ctx, from.store, from.source)
-	if err != nil {
-		return err
-	}
-	newest := from.ring().current.Number
-	for _, k := range objects {
-		if k.Number <= r.ring().highest || k.Number > newest {
+	for _, k := range from.ring().accepted {
+		if k.Number <= r.ring().highest {
 			continue
 		}
 		if err := r.addKeyObject(ctx, "copy keys", k); err != nil {

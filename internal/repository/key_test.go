@@ -38,7 +38,7 @@ func TestCreateAndOpen(t *testing.T) {
 			t.Errorf("can read %v, authenticated %v, verifiers %v", r.CanRead(), r.Authenticated(), r.Verifiers())
 		}
 		f := facts(t, r)
-		if f.History.Engine != "sqlite" || f.History.Source != "app" || f.Head.Size != 1 || f.Keys.Readers[0].Name != "anna" || f.StoredBytes == 0 {
+		if f.History.Engine != "sqlite" || f.History.Source != "app" || f.Head.Size != 2 || f.Keys.Readers[0].Name != "anna" || f.StoredBytes == 0 {
 			t.Errorf("facts %+v", f)
 		}
 		_, err := repository.Create(t.Context(), s, repository.CreateOptions{Source: "app", Signer: w.signer, Readers: f.Keys.Readers})

@@ -2,16 +2,20 @@ package repository
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
 	"filippo.io/age"
 
 	"github.com/backstaydb/backstay/internal/ledger"
+	"github.com/backstaydb/backstay/internal/store"
 )
 
 // maxKeyObject is the largest key object that is read, in bytes.
@@ -49,9 +53,42 @@ type keyObject struct {
 	seals
 	line []byte // the statement as it is authenticated
 	raw  []byte // the object
+	name string // that it was read under, relative to the source
 }
 
-func keyName(number int) string { return fmt.Sprintf("key/%06d", number) }
+// keyFolders hold the same: without its key objects a repository is lost, so that each is there twice.
+var keyFolders = []string{"key/", "key-copy/"}
+
+// keyNames are the names of the two copies of a key object, relative to the source.
+func keyNames(number int) []string {
+	var names []string
+	for _, folder := range keyFolders {
+		names = append(names, fmt.Sprintf("%s%06d", folder, number))
+	}
+	return names
+}
+
+// putKeyObject stores both copies. It returns fs.ErrExist if the first is taken.
+func putKeyObject(ctx context.Context, s store.Store, k *keyObject) error {
+	if err := putBytes(ctx, s, k.Source+"/"+keyNames(k.Number)[0], k.raw); err != nil {
+		return err
+	}
+	return putKeyCopy(ctx, s, k)
+}
+
+// putKeyCopy stores the second copy, or finds it there.
+func putKeyCopy(ctx context.Context, s store.Store, k *keyObject) error {
+	name := k.Source + "/" + keyNames(k.Number)[1]
+	err := putBytes(ctx, s, name, k.raw)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	stands, err := store.ReadAll(ctx, s, name, maxKeyObject)
+	if err == nil && !bytes.Equal(stands, k.raw) {
+		err = &CorruptError{Object: name, Detail: "another object stands there"}
+	}
+	return err
+}
 
 // noteText is what a signer signs.
 func noteText(source string, number int, line []byte) string {

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ type keyring struct {
 	highest       int     // number of the newest object, trusted or not
 	authenticated bool    // current was made by who could read, or signed by who may sign
 	verifiers     []string
+	accepted      []*keyObject // oldest first; the last is current
 	rejected      []Damage
+	numbers       []int // of the key objects in rejected
 }
 
 // loadKeys reads all key objects of a source, oldest first, and follows the chain of trust through them: each is
@@ -47,9 +50,12 @@ func loadKeys(ctx context.Context, s store.Store, source string, keys []age.Iden
 		return nil, &WrongKeyError{Source: source, Readers: objects[len(objects)-1].Readers}
 	}
 	for _, k := range objects {
+		if ring.current != nil && ring.current.Number == k.Number {
+			continue // its first copy counts; Check finds that this one is not as it is listed
+		}
 		trusted, reason := ring.judge(k, known, pinned)
 		if reason != "" {
-			ring.reject(source, k.Number, reason)
+			ring.reject(source+"/"+k.name, k.Number, reason)
 			continue
 		}
 		ring.accept(k, trusted, keys)
@@ -91,6 +97,12 @@ func (r *keyring) judge(k *keyObject, known []*age.X25519Identity, pinned []stri
 
 func (r *keyring) accept(k *keyObject, trusted bool, keys []age.Identity) {
 	r.current, r.authenticated = k, trusted
+	r.accepted = append(r.accepted, k)
+	for i, n := range r.numbers {
+		if n == k.Number {
+			r.rejected[i].Affects = "nothing, while " + k.name + ", which says the same, is whole"
+		}
+	}
 	if len(keys) == 0 {
 		return
 	}
@@ -99,44 +111,76 @@ func (r *keyring) accept(k *keyObject, trusted bool, keys []age.Identity) {
 	}
 }
 
-func (r *keyring) reject(source string, number int, reason string) {
-	r.rejected = append(r.rejected, Damage{Object: source + "/" + keyName(number), Kind: BadKey, Detail: reason,
-		Affects: "who can read and who may sign; it does not count"})
+func (r *keyring) reject(object string, number int, reason string) {
+	r.rejected = append(r.rejected, Damage{Object: object, Kind: BadKey, Detail: reason, Affects: "who can read and who may sign; it does not count"})
+	r.numbers = append(r.numbers, number)
 }
 
-// readKeyObjects lists and parses. Objects that cannot be parsed are rejected in the keyring.
+// readKeyObjects lists and parses, oldest first; of a number there are two where the copy is another. Objects that
+// cannot be parsed are rejected in the keyring.
 func readKeyObjects(ctx context.Context, s store.Store, source string) ([]*keyObject, *keyring, error) {
-	prefix := source + "/key/"
-	ring := &keyring{}
-	var numbers []int
-	err := s.List(ctx, prefix, func(o store.Object) error {
-		digits := strings.TrimPrefix(o.Name, prefix)
-		if n, err := strconv.Atoi(digits); err == nil && n > 0 && len(digits) == 6 {
-			numbers = append(numbers, n)
-		}
-		return nil
-	})
+	numbers, err := keyNumbers(ctx, s, source)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read keys of %s: %w", source, err)
 	}
 	if len(numbers) == 0 {
 		return nil, nil, noKeys(ctx, s, source)
 	}
+	ring := &keyring{}
 	var objects []*keyObject
 	for _, n := range numbers {
 		ring.highest = n
-		raw, err := store.ReadAll(ctx, s, prefix+fmt.Sprintf("%06d", n), maxKeyObject)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, fmt.Errorf("read keys of %s: %w", source, err)
+		for _, relative := range keyNames(n) {
+			k, err := readKeyObject(ctx, s, source, relative, n)
+			var corrupt *CorruptError
+			switch {
+			case errors.As(err, &corrupt):
+				ring.reject(source+"/"+relative, n, corrupt.Detail)
+			case errors.Is(err, fs.ErrNotExist): // the other stands; Check finds that this one is missing
+			case err != nil:
+				return nil, nil, fmt.Errorf("read keys of %s: %w", source, err)
+			case len(objects) == 0 || !bytes.Equal(objects[len(objects)-1].raw, k.raw):
+				objects = append(objects, k)
+			}
 		}
-		k, err := parseKeyObject(raw, source, n)
-		if err != nil {
-			ring.reject(source, n, err.Error())
-			continue
-		}
-		objects = append(objects, k)
+	}
+	if len(objects) == 0 && len(ring.rejected) == 0 {
+		return nil, nil, noKeys(ctx, s, source) // they went meanwhile
 	}
 	return objects, ring, nil
+}
+
+func readKeyObject(ctx context.Context, s store.Store, source, relative string, number int) (*keyObject, error) {
+	raw, err := store.ReadAll(ctx, s, source+"/"+relative, maxKeyObject)
+	if err != nil {
+		return nil, err
+	}
+	k, err := parseKeyObject(raw, source, number)
+	if err != nil {
+		return nil, &CorruptError{Object: source + "/" + relative, Detail: err.Error()}
+	}
+	k.name = relative
+	return k, nil
+}
+
+// keyNumbers lists the numbers of key objects of which there is at least one copy.
+func keyNumbers(ctx context.Context, s store.Store, source string) ([]int, error) {
+	var numbers []int
+	for _, folder := range keyFolders {
+		prefix := source + "/" + folder
+		err := s.List(ctx, prefix, func(o store.Object) error {
+			digits := strings.TrimPrefix(o.Name, prefix)
+			if n, err := strconv.Atoi(digits); err == nil && n > 0 && len(digits) == 6 {
+				numbers = append(numbers, n)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers), nil
 }
 
 // noKeys is the error for a source without any key object: it is not there, unless it has a ledger.

@@ -84,11 +84,11 @@ func Create(ctx context.Context, s store.Store, o CreateOptions) (*Repository, e
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := keyLeaf(k)
+	leaves, err := keyLeaves(k)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.ledger.Create(ctx, ledger.Change{Leaves: []ledger.Leaf{leaf}}); err != nil {
+	if _, err := r.ledger.Create(ctx, ledger.Change{Leaves: leaves}); err != nil {
 		return nil, fmt.Errorf("create repository of %s in %s: %w", o.Source, s, err)
 	}
 	return r, nil
@@ -109,28 +109,42 @@ func firstKey(ctx context.Context, s store.Store, o CreateOptions) (*keyObject, 
 	if err != nil {
 		return nil, err
 	}
-	name := o.Source + "/" + keyName(k.Number)
-	err = putBytes(ctx, s, name, k.raw)
-	if !errors.Is(err, fs.ErrExist) {
-		return k, err
+	names := keyNames(k.Number)
+	err = putBytes(ctx, s, o.Source+"/"+names[0], k.raw)
+	if err == nil {
+		return k, replaceKeyCopy(ctx, s, k)
 	}
-	raw, err := store.ReadAll(ctx, s, name, maxKeyObject)
-	if err != nil {
+	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	left, err := parseKeyObject(raw, o.Source, k.Number)
+	left, err := readKeyObject(ctx, s, o.Source, names[0], k.Number)
 	switch {
 	case err != nil:
 		return nil, err
 	case !left.signedBy([]string{o.Signer.Verifier()}):
 		return nil, fmt.Errorf("another host is about to create it: %w", fs.ErrExist)
 	case slices.Equal(left.Readers, k.Readers) && (o.Secret == nil || left.Recipient == k.Recipient):
-		return left, nil
+		return left, replaceKeyCopy(ctx, s, left)
 	}
-	if err := s.Delete(ctx, name); err != nil {
-		return nil, err
+	for _, name := range names {
+		if err := s.Delete(ctx, o.Source+"/"+name); err != nil {
+			return nil, err
+		}
 	}
-	return k, putBytes(ctx, s, name, k.raw)
+	return k, putKeyObject(ctx, s, k)
+}
+
+// replaceKeyCopy stores the second copy of a key object that nothing lists yet; one that a Create left behind gives way.
+func replaceKeyCopy(ctx context.Context, s store.Store, k *keyObject) error {
+	err := putKeyCopy(ctx, s, k)
+	var other *CorruptError
+	if !errors.As(err, &other) {
+		return err
+	}
+	if err := s.Delete(ctx, other.Object); err != nil {
+		return err
+	}
+	return putKeyCopy(ctx, s, k)
 }
 
 func composeFirstKey(o CreateOptions) (*keyObject, error) {
@@ -159,10 +173,14 @@ func composeFirstKey(o CreateOptions) (*keyObject, error) {
 		Readers: o.Readers, Signers: []string{o.Signer.Verifier()}}, secret, secret.identities[0], o.Signer)
 }
 
-func keyLeaf(k *keyObject) (ledger.Leaf, error) {
+// keyLeaves list both copies of a key object.
+func keyLeaves(k *keyObject) (leaves []ledger.Leaf, err error) {
 	body, err := ledger.Body(keyBody{k.Number, k.Engine, k.SystemID})
 	size, sum := digest(k.raw)
-	return ledger.Leaf{Kind: string(Key), Name: keyName(k.Number), Size: size, SHA256: sum, Body: body}, err
+	for _, name := range keyNames(k.Number) {
+		leaves = append(leaves, ledger.Leaf{Kind: string(Key), Name: name, Size: size, SHA256: sum, Body: body})
+	}
+	return leaves, err
 }
 
 // Open opens the repository of a source. It returns fs.ErrNotExist if there is none, and *WrongKeyError if keys are
@@ -211,7 +229,8 @@ func Sources(ctx context.Context, s store.Store) ([]string, error) {
 	var names []string
 	err := s.List(ctx, "", func(o store.Object) error {
 		source, rest, _ := strings.Cut(o.Name, "/")
-		if strings.HasPrefix(rest, "key/") && (len(names) == 0 || names[len(names)-1] != source) {
+		isKey := slices.ContainsFunc(keyFolders, func(folder string) bool { return strings.HasPrefix(rest, folder) })
+		if isKey && (len(names) == 0 || names[len(names)-1] != source) {
 			names = append(names, source)
 		}
 		return nil

@@ -181,7 +181,7 @@ func TestRepeatedAppendsAreOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f := facts(t, w.repo); first != second || f.Head.Size != 2 {
+	if f := facts(t, w.repo); first != second || f.Head.Size != 3 {
 		t.Errorf("receipts %+v and %+v, %d leaves", first, second, f.Head.Size)
 	}
 	gap := history.Gap{From: history.At(1, 3), To: history.At(2, 4), Since: at(3), Until: at(9), Reason: "it was off"}
@@ -283,7 +283,7 @@ func TestCopySegment(t *testing.T) {
 	}
 	w.store = s
 	r := w.open(t, nil)
-	if f := facts(t, r); segmentNames(f.History) != "0-3" || f.Head.Size != 2 {
+	if f := facts(t, r); segmentNames(f.History) != "0-3" || f.Head.Size != 3 {
 		t.Fatalf("facts %+v", f)
 	}
 	if err := readSegment(t.Context(), t, r.OpenLog([]history.Segment{seg}), 0, 100); err != nil {

@@ -102,7 +102,7 @@ func ReadAll(ctx context.Context, s Store, name string, limit int64) ([]byte, er
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("read %s: larger than the %d bytes that such an object may have", name, limit)
+		return nil, &CorruptError{Object: name, Detail: fmt.Sprintf("it is larger than the %d bytes that such an object may have", limit)}
 	}
 	return b, nil
 }
