@@ -15,9 +15,9 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 		return err
 	}
 	b := &batch{ctx: ctx, ship: s.guard(ship), limit: s.limits.batchBytes, done: s.shipped}
-	since, err := s.resume(ctx, from, b)
+	err := s.resume(ctx, from, b)
 	if err == nil {
-		s.follow, s.batch, b.since = true, b, since
+		s.follow, s.batch = true, b
 		s.shipped(s.head)
 	}
 	s.leave()
@@ -26,6 +26,9 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 	}
 	s.turn <- struct{}{}
 	s.follow, s.batch = false, nil
+	if len(s.table) > tableSmall {
+		s.keepTable(tableLarge)
+	}
 	s.unpin()
 	s.leave()
 	if ctx.Err() != nil {

@@ -65,7 +65,8 @@ func (s *Source) regain(ctx context.Context, err error, b *batch) error {
 	h := s.durable
 	s.unpin()
 	b.drop(h)
-	return s.resumeWAL(ctx, h, b)
+	_, err = s.resumeWAL(ctx, h, b) // the observer went on: every commit has its time
+	return err
 }
 
 func (s *Source) stamp(generation salt, frame uint32) time.Time {

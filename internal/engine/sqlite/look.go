@@ -24,6 +24,9 @@ const quiet = 50 * time.Millisecond
 // lockFree is the size from which on a file is compared without the lock first.
 const lockFree = 32 << 20
 
+// longestRest bounds how long changes wait so that writers who go on all the time do not wait for one comparison after another.
+const longestRest = 750 * time.Millisecond
+
 func (s *Source) imprint() (imprint, dbHeader, error) {
 	h, err := readHeader(s.files.db)
 	if err != nil {
@@ -47,6 +50,9 @@ func (s *Source) roundRollback(ctx context.Context, b *batch) error {
 		return s.enterWAL(ctx, b)
 	}
 	if p != s.looked {
+		if time.Now().Before(s.lookAfter) {
+			return b.flush()
+		}
 		return s.look(ctx, b, nil)
 	}
 	if before.Sub(s.head.until) >= s.limits.idleEvery {
@@ -68,6 +74,7 @@ func (s *Source) unreadable(err error) error {
 // look compares the database with the table of sums under a shared lock and ships all changes as one commit. within is
 // called under the lock with the new table, once it is sure; it may be nil.
 func (s *Source) look(ctx context.Context, b *batch, within func(table, uint32) error) error {
+	start := time.Now()
 	guess, guessed, err := s.lookAhead(ctx)
 	if err != nil {
 		return err
@@ -92,7 +99,8 @@ func (s *Source) look(ctx context.Context, b *batch, within func(table, uint32) 
 		return s.gap(s.head.position, "the page size changed from %d to %d", s.head.pageSize, h.pageSize)
 	}
 	t := guess
-	if t == nil || now != guessed {
+	s.raced = guess != nil && now != guessed
+	if t == nil || s.raced {
 		if t, err = tableOf(ctx, s.files.db, h.pageSize, filePages(now, h)); err != nil {
 			return err
 		}
@@ -108,13 +116,20 @@ func (s *Source) look(ctx context.Context, b *batch, within func(table, uint32) 
 	next, changed, err := s.encodeLook(t, h, buffer)
 	lock.release()
 	lock = nil
-	s.heldUp(time.Since(began))
+	held := time.Since(began)
+	s.heldUp(held)
 	if err != nil {
 		return err
 	}
+	s.lookAfter = time.Now().Add(min(max(3*held, time.Since(start)), longestRest))
+	first := s.looked == imprint{}
 	s.looked = now
 	if !changed {
 		return nil
+	}
+	if first { // made while nobody was watching, nobody knows when
+		s.head.until, b.since = next.until, next.until
+		next.until = next.until.Add(time.Microsecond)
 	}
 	b.last = s.head
 	b.begin(next.position.Seq)
@@ -129,17 +144,18 @@ func (s *Source) look(ctx context.Context, b *batch, within func(table, uint32) 
 	}
 	s.count(func(n *Counters) { n.Commits++ })
 	s.head, s.table = next, t
-	s.keepTable()
+	s.keepTable(tableSmall)
 	return nil
 }
 
-// lookAhead sums up a large database before the lock is taken. The result counts if nobody wrote meanwhile.
+// lookAhead sums up a large database before the lock is taken. The result counts if nobody wrote meanwhile. Where somebody did
+// the last time, it is not tried this time.
 func (s *Source) lookAhead(ctx context.Context) (table, imprint, error) {
 	p, h, err := s.imprint()
 	if err != nil {
 		return nil, p, s.unreadable(err)
 	}
-	if p.size < lockFree || h.wal || time.Since(p.time) < quiet {
+	if p.size < lockFree || h.wal || s.raced || time.Since(p.time) < quiet {
 		return nil, p, nil
 	}
 	t, err := tableOf(ctx, s.files.db, h.pageSize, filePages(p, h))

@@ -12,33 +12,41 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-// resume makes the source stand at the bookmark and returns from when on nothing has escaped us. Missed commits that the
-// source still has are captured by the rounds that follow, or here as one.
-func (s *Source) resume(ctx context.Context, from engine.Bookmark, b *batch) (time.Time, error) {
+// resume makes the source stand at the bookmark and b begin there: at the time of the bookmark if nothing was committed since.
+// Missed commits that the source still has are captured by the rounds that follow, or here as one. When they were made nobody
+// knows: they are stamped later than now, and no moment between the bookmark and now can be promised.
+func (s *Source) resume(ctx context.Context, from engine.Bookmark, b *batch) error {
 	if s.standsAt(from) {
-		return s.head.until, nil
+		b.since = s.head.until
+		return nil
 	}
 	s.unpin()
 	if err := s.reattach(ctx); err != nil {
-		return time.Time{}, err
+		return err
 	}
 	h, err := headOf(from)
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
 	file, err := readHeader(s.files.db)
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
 	if h.pages > 0 && file.pageSize != 0 && file.pageSize != h.pageSize {
-		return time.Time{}, s.gap(h.position, "the page size changed from %d to %d", h.pageSize, file.pageSize)
+		return s.gap(h.position, "the page size changed from %d to %d", h.pageSize, file.pageSize)
 	}
-	since := laterOf(s.now(), h.until)
-	h.until, b.since, b.last = since, since, h
-	if file.wal {
-		return since, s.resumeWAL(ctx, h, b)
+	whole := h.until
+	if !file.wal {
+		b.since = whole // the first look finds out whether that holds
+		return s.resumeRollback(ctx, h)
 	}
-	return since, s.resumeRollback(ctx, h)
+	h.until = laterOf(s.now(), whole)
+	b.since = h.until
+	missed, err := s.resumeWAL(ctx, h, b)
+	if err == nil && !missed {
+		s.head.until, b.since = whole, whole
+	}
+	return err
 }
 
 // standsAt reports whether TakeBase left the source just there, with nothing let go.
@@ -47,47 +55,51 @@ func (s *Source) standsAt(from engine.Bookmark) bool {
 		bytes.Equal(s.head.token(), from.Token) && s.inPlace() == nil
 }
 
-// resumeWAL goes on in a WAL.
-func (s *Source) resumeWAL(ctx context.Context, h head, b *batch) error {
+// resumeWAL goes on in a WAL, and reports whether commits were missed.
+func (s *Source) resumeWAL(ctx context.Context, h head, b *batch) (missed bool, err error) {
 	pin, err := read(ctx, s.readers)
 	if err != nil {
-		return explain(s.path, err)
+		return false, explain(s.path, err)
 	}
 	s.pin = pin
 	if err := s.observe(); err != nil {
-		return err
+		return false, err
 	}
 	x, err := readWALIndex(s.files.shm)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !h.wal || x.salt != h.salt {
-		return s.resumeScan(ctx, h, x)
+		err := s.resumeScan(ctx, h, x)
+		return s.head.frame != x.frames, err
 	}
 	if x.frames < h.frame {
-		return s.gap(h.position, "the WAL ends before it: the source was put back to an earlier state, as a crash of the machine can do")
+		return false, s.gap(h.position, "the WAL ends before it: the source was put back to an earlier state, as a crash of the machine can do")
 	}
 	index, err := indexFrames(s.files.wal, x, h.frame, h.chain)
 	if errors.Is(err, errFrame) {
-		return s.gap(h.position, "the WAL holds something else at that place: %v", err)
+		return false, s.gap(h.position, "the WAL holds something else at that place: %v", err)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.head, s.index, s.old = h, index, nil
+	if x.frames == h.frame {
+		return false, nil
+	}
 	ok, err := s.preload(x)
 	if ok || err != nil {
-		return err
+		return true, err
 	}
 	w, err := s.weigh(ctx, x)
 	if err != nil {
-		return err
+		return true, err
 	}
 	if w.before == h.sum {
 		s.old = w.old
-		return nil
+		return true, nil
 	}
-	return s.bridge(w, x, b)
+	return true, s.bridge(w, x, b)
 }
 
 // preload reads the sums that pages touched by missed commits had before. That works as long as no checkpoint has

@@ -2,14 +2,11 @@ package sqlite
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 )
@@ -197,41 +194,6 @@ func (s *Source) copyAlone(ctx context.Context, at history.Position, patch func(
 	h := head{position: at, until: s.now(), pageSize: file.pageSize, pages: uint32(len(t)), sum: t.sum(), change: file.change}
 	s.head, s.table, s.looked = h, t, now
 	s.heldUp(time.Since(began))
-	s.keepTable()
+	s.keepTable(tableSmall)
 	return h, nil
-}
-
-const tableName = "pages"
-
-// keepTable writes the table beside the bookmark, for small databases, so that a restart finds what was changed meanwhile.
-// Without it the restart costs a new base, so a failure to write it is no error.
-func (s *Source) keepTable() {
-	if s.options.StateDir == "" || len(s.table) > 1<<16 {
-		return
-	}
-	b := make([]byte, 0, 8*len(s.table))
-	for _, sum := range s.table {
-		b = binary.BigEndian.AppendUint64(b, sum)
-	}
-	if err := os.MkdirAll(s.options.StateDir, 0o700); err != nil {
-		s.fault(err)
-		return
-	}
-	s.fault(atomicfile.Write(filepath.Join(s.options.StateDir, tableName), b, 0o600))
-}
-
-// keptTable returns the table that was kept if it is that of h.
-func (s *Source) keptTable(h head) table {
-	b, err := os.ReadFile(filepath.Join(s.options.StateDir, tableName))
-	if s.options.StateDir == "" || err != nil || len(b) != 8*int(h.pages) {
-		return nil
-	}
-	t := make(table, h.pages)
-	for i := range t {
-		t[i] = binary.BigEndian.Uint64(b[8*i:])
-	}
-	if t.sum() != h.sum {
-		return nil
-	}
-	return t
 }

@@ -67,9 +67,11 @@ type Source struct {
 	retryAt   time.Time         // and not before
 
 	// In rollback-journal mode.
-	table  table   // of the pages at head
-	looked imprint // what the last look saw
-	batch  *batch  // Follow's
+	table     table     // of the pages at head
+	looked    imprint   // what the last look saw; zero before the first one after a resume
+	raced     bool      // somebody wrote during the comparison without the lock
+	lookAfter time.Time // no look before then
+	batch     *batch    // Follow's
 
 	mu       sync.Mutex // guards the fields below, and the change of watch
 	watch    *observer

@@ -1,0 +1,38 @@
+package sqlite
+
+import (
+	"testing"
+
+	"github.com/backstaydb/backstay/internal/engine/enginetest"
+)
+
+// TestRestartKeepsTheWindow: where nothing was committed while nobody watched, the window goes on. Where something was, the stretch
+// is left out of it, as nobody knows when: a moment in it must give neither too much nor too little.
+func TestRestartKeepsTheWindow(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"wal", "delete"} {
+		for _, missed := range []bool{false, true} {
+			r := newRig(t, mode)
+			last := r.Commit(t).N
+			r.follow(t)
+			before := r.rec.Whole()
+			r.close(t)
+			var late enginetest.Entry
+			if missed {
+				late = r.Commit(t)
+				last = late.N
+			}
+			r.connect(t)
+			r.follow(t)
+			if got := r.rec.Holes() > 0; got != missed {
+				t.Errorf("%s, missed %t: %d holes", mode, missed, r.rec.Holes())
+			}
+			if missed && !r.rec.InHole(before.Time, late.After) {
+				t.Errorf("%s: the missed commit is not in the hole", mode)
+			}
+			last = max(last, r.Commit(t).N)
+			r.follow(t)
+			r.latest(t, last)
+		}
+	}
+}
