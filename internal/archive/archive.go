@@ -56,7 +56,7 @@ func New(c Config) (*Archive, error) {
 	c.setDefaults()
 	a := &Archive{c: c, cutNow: make(chan struct{}, 1), settled: make(chan struct{}), draining: make(chan struct{})}
 	for _, r := range c.Repos {
-		a.shippers = append(a.shippers, &shipper{a: a, c: r, copyNow: make(chan struct{}, 1)})
+		a.shippers = append(a.shippers, &shipper{a: a, c: r, copyNow: make(chan struct{}, 1), beatNow: make(chan struct{}, 1)})
 	}
 	a.keeper = newKeeper(a)
 	return a, nil
@@ -123,7 +123,11 @@ func (a *Archive) open() error {
 	if a.shelf, err = openShelf(filepath.Join(a.c.Dir, "sealed")); err != nil {
 		return err
 	}
-	o := spool.Options{MaxBytes: a.c.MaxSpool}
+	// At the bound what is left is cut too, and must fit beside the journals.
+	o := spool.Options{MaxBytes: a.c.MaxSpool - a.c.SegmentBytes, Beside: a.shelf.held.Load}
+	if a.c.sync != nil {
+		o.Sync = a.c.sync
+	}
 	a.sp, err = spool.Open(a.c.Dir, o)
 	var corrupt *spool.CorruptError
 	if errors.As(err, &corrupt) {

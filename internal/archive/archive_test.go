@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,8 +150,16 @@ func TestFullSpoolStopsCaptureAndLosesNothing(t *testing.T) {
 			time.Sleep(30 * time.Millisecond)
 		}
 		d.until("a full spool", func(st Status) bool { return st.SpoolFull })
-		if st := d.Status(); st.SpoolBytes > st.SpoolMaxBytes || st.Following {
+		time.Sleep(10 * time.Second) // what is left is sealed now
+		st := d.Status()
+		if st.SpoolBytes > st.SpoolMaxBytes || st.Following {
 			t.Errorf("%+v", st)
+		}
+		if onDisk := folderSize(t, h.dir); onDisk != st.SpoolBytes || st.SealedBytes == 0 || onDisk < 40<<10 {
+			t.Errorf("%d bytes on disk: %+v", onDisk, st)
+		}
+		if here, gone := st.Repositories[0].LagBytes, st.Repositories[1].LagBytes; here != 0 || gone == 0 || gone >= st.SpoolBytes {
+			t.Errorf("%d and %d bytes wait for the repositories", here, gone)
 		}
 		var alarms []int
 		for _, e := range h.events {
@@ -173,6 +182,23 @@ func TestFullSpoolStopsCaptureAndLosesNothing(t *testing.T) {
 			t.Error("capture did not say that it goes on")
 		}
 	})
+}
+
+// folderSize is how many bytes lie in a spool that stands still.
+func folderSize(t *testing.T, dir string) (bytes int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, metaExt) {
+			return err
+		}
+		info, err := d.Info()
+		bytes += info.Size()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
 }
 
 func TestWhatTheSourceDidNotKeepIsAGap(t *testing.T) {

@@ -32,6 +32,11 @@ func (a *Archive) capture(ctx context.Context) {
 			a.waitForRoom(ctx, full.Need)
 			continue
 		}
+		var refused *spool.WriteError
+		if errors.As(err, &refused) {
+			a.waitForDisk(ctx, refused)
+			continue
+		}
 		if err == nil {
 			err = errors.New("the engine stopped following without a reason")
 		}
@@ -81,14 +86,11 @@ func (a *Archive) settle(ctx context.Context) bool {
 		a.emit(Event{Kind: SpoolLost, Text: fmt.Sprintf("the spool ends at %s, a repository has the log up to %s: going on from there", book.Position, top.Position)})
 	}
 	for ctx.Err() == nil {
-		err := a.sp.Reset(engine.Bookmark{Position: top.Position, Time: top.Time}, nil)
+		err := a.persist(ctx, func() error { return a.sp.Reset(engine.Bookmark{Position: top.Position, Time: top.Time}, nil) })
 		if err == nil {
 			a.setWhole(top)
 			return true
 		}
-		a.source.fail(err, a.c.Now())
-		a.emit(Event{Kind: SpoolAlarm, Text: "the spool cannot be written", Err: err})
-		_ = backoff.Sleep(ctx, time.Second)
 	}
 	return false
 }
@@ -209,7 +211,7 @@ func (a *Archive) ship(ctx context.Context, pieces []engine.Piece) error {
 	last := pieces[len(pieces)-1]
 	keep := a.worthKeeping(pieces)
 	if len(keep) > 0 {
-		if err := a.sp.Append(ctx, keep); err != nil {
+		if err := a.persist(ctx, func() error { return a.sp.Append(ctx, keep) }); err != nil {
 			return err
 		}
 		a.account(keep)

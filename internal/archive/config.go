@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/backoff"
@@ -29,7 +30,7 @@ type Config struct {
 	Repos   []Repo                                       // at least one
 	Dir     string                                       // of the spool; made if it is not there
 
-	MaxSpool     int64         // bytes; zero means 1 GiB
+	MaxSpool     int64         // bytes, sealed segments that wait included; zero means 1 GiB
 	SegmentBytes int64         // raw bytes of a full segment; zero means 64 MiB, never more than a quarter of MaxSpool
 	SegmentAge   time.Duration // a segment is cut when its oldest piece is older; zero means 1 h
 	Ack          Ack           // "" means AckSpool
@@ -39,6 +40,8 @@ type Config struct {
 	Log    *slog.Logger     // nil: nothing is logged
 	Now    func() time.Time // the clock of the engine's stamps; nil: time.Now
 	Events func(Event)      // told of everything noteworthy, on any goroutine; must not block; may be nil
+
+	sync func(*os.File) error // makes a file of the spool durable; set by tests
 }
 
 // Repo is one repository of the source.

@@ -26,9 +26,14 @@ func (s *shipper) wantCopies() {
 	}
 }
 
-// hasBase notes that a base was committed here.
-func (s *shipper) hasBase() {
-	s.update(func(v *view) { v.bases++; v.lastBase = s.a.c.Now() })
+// hasBase notes that a base was committed here. A statement of completeness follows at once: until then it is not known
+// that nothing was committed between the one before and the base.
+func (s *shipper) hasBase(b history.Base) {
+	s.update(func(v *view) { v.bases++; v.lastBase, v.owed = s.a.c.Now(), b.StopTime })
+	select {
+	case s.beatNow <- struct{}{}:
+	default:
+	}
 }
 
 // refuseBase notes that a base could not be kept here.
@@ -50,6 +55,7 @@ func (s *shipper) runCopies(ctx context.Context) {
 				wait = copiesSoon
 			default:
 				s.copying.end()
+				s.sweep(ctx)
 			}
 		} else {
 			wait = time.Second
@@ -104,7 +110,7 @@ func (s *shipper) copyBases(ctx context.Context) (missing bool, err error) {
 		newest, reached = b, true
 	}
 	if newest.ID != "" && newest.Start.Before(s.a.sp.Stats().First) && !reaches(mine) {
-		if tips, err := s.copyLog(ctx, newest.Start, s.a.sp.Stats().First); tips || err != nil {
+		if tips, _, err := s.copyLog(ctx, newest.Start, s.a.sp.Stats().First); tips || err != nil {
 			return true, err
 		}
 	}
@@ -166,26 +172,30 @@ func (s *shipper) copyBase(ctx context.Context, from *repository.Repository, b h
 	if err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	s.hasBase()
+	s.hasBase(b)
 	s.a.emit(Event{Kind: BaseCopied, Repository: s.c.Name, Done: b.StoredBytes, Text: "copied base " + b.ID + " from another repository"})
 	return nil
 }
 
 // copyLog copies from the other repositories the full segments that lie between from and to and are not here. It
-// reports whether some of it is still in tips there: the spool has it no longer, so they will be made segments.
-func (s *shipper) copyLog(ctx context.Context, from, to history.Position) (tips bool, err error) {
+// reports whether some of it is still in tips there: the spool has it no longer, so they will be made segments; and
+// whether some repository could not be asked.
+func (s *shipper) copyLog(ctx context.Context, from, to history.Position) (tips, unread bool, err error) {
 	mine, err := s.facts(ctx, s.opened())
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	here := map[string]bool{}
 	for _, seg := range mine.Segments {
 		here[seg.Name] = true
 	}
-	for _, peer := range s.a.peers(s) {
+	peers := s.a.peers(s)
+	unread = len(peers) < len(s.a.shippers)-1
+	for _, peer := range peers {
 		theirs, err := s.facts(ctx, peer)
 		if err != nil {
-			continue // its own shipper tells
+			unread = true // its own shipper tells
+			continue
 		}
 		for _, seg := range theirs.Segments {
 			if here[seg.Name] || !from.Before(seg.To) || !seg.From.Before(to) {
@@ -196,12 +206,12 @@ func (s *shipper) copyLog(ctx context.Context, from, to history.Position) (tips 
 				continue
 			}
 			if err := s.copySegment(ctx, peer, seg); err != nil {
-				return false, err
+				return false, unread, err
 			}
 			here[seg.Name] = true
 		}
 	}
-	return tips, nil
+	return tips, unread, nil
 }
 
 func (s *shipper) copySegment(ctx context.Context, from *repository.Repository, seg history.Segment) error {

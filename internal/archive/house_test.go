@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +27,12 @@ import (
 	"github.com/backstaydb/backstay/internal/store/mem"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if benchMain() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // house is everything around an archive that survives it.
 type house struct {
@@ -42,6 +46,8 @@ type house struct {
 	plans  []*fault.Plan
 	wrap   func(i int, s store.Store) store.Store
 	config Config
+
+	heartbeats []time.Duration // of the repositories; none means the default
 
 	mu     sync.Mutex
 	events []Event
@@ -117,7 +123,11 @@ func (h *house) start() *daemon {
 		c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	for i, s := range h.stores {
-		c.Repos = append(c.Repos, Repo{Name: fmt.Sprintf("r%d", i), Open: func(ctx context.Context) (*repository.Repository, error) {
+		var beat time.Duration
+		if i < len(h.heartbeats) {
+			beat = h.heartbeats[i]
+		}
+		c.Repos = append(c.Repos, Repo{Heartbeat: beat, Name: fmt.Sprintf("r%d", i), Open: func(ctx context.Context) (*repository.Repository, error) {
 			s := fault.Wrap(s, h.plans[i])
 			if h.wrap != nil {
 				s = h.wrap(i, s)
@@ -177,9 +187,6 @@ func (d *daemon) until(what string, ok func(Status) bool) {
 // inBubble runs f with a clock of its own.
 func inBubble(t *testing.T, repos int, f func(t *testing.T, h *house)) {
 	t.Helper()
-	// Blocks that are pooled have channels of the bubble that made them; two collections empty a sync.Pool.
-	runtime.GC()
-	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
 		f(t, newHouse(t, repos))
 		synctest.Wait()

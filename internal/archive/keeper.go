@@ -30,6 +30,8 @@ type keeper struct {
 	tries  int       // commits that failed in a row
 	busy   int       // bases being taken or waiting for their log
 	healed time.Time // when a base was last taken because one was missing
+
+	beginning chan struct{} // closed when the base that begins a line is committed or given up; nil while there is none
 }
 
 // job is one base, which several callers may wait for.
@@ -65,12 +67,17 @@ func (k *keeper) request() *job {
 	defer k.mu.Unlock()
 	if k.job == nil {
 		k.job = &job{done: make(chan struct{})}
-		select {
-		case k.wanted <- struct{}{}:
-		default:
-		}
+		k.want()
 	}
 	return k.job
+}
+
+// want wakes run.
+func (k *keeper) want() {
+	select {
+	case k.wanted <- struct{}{}:
+	default:
+	}
 }
 
 // finish ends the job that is under way, if any.
@@ -149,6 +156,10 @@ func (k *keeper) awaitSource(ctx context.Context) (engine.Source, context.Contex
 }
 
 func (k *keeper) serve(ctx context.Context, source engine.Source) {
+	if !k.awaitBeginning(ctx) {
+		k.want()
+		return
+	}
 	<-k.turn
 	k.mu.Lock()
 	wanted := k.job != nil // a base taken for a new line may have served it
@@ -164,6 +175,32 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 		return
 	}
 	k.commits.Go(func() { k.commit(t) })
+}
+
+// begins notes that a base is being taken which begins a line. Whoever asks for one before that is committed is answered
+// by it.
+func (k *keeper) begins() (ended func()) {
+	done := make(chan struct{})
+	k.mu.Lock()
+	k.beginning = done
+	k.mu.Unlock()
+	return func() { close(done) }
+}
+
+// awaitBeginning waits until no base that begins a line is under way. It reports false if ctx ended.
+func (k *keeper) awaitBeginning(ctx context.Context) bool {
+	k.mu.Lock()
+	beginning := k.beginning
+	k.mu.Unlock()
+	if beginning == nil {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-beginning:
+		return true
+	}
 }
 
 // taken is a base that has been copied out of the source and is not committed yet.
@@ -282,7 +319,7 @@ func (k *keeper) commit(t *taken) {
 	took := k.a.c.Now().Sub(t.began)
 	k.a.emit(Event{Kind: BaseDone, Repository: t.to.c.Name, Done: b.StoredBytes,
 		Text: fmt.Sprintf("base %s at %s: %d bytes, %d stored, in %s", b.ID, b.Stop, b.Bytes, b.StoredBytes, took.Round(time.Millisecond))})
-	t.to.hasBase()
+	t.to.hasBase(b)
 	k.finish(b, nil)
 }
 
@@ -298,10 +335,7 @@ func (k *keeper) retry() bool {
 	if k.job == nil {
 		k.job = &job{done: make(chan struct{})}
 	}
-	select {
-	case k.wanted <- struct{}{}:
-	default:
-	}
+	k.want()
 	return true
 }
 
@@ -333,21 +367,27 @@ func (a *Archive) beginLine(ctx context.Context, source engine.Source, gap *hist
 		return ctx.Err()
 	}
 	<-k.turn
+	ended := k.begins()
 	t, err := k.take(ctx, source, o)
 	k.turn <- struct{}{}
 	if err != nil {
+		ended()
 		return err
 	}
 	var lost *history.Gap
 	if gap != nil {
 		lost = &history.Gap{From: book.Position, To: t.res.Bookmark.Position, Since: book.Time, Until: t.res.Base.StopTime, Reason: gap.Reason}
 	}
-	if err := a.sp.Reset(t.res.Bookmark, lost); err != nil {
+	if err := a.persist(ctx, func() error { return a.sp.Reset(t.res.Bookmark, lost) }); err != nil {
 		k.count(-1)
+		ended()
 		return errors.Join(err, t.w.Abort())
 	}
 	a.setWhole(history.Moment{Position: t.res.Bookmark.Position, Time: t.res.Bookmark.Time})
 	a.appended.wake()
-	k.commits.Go(func() { k.commit(t) })
+	k.commits.Go(func() {
+		defer ended()
+		k.commit(t)
+	})
 	return nil
 }

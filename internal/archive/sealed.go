@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/history"
@@ -38,7 +39,8 @@ func (s *sealedSegment) open() (io.ReadCloser, error) {
 //	cut.json                       where the next segment begins, when it cannot be seen from the last one here
 type shelf struct {
 	dir  string
-	more signal // a segment was put
+	more signal       // a segment was put
+	held atomic.Int64 // bytes of all segments
 
 	mu       sync.Mutex
 	next     uint64
@@ -94,6 +96,7 @@ func (s *shelf) load() error {
 		known[e.Name()], known[number+segmentExt] = true, true
 		s.segments, s.numbers, s.next = append(s.segments, *seg), append(s.numbers, n), n+1
 		s.cut = history.Moment{Position: seg.Segment.To, Time: seg.Segment.Until}
+		s.held.Add(seg.Size)
 	}
 	for _, e := range entries {
 		if !known[e.Name()] {
@@ -146,6 +149,7 @@ func (s *shelf) put(write func(w io.Writer) (pack.Sealed, error)) (sealedSegment
 		return seg, errors.Join(err, os.Remove(seg.path))
 	}
 	defer s.more.wake()
+	s.held.Add(seg.Size)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = n + 1
@@ -190,6 +194,7 @@ func (s *shelf) release(to history.Position) error {
 		if err = os.Remove(s.segments[0].path); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
+		s.held.Add(-s.segments[0].Size)
 		s.segments, s.numbers = s.segments[1:], s.numbers[1:]
 	}
 	if err != nil {
@@ -202,8 +207,5 @@ func (s *shelf) release(to history.Position) error {
 func (s *shelf) stats() (count int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.segments {
-		bytes += s.segments[i].Size
-	}
-	return len(s.segments), bytes
+	return len(s.segments), s.held.Load()
 }

@@ -26,8 +26,12 @@ type shipper struct {
 	lastTip  time.Time
 	lastBeat time.Time
 
+	seeks time.Time // since when log is missing that the spool has no longer
+
 	copyNow chan struct{}
+	beatNow chan struct{}
 	lacks   time.Time // since when no base joins the log; runCopies' own
+	swept   time.Time // when what was left behind was last removed; runCopies' own
 	outage  outage
 	copying outage
 	lags    lagWindow
@@ -48,6 +52,7 @@ type view struct {
 	bases    int
 	stored   int64
 	lastBase time.Time
+	owed     time.Time // a statement of completeness up to here is to be made at once
 	refused  time.Time // when a base could last not be kept here
 }
 
@@ -116,6 +121,7 @@ func (s *shipper) run(ctx context.Context) {
 		case <-timer.C:
 		case <-appended:
 		case <-sealed:
+		case <-s.beatNow:
 		case <-settled:
 		case <-drain:
 		}
@@ -374,15 +380,30 @@ func (s *shipper) intervals() (tip, beat time.Duration) {
 	return tip, beat
 }
 
+// firstBeat is how long after the last log a folder is told that nothing followed. Each wait is twice the one before:
+// soon after a commit people ask for "now", and an idle source costs no more than before.
+const firstBeat = time.Second
+
+// beatInterval is how long to wait after the last beat.
+func (s *shipper) beatInterval(every time.Duration) time.Duration {
+	if !s.repo.Store().Properties().Local {
+		return every // each beat is paid for
+	}
+	return min(every, max(firstBeat, s.lastBeat.Sub(s.lastTip)))
+}
+
 // heartbeat says that nothing new was committed, if that is so and it is due.
 func (s *shipper) heartbeat(ctx context.Context, every time.Duration, now time.Time) (time.Duration, error) {
-	if wait := every - now.Sub(s.lastBeat); wait > 0 && !s.a.isDraining() {
+	v, whole := s.look(), s.a.wholeMoment()
+	owed := v.owed.After(v.whole.Time)
+	if wait := s.beatInterval(every) - now.Sub(s.lastBeat); wait > 0 && !s.a.isDraining() && !owed {
 		return wait, nil
 	}
-	whole := s.a.wholeMoment()
-	v := s.look()
 	if !whole.Position.Equal(v.durable.Position) || !whole.Time.After(v.whole.Time) || s.next.to.Before(whole.Position) {
-		return min(every, time.Second), nil
+		return min(every, firstBeat), nil
+	}
+	if owed && whole.Time.Before(v.owed) && !s.a.isDraining() {
+		return min(every, firstBeat/10), nil // the source is looked at about so often
 	}
 	limited, end := context.WithTimeout(ctx, tipDeadline)
 	defer end()
@@ -392,7 +413,7 @@ func (s *shipper) heartbeat(ctx context.Context, every time.Duration, now time.T
 	s.wrote = true
 	s.lastBeat = now
 	s.update(func(v *view) { v.whole = whole })
-	return every, nil
+	return s.beatInterval(every), nil
 }
 
 // errAhead is wrapped by what a repository is refused with that has more than the spool.

@@ -20,7 +20,7 @@ type Status struct {
 	Position history.Position // durable in the spool
 	Whole    history.Moment   // nothing beyond the position was committed at this time
 
-	SpoolBytes    int64
+	SpoolBytes    int64 // on disk, sealed segments included
 	SpoolMaxBytes int64
 	SpoolFull     bool
 	Sealed        int   // full segments that some repository still waits for
@@ -37,7 +37,7 @@ type RepositoryStatus struct {
 	Position history.Position // durable there
 	Time     time.Time        // everything committed up to this time is durable there
 	Lag      time.Duration    // age of the oldest commit that is not durable there; 0 if there is none
-	LagBytes int64
+	LagBytes int64            // log in the spool that is not durable there, and so waits for it
 	Bases    int
 	LastBase time.Time
 	Segments int
@@ -65,7 +65,7 @@ func (a *Archive) Status() Status {
 		return st
 	}
 	sp := a.sp.Stats()
-	st.Position, st.SpoolBytes, st.SpoolMaxBytes = sp.Last, sp.Bytes, sp.MaxBytes
+	st.Position, st.SpoolBytes = sp.Last, sp.Bytes
 	st.Sealed, st.SealedBytes = a.shelf.stats()
 	for _, s := range a.shippers {
 		st.Repositories = append(st.Repositories, s.status(a.c.Now()))

@@ -35,10 +35,10 @@ func (s *shipper) sync(ctx context.Context) error {
 		return err
 	}
 	h := facts.History
-	s.mu.Lock()
-	s.repo = repo
-	s.mu.Unlock()
-	s.update(func(v *view) { v.read(h, facts.StoredBytes) })
+	s.update(func(v *view) {
+		s.repo = repo // together: whoever sees it open sees what it has
+		v.read(h, facts.StoredBytes)
+	})
 	s.wantCopies()
 	if !s.a.hasLine() {
 		return nil
@@ -51,7 +51,7 @@ func (a *Archive) hasLine() bool { return a.isSettled() && !a.sp.Bookmark().Posi
 
 // read takes over what a repository has.
 func (v *view) read(h history.History, stored int64) {
-	*v = view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole, refused: v.refused}
+	*v = view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole, refused: v.refused, owed: v.owed}
 	for _, seg := range h.Segments {
 		if seg.Tip {
 			v.tips++
@@ -131,7 +131,7 @@ func (s *shipper) compare(ctx context.Context, h history.History) error {
 	} else {
 		s.next = spanAt(s.segments)
 	}
-	s.synced = true
+	s.synced, s.seeks = true, time.Time{}
 	s.lastBeat = time.Time{}
 	s.update(func(v *view) { v.segments, v.durable, v.tips = s.segments, durable, len(s.tips) })
 	return nil
@@ -162,6 +162,9 @@ func (s *shipper) recallTips(ctx context.Context, h history.History) (again bool
 		case err != nil:
 			return false, err
 		}
+		if seg.Until.Before(sp.until) {
+			sp.until = seg.Until // the spool knows more of the time behind it, and no repository was told
+		}
 		s.tips = append(s.tips, tip{sp, seg.Name})
 		at = sp.after()
 	}
@@ -178,12 +181,15 @@ func (s *shipper) recallTips(ctx context.Context, h history.History) (again bool
 	return again, nil
 }
 
+// fillPatience is how long a repository that cannot be asked for missing log is waited for.
+const fillPatience = time.Minute
+
 // fillIn copies from the other repositories the log that this one lacks and the spool has no longer. It reports whether
-// another repository is about to make segments of what is missing.
+// to look again soon: another repository is about to make segments of what is missing, or cannot be asked just now.
 func (s *shipper) fillIn(ctx context.Context, first history.Position) (wait bool, err error) {
-	from := s.segments
+	from, unread := s.segments, false
 	if !from.Position.IsZero() {
-		if wait, err = s.copyLog(ctx, from.Position, first); wait || err != nil {
+		if wait, unread, err = s.copyLog(ctx, from.Position, first); wait || err != nil {
 			return wait, err
 		}
 		facts, err := s.repo.Facts(ctx)
@@ -196,8 +202,15 @@ func (s *shipper) fillIn(ctx context.Context, first history.Position) (wait bool
 	if !from.Position.Before(first) {
 		return false, nil
 	}
+	now := s.a.c.Now()
+	if s.seeks.IsZero() {
+		s.seeks = now
+	}
+	if unread && now.Sub(s.seeks) < fillPatience {
+		return true, nil
+	}
 	if !from.Position.IsZero() {
-		gap := history.Gap{From: from.Position, To: first, Since: from.Time, Until: s.a.c.Now(), Reason: "no repository that could be reached has the log of this stretch"}
+		gap := history.Gap{From: from.Position, To: first, Since: from.Time, Until: now, Reason: "no repository that could be reached has the log of this stretch"}
 		if err := s.repo.RecordGap(ctx, gap); err != nil {
 			return false, err
 		}
