@@ -144,4 +144,5 @@ func (s *Source) shippedAll() bool {
 func (s *Source) unpin() {
 	s.pin.release()
 	s.pin, s.index, s.old, s.table, s.head = nil, nil, nil, nil, head{}
+	s.stood, s.suspect = ground{}, false
 }

@@ -142,6 +142,9 @@ func (s *Source) begin(ctx context.Context, p history.Position) error {
 		return explain(s.path, err)
 	}
 	h, index, err := s.standing()
+	if err == nil {
+		s.stood, err = s.ground()
+	}
 	if err != nil {
 		pin.release()
 		return err

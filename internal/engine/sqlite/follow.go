@@ -64,6 +64,9 @@ func (s *Source) round(ctx context.Context, b *batch) error {
 	if !s.head.wal {
 		return s.roundRollback(ctx, b)
 	}
+	if err := s.undisturbed(ctx); err != nil {
+		return err
+	}
 	if err := s.roundWAL(ctx, b); err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ type Source struct {
 	resetSalt salt              // the generation that resetAt is for
 	resetAt   uint32            // checkpoint when the WAL has so many frames
 	retryAt   time.Time         // and not before
+	stood     ground            // what the last round saw of the database file
+	suspect   bool              // somebody else wrote it, as it seems
+	suspectAt time.Time         // read it all to be sure, but not before
 
 	// In rollback-journal mode.
 	table     table     // of the pages at head
