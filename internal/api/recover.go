@@ -72,11 +72,20 @@ type Restored struct {
 	Position       history.Position `json:"position" doc:"where the data stands, as the engine says"`
 	Time           time.Time        `json:"time" doc:"of the last commit in it"`
 	Digest         string           `json:"digest,omitempty" doc:"the engine's digest over the whole data"`
+	Elsewhere      []Elsewhere      `json:"elsewhere,omitempty" doc:"what is not as it must be in one repository and was taken from another"`
 	FetchSeconds   float64          `json:"fetch_seconds" doc:"waiting for objects that were not laid along the way"`
 	LaySeconds     float64          `json:"lay_seconds" doc:"fetching, verifying and writing the base"`
 	ReplaySeconds  float64          `json:"replay_seconds" doc:"replaying the log"`
 	SyncSeconds    float64          `json:"sync_seconds" doc:"making files durable"`
 	RestoreSeconds float64          `json:"restore_seconds" doc:"all of it"`
+}
+
+// Elsewhere is something that a restore went round.
+type Elsewhere struct {
+	Object string `json:"object" doc:"its name in the store"`
+	Lacks  string `json:"lacks" doc:"repository in which it is damaged, missing or cannot be read"`
+	From   string `json:"from" doc:"repository that was read instead"`
+	Reason string `json:"reason" doc:"what is wrong with it"`
 }
 
 // Check is what a check of one repository found.

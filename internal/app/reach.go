@@ -16,6 +16,7 @@ import (
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/recovery"
 	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/store/mirror"
 )
 
 // Reach says which history a command reads: that of a source of backstay.yaml, or, on a bare machine, that in a
@@ -31,6 +32,9 @@ type Reach struct {
 
 	// Spool also opens what lies on this host and may be in no repository yet.
 	Spool bool
+
+	// Mirror reads what is damaged, missing or unreachable in one repository from another of the source.
+	Mirror bool
 }
 
 // Reached is an opened history: one repository or more of the same source.
@@ -49,6 +53,8 @@ type OpenRepository struct {
 	Store string
 	Repo  *repository.Repository
 	Facts repository.Facts
+
+	mirror *mirror.Store // nil without Reach.Mirror
 }
 
 // Failure is a repository that did not answer.
@@ -109,15 +115,19 @@ func (h *Host) openRepository(ctx context.Context, r Reach, name string, ids []a
 	if err != nil {
 		return OpenRepository{}, err
 	}
+	out := OpenRepository{Name: name, Store: url}
+	if r.Mirror {
+		out.mirror = mirror.New(mirror.Source{Name: name, Store: s}, h.mirrors(ctx, source, name), sharedBy(source))
+		s = out.mirror
+	}
 	o := repository.Options{Source: source, Trusted: trusted, Identities: ids, Log: h.Log, Now: h.Now}
 	if _, err := os.Stat(h.sourceState(source)); err == nil {
 		o.Seen = h.seen(source, name)
 	}
-	repo, err := repository.Open(ctx, s, o)
-	if err != nil {
+	if out.Repo, err = repository.Open(ctx, s, o); err != nil {
 		return OpenRepository{}, storeError(url, err)
 	}
-	return r.facts(ctx, OpenRepository{Name: name, Store: url, Repo: repo})
+	return r.facts(ctx, out)
 }
 
 // facts reads what the ledger says.
@@ -195,7 +205,7 @@ func (r *Reached) Engine() (engine.Engine, error) { return engineOf(r.Repositori
 func (o OpenRepository) engine() string { return o.Facts.History.Engine }
 
 func (o OpenRepository) origin() recovery.Origin {
-	return recovery.Origin{
+	out := recovery.Origin{
 		Name: o.Name, History: o.Facts.History,
 		OpenBase: func(ctx context.Context, id string) (recovery.Base, error) {
 			b, err := o.Repo.OpenBase(ctx, id)
@@ -206,6 +216,10 @@ func (o OpenRepository) origin() recovery.Origin {
 		},
 		OpenLog: o.Repo.OpenLog,
 	}
+	if o.mirror != nil {
+		out.Mirror = mirrored{o.mirror}
+	}
+	return out
 }
 
 // storeError tells a store that fails from what a repository says about its content.

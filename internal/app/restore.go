@@ -21,7 +21,7 @@ type Restore struct {
 
 	reached *Reached
 	origins []recovery.Origin // the chosen one first
-	spool   engine.Log        // nil for none
+	spools  []engine.Log      // what this host has beyond each of them; nil for nothing
 }
 
 // PlanRestore decides from which repository the target is recovered, and how. Of several that can reach it, the one
@@ -39,7 +39,8 @@ func (r *Reached) PlanRestore(ctx context.Context, t history.Target) (*Restore, 
 			continue
 		}
 		for _, other := range slices.Delete(slices.Clone(repos), i, i+1) {
-			plan.origins = append(plan.origins, other.origin())
+			origin, spool := r.withSpool(other.origin())
+			plan.origins, plan.spools = append(plan.origins, origin), append(plan.spools, spool)
 		}
 		return plan, nil
 	}
@@ -62,28 +63,68 @@ func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Targ
 		return nil, err
 	}
 	plan.NoteSpool(spool)
-	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spool: spool}, nil
+	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spools: []engine.Log{spool}}, nil
 }
 
-// Run carries the restore out.
+// Run carries the restore out. Where an object turns out to be damaged, and no other repository has an equal one, it
+// goes another way to the same target, if there is one: by another base, or from another repository. Plan and Repository
+// are then those of the way that led there.
 func (p *Restore) Run(ctx context.Context, dir string, progress func(step recovery.Step, done, total int64)) (recovery.Result, error) {
 	e, err := p.reached.Engine()
 	if err != nil {
 		return recovery.Result{}, err
 	}
+	var taken []recovery.Elsewhere
+	for {
+		if err := p.canRead(); err != nil {
+			return recovery.Result{}, err
+		}
+		deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Spool: p.spools[0], Progress: progress}
+		if h := p.reached.host; h != nil {
+			deps.Log, deps.Now = h.Log, h.Now
+		}
+		res, err := recovery.Run(ctx, p.Plan, deps)
+		var damage *recovery.DamageError
+		if !errors.As(err, &damage) || ctx.Err() != nil || !p.around(damage.Object) {
+			res.Elsewhere = append(taken, res.Elsewhere...)
+			return res, err
+		}
+		taken = append(taken, recovery.Elsewhere{Object: damage.Object.Name, Lacks: damage.Object.Repository, From: p.Repository, Reason: damage.Err.Error()})
+	}
+}
+
+func (p *Restore) canRead() error {
 	for _, o := range p.reached.Repositories {
 		if o.Name == p.Repository && !o.Repo.CanRead() {
-			return recovery.Result{}, &KeyError{
+			return &KeyError{
 				Err:    errors.New("restore needs a key that can read, and none is at hand"),
 				Advice: fmt.Sprintf("name its file with --key; it can be read with the key of %s", readers(o)),
 			}
 		}
 	}
-	deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Spool: p.spool, Progress: progress}
-	if h := p.reached.host; h != nil {
-		deps.Log, deps.Now = h.Log, h.Now
+	return nil
+}
+
+// around plans another way to the target that does without a damaged object; false if there is none.
+func (p *Restore) around(damaged recovery.Object) bool {
+	for i, o := range p.origins {
+		p.origins[i] = o.Without(damaged)
 	}
-	return recovery.Run(ctx, p.Plan, deps)
+	for i, o := range p.origins {
+		plan, err := recovery.PlanFor(o.History, p.Plan.Target, p.reached.limits())
+		if err != nil {
+			continue
+		}
+		if p.Plan.Target.Kind == history.Latest && plan.Chain.Stop.Before(p.Plan.Chain.Stop) {
+			continue // what is latest there is less than was planned
+		}
+		plan.NoteSpool(p.spools[i])
+		p.Plan, p.Repository = plan, o.Name
+		p.origins[0], p.origins[i] = p.origins[i], p.origins[0]
+		p.spools[0], p.spools[i] = p.spools[i], p.spools[0]
+		return true
+	}
+	return false
 }
 
 // limits are the speeds that the newest drill on this host measured; zero if there was none.

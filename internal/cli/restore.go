@@ -45,7 +45,7 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	if err != nil {
 		return err
 	}
-	what.Spool = true
+	what.Spool, what.Mirror = true, true
 	reached, err := host.Open(ctx, what)
 	if err != nil {
 		return err
@@ -64,6 +64,9 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 		if out.Done, err = c.restore(ctx, plan, o.into); err != nil {
 			return err
 		}
+		done := shownPlan(plan) // it may have gone another way
+		done.Done = out.Done
+		out = done
 	}
 	if o.json {
 		return c.json(out)
@@ -102,6 +105,13 @@ func (c *console) restore(ctx context.Context, plan *app.Restore, into string) (
 	out := &api.Restored{
 		Dir: r.Dir, Files: []string{}, Position: r.Reached.Position, Time: r.Reached.Time, Digest: r.Reached.Digest,
 		FetchSeconds: r.FetchSeconds, LaySeconds: r.LaySeconds, ReplaySeconds: r.ReplaySeconds, SyncSeconds: r.SyncSeconds, RestoreSeconds: r.RestoreSeconds,
+	}
+	for _, t := range r.Elsewhere {
+		c.sayf("%s %s is not as it must be in repository %s, and was taken from %s: %s", c.paint("33", "warning:"), t.Object, t.Lacks, t.From, t.Reason)
+		out.Elsewhere = append(out.Elsewhere, api.Elsewhere(t))
+	}
+	if len(r.Elsewhere) > 0 {
+		c.sayf("%s run \"backstay check %s\" to see what else is affected there", c.paint("36", "hint:"), plan.Plan.Source)
 	}
 	for _, f := range r.Reached.Files {
 		out.Files = append(out.Files, filepath.Join(into, f))

@@ -134,7 +134,7 @@ func (r *run) replayError(log *watchedLog, err error) error {
 func (r *run) segmentDamage(s history.Segment, err error) error {
 	o := Object{Repository: r.origin().Name, Name: s.Name}
 	if r.fromSpool(s) {
-		o.Repository = "spool"
+		o.Repository = spoolName
 	}
 	lost := fmt.Sprintf("what was committed after position %s and up to %s is lost, and what follows it up to the next base", s.From, s.To)
 	return &DamageError{Source: r.plan.Source, Object: o, Lost: lost, Alternatives: Alternatives(r.deps.Origins, o, r.plan.Target), Err: err}

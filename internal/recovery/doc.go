@@ -10,6 +10,9 @@
 //  5. ask where the engine stopped; anything but the target is an error
 //  6. sync files and folders, move them up to their place, remove the mark
 //
+// What is damaged or cannot be read in one repository is taken from another of the same source, if the Origin has a
+// Mirror: objects are equal in all, and the ledger of the first says what they must be. The result names them.
+//
 // A folder that holds anything is refused, and nothing outside the folder is touched. If a step fails, or ctx ends,
 // what was made is removed again. A crash leaves the folder marked: the next Run into it begins anew, unless what
 // made the mark still lives or meant another source.

@@ -18,6 +18,8 @@ type watchedLog struct {
 	index []int        // and under which number there
 	all   []history.Segment
 
+	elsewhere func(ctx context.Context, err error) bool // finds another copy of what is damaged; nil for none
+
 	mu     sync.Mutex
 	spent  time.Duration // in which at least one read was waiting
 	since  time.Time     // when the first of the reads that wait now began
@@ -67,6 +69,9 @@ func (w *watchedLog) Open(ctx context.Context, i int) (engine.LogSegment, error)
 	w.newest = max(w.newest, i)
 	w.mu.Unlock()
 	s, err := w.parts[i].Open(ctx, w.index[i])
+	for err != nil && w.elsewhere != nil && ctx.Err() == nil && w.elsewhere(ctx, err) {
+		s, err = w.parts[i].Open(ctx, w.index[i])
+	}
 	if err != nil {
 		return nil, w.note(i, err)
 	}

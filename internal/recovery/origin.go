@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"context"
-	"slices"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
@@ -15,6 +14,7 @@ type Origin struct {
 	History  history.History
 	OpenBase func(ctx context.Context, id string) (Base, error)
 	OpenLog  func(segments []history.Segment) engine.Log
+	Mirror   Mirror // other repositories behind this one; nil for none
 }
 
 // Base is an opened base; *repository.BaseReader is one.
@@ -50,13 +50,4 @@ type Object struct {
 	Repository string `json:"repository"`
 	Name       string `json:"name"`           // of the object as far as it is known, else of the base or segment
 	Base       string `json:"base,omitempty"` // the ID of the base that it belongs to; "" for log
-}
-
-func without(h history.History, o Object) history.History {
-	if o.Base != "" {
-		h.Bases = slices.DeleteFunc(slices.Clone(h.Bases), func(b history.Base) bool { return b.ID == o.Base || b.Parent == o.Base })
-		return h
-	}
-	h.Segments = slices.DeleteFunc(slices.Clone(h.Segments), func(s history.Segment) bool { return s.Name == o.Name })
-	return h
 }

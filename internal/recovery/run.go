@@ -19,7 +19,7 @@ import (
 type Deps struct {
 	Dir     string        // to restore into: not there, empty, or left by a restore that died
 	Engine  engine.Engine // must be an engine.Restorer
-	Origins []Origin      // the first is read; the others are named where it turns out to be damaged
+	Origins []Origin      // the first is read, with its Mirror; the others are named where it turns out to be damaged
 	Spool   engine.Log    // log that no repository has yet; nil for none
 	Workers int           // of the extraction; zero leaves it to the repository
 
@@ -46,6 +46,7 @@ type Result struct {
 	Segments  int            `json:"segments"`
 	Reached   engine.Reached `json:"reached"`
 	Restarted bool           `json:"restarted"` // an unfinished restore lay in the folder and was cleared
+	Elsewhere []Elsewhere    `json:"elsewhere,omitempty"`
 
 	LaidBytes  int64 `json:"laid_bytes"`  // of the base, plain
 	LogBytes   int64 `json:"log_bytes"`   // read while replaying, plain
@@ -104,6 +105,9 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 		return Result{}, errors.Join(err, f.abandon())
 	}
 	r.result.RestoreSeconds = time.Since(begin).Seconds()
+	if m := r.origin().Mirror; m != nil {
+		r.result.Elsewhere = m.Taken()
+	}
 	return r.result, nil
 }
 
@@ -155,16 +159,31 @@ func (r *run) preflight() error {
 	return nil
 }
 
+// lay lays the base. If an object of it is damaged and another repository has it, it is laid again from the beginning:
+// which blocks were good nobody has written down.
 func (r *run) lay(ctx context.Context) error {
+	for {
+		err := r.layOnce(ctx)
+		if err == nil || ctx.Err() != nil || r.onDisk(err) || !r.origin().elsewhere(ctx, r.plan.Chain.Base.ID, err) {
+			return err
+		}
+		r.deps.Log.Warn("an object of the base is damaged; laying it again with that of another repository", "error", err)
+		if err := r.folder.clearData(); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *run) layOnce(ctx context.Context) error {
 	begin := time.Now()
 	base, err := r.origin().OpenBase(ctx, r.plan.Chain.Base.ID)
-	r.result.FetchSeconds = time.Since(begin).Seconds()
+	r.result.FetchSeconds += time.Since(begin).Seconds()
 	if err != nil {
 		return r.baseError(err)
 	}
 	begin = time.Now()
 	stats, err := base.Extract(ctx, r.folder.data(), pack.ExtractOptions{Workers: r.deps.Workers, Progress: r.progress(Lay)})
-	r.result.LaySeconds = time.Since(begin).Seconds()
+	r.result.LaySeconds += time.Since(begin).Seconds()
 	if err = errors.Join(err, base.Close()); err != nil {
 		return r.baseError(err)
 	}
@@ -181,6 +200,7 @@ func (r *run) progress(step Step) func(done, total int64) {
 
 func (r *run) replay(ctx context.Context, restorer engine.Restorer) error {
 	log := joinLogs(r.plan.Chain.Segments, r.origin().OpenLog, r.deps.Spool)
+	log.elsewhere = func(ctx context.Context, err error) bool { return r.origin().elsewhere(ctx, "", err) }
 	goal, err := r.goal(ctx, log)
 	if err != nil {
 		return r.logError(log, err)
