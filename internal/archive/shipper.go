@@ -10,6 +10,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/spool"
 )
 
 // shipper brings the log to one repository. Its fields above mu belong to the goroutine of run.
@@ -175,7 +176,7 @@ func (s *shipper) step(ctx context.Context) (time.Duration, error) {
 		if err := s.shipSegments(ctx); err != nil {
 			return 0, err
 		}
-		if err := s.next.extend(s.a.sp, 0); err != nil {
+		if err := s.extendNext(); err != nil {
 			return 0, err
 		}
 		if passed, err := s.passBreak(ctx); err != nil {
@@ -185,6 +186,15 @@ func (s *shipper) step(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	return s.shipTip(ctx)
+}
+
+// extendNext takes what is new in the spool, up to where the next full segment ends.
+func (s *shipper) extendNext() error {
+	left := room(s.tips, s.a.c.SegmentBytes)
+	if s.next.bytes >= left {
+		return nil
+	}
+	return s.next.extend(s.a.sp, left)
 }
 
 // shipSegments appends the full segments that the repository lacks.
@@ -250,7 +260,13 @@ func (s *shipper) sealOwn(ctx context.Context, seg history.Segment) (sealedSegme
 // appended notes that the repository has full segments up to end.
 func (s *shipper) appended(end history.Moment, size int64) {
 	if known := s.durableEnd().Position; known.Before(end.Position) {
-		s.sample(s.a.sp.Read(known), end.Position)
+		s.sample(func(yield func(spool.Entry) bool) {
+			for e, err := range s.a.sp.Read(known) {
+				if err != nil || !yield(e) {
+					return
+				}
+			}
+		}, end.Position)
 	}
 	s.segments = end
 	s.tips = slices.DeleteFunc(s.tips, func(t tip) bool { return !end.Position.Before(t.to) })
@@ -288,7 +304,7 @@ func (s *shipper) splitTips(ctx context.Context, seg history.Segment) error {
 			return err
 		}
 		s.stale = append(s.stale, t.name)
-		s.tips[i] = tip{rest, name}
+		s.tips[i] = tip{rest.forget(), name, t.full}
 	}
 	return nil
 }
@@ -327,7 +343,7 @@ func (s *shipper) shipTip(ctx context.Context) (time.Duration, error) {
 	if wait := interval - now.Sub(s.lastTip); wait > 0 && !s.a.isDraining() {
 		return wait, nil
 	}
-	fresh := s.next
+	fresh, left := s.next, room(s.tips, s.a.c.SegmentBytes)
 	from := len(s.tips)
 	if !fresh.held {
 		from = mergeFrom(s.tips, fresh.bytes)
@@ -349,7 +365,8 @@ func (s *shipper) shipTip(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	s.stale, s.wrote = nil, true
-	s.tips = append(s.tips[:from], tip{whole, name})
+	full := fresh.bytes >= left
+	s.tips = append(s.tips[:from], tip{whole.forget(), name, full})
 	s.next = whole.after()
 	s.next.hole, s.next.brk = fresh.hole, fresh.brk
 	s.lastBeat = now
@@ -360,6 +377,10 @@ func (s *shipper) shipTip(ctx context.Context) (time.Duration, error) {
 	})
 	if fresh.hole {
 		s.next.hole = false // it now begins there
+		return 0, nil
+	}
+	if full {
+		s.lastTip = now.Add(-interval) // what follows is as late already
 		return 0, nil
 	}
 	return interval, nil

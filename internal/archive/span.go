@@ -3,6 +3,7 @@ package archive
 import (
 	"io"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
@@ -24,9 +25,15 @@ type span struct {
 	held         bool         // nobody was watching just before it
 	parted       bool         // it ends inside a commit; only while it is extended
 
+	count int           // of its entries
+	kept  []spool.Entry // all of them, if they are few: they then need not be read and decoded again
+
 	hole bool         // the next entry comes after a hole in time
 	brk  *spool.Entry // the next entry is a break
 }
+
+// maxKept is how many entries a span remembers: some 4 MB of them.
+const maxKept = 8192
 
 // spanAt is the empty span at a moment.
 func spanAt(m history.Moment) span {
@@ -36,6 +43,12 @@ func spanAt(m history.Moment) span {
 // after is the empty span behind s. A hole or break that ended s comes first in it.
 func (s *span) after() span {
 	return span{from: s.to, to: s.to, since: s.until, until: s.until, begin: s.end, end: s.end, located: s.located}
+}
+
+// forget drops what s remembers only to be read sooner.
+func (s span) forget() span {
+	s.kept = nil
+	return s
 }
 
 // moment is where s ends.
@@ -82,6 +95,11 @@ func (s *span) take(e *spool.Entry) {
 			s.from = e.Piece.From
 		}
 	}
+	if s.count++; s.count <= maxKept && len(s.kept) == s.count-1 {
+		s.kept = append(s.kept, *e)
+	} else {
+		s.kept = nil
+	}
 	if s.since.IsZero() {
 		s.since = e.Piece.Since
 	}
@@ -114,6 +132,7 @@ func (s *span) join(t span) {
 	s.to, s.until, s.end = t.to, t.until, t.end
 	s.bytes += t.bytes
 	s.commits += t.commits
+	s.count, s.kept = s.count+t.count, nil
 	s.hole, s.brk = t.hole, t.brk
 }
 
@@ -131,6 +150,14 @@ type reading struct {
 func (r *reading) entries() iter.Seq[spool.Entry] {
 	return func(yield func(spool.Entry) bool) {
 		if r.s.begin == r.s.end {
+			return
+		}
+		if len(r.s.kept) == r.s.count {
+			for i := range r.s.kept {
+				if !yield(r.s.kept[i]) {
+					return
+				}
+			}
 			return
 		}
 		for e, err := range r.sp.ReadAfter(r.s.begin) {
@@ -208,30 +235,49 @@ func (r *reading) packed() iter.Seq[pack.SegmentEntry] {
 	}
 }
 
-// refReader reads pieces one after the other.
+// refReader reads pieces one after the other, straight into the caller's memory where a piece fits there.
 type refReader struct {
 	refs []spool.Ref
-	buf  []byte
+	buf  *[]byte // of refBuffers; nil while none is needed
 	rest []byte
 }
+
+var refBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func (r *refReader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
 		if len(r.refs) == 0 {
 			return 0, io.EOF
 		}
+		ref := r.refs[0]
+		if ref.Size > 0 && ref.Size <= int64(len(p)) {
+			b, err := ref.Data(p[:ref.Size:ref.Size])
+			if err == nil {
+				r.refs = r.refs[1:]
+			}
+			return len(b), err
+		}
+		if r.buf == nil {
+			r.buf = refBuffers.Get().(*[]byte)
+		}
 		var err error
-		if r.buf, err = r.refs[0].Data(r.buf); err != nil {
+		if *r.buf, err = ref.Data(*r.buf); err != nil {
 			return 0, err
 		}
-		r.rest, r.refs = r.buf, r.refs[1:]
+		r.rest, r.refs = *r.buf, r.refs[1:]
 	}
 	n := copy(p, r.rest)
 	r.rest = r.rest[n:]
 	return n, nil
 }
 
-func (r *refReader) Close() error { return nil }
+func (r *refReader) Close() error {
+	if r.buf != nil {
+		refBuffers.Put(r.buf)
+		r.buf, r.rest, r.refs = nil, nil, nil
+	}
+	return nil
+}
 
 // lineAt is the empty span at the beginning of a line, behind its break.
 func lineAt(p history.Position, t time.Time, c spool.Cursor) span {

@@ -165,7 +165,7 @@ func (s *shipper) recallTips(ctx context.Context, h history.History) (again bool
 		if seg.Until.Before(sp.until) {
 			sp.until = seg.Until // the spool knows more of the time behind it, and no repository was told
 		}
-		s.tips = append(s.tips, tip{sp, seg.Name})
+		s.tips = append(s.tips, tip{span: sp.forget(), name: seg.Name})
 		at = sp.after()
 	}
 	for _, seg := range loose {
@@ -300,16 +300,15 @@ func (s *shipper) putTip(ctx context.Context, sp span, replaces []string) (strin
 
 // sampleSpan counts the lag of the commits in a span that has become durable.
 func (s *shipper) sampleSpan(sp span) {
-	if sp.begin != sp.end {
-		s.sample(s.a.sp.ReadAfter(sp.begin), sp.to)
-	}
+	r := &reading{sp: s.a.sp, s: sp}
+	s.sample(r.entries(), sp.to)
 }
 
 // sample counts the lag of the commits up to a position.
-func (s *shipper) sample(entries iter.Seq2[spool.Entry, error], to history.Position) {
+func (s *shipper) sample(entries iter.Seq[spool.Entry], to history.Position) {
 	now := s.a.c.Now()
-	for e, err := range entries {
-		if err != nil || to.Before(e.Piece.To) {
+	for e := range entries {
+		if to.Before(e.Piece.To) {
 			return
 		}
 		for _, m := range e.Piece.Marks {
