@@ -179,6 +179,7 @@ type Restorer interface {
 type Goal struct {
 	Position history.Position
 	Time     time.Time
+	Taken    uint32                  // timelines up to it are known of the source: one that is begun must lie above
 	Progress func(done, total int64) // bytes of log; may be nil
 }
 
