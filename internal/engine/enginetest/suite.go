@@ -29,7 +29,10 @@ func Run(t *testing.T, h Harness) {
 		{"idle", testIdle},
 		{"damage", testDamage},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, h)
+		})
 	}
 }
 

@@ -3,12 +3,15 @@ package sqlite
 import (
 	"bufio"
 	"database/sql"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +35,17 @@ func TestMain(m *testing.M) {
 		followerMain(path, os.Getenv("BACKSTAY_TEST_STATE"))
 		return
 	}
+	// Most tests wait for an application, for a second in which nothing happens, for a file to be synced.
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
+
+// soak asks for the long forms.
+var soak = os.Getenv("BACKSTAY_SOAK") != ""
 
 // appMain is an application: it obeys lines on its standard input.
 func appMain(path, mode string) {

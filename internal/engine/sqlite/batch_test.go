@@ -13,6 +13,7 @@ import (
 
 // TestBatchPartsLargeCommitsOnly: a commit is shipped in parts only if it fills a batch alone.
 func TestBatchPartsLargeCommitsOnly(t *testing.T) {
+	t.Parallel()
 	type shipped struct {
 		File     string
 		Offset   int64

@@ -15,6 +15,7 @@ import (
 )
 
 func TestConnectRefuses(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -35,6 +36,7 @@ func TestConnectRefuses(t *testing.T) {
 		{"damaged", "sqlite:" + write("damaged.db", string(header)), "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			_, err := Engine{}.Connect(t.Context(), c.url, engine.Options{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("Connect: %v, want %q", err, c.want)
@@ -48,6 +50,7 @@ func TestConnectRefuses(t *testing.T) {
 }
 
 func TestConnectLocked(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"delete", "wal"} {
 		a := startApp(t, mode)
 		a.tell(t, "sql PRAGMA locking_mode=EXCLUSIVE")
@@ -62,6 +65,7 @@ func TestConnectLocked(t *testing.T) {
 }
 
 func TestPaths(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	real := filepath.Join(dir, "a b%20#?.db")
 	for _, mode := range []string{"wal", "delete"} {
@@ -96,8 +100,10 @@ func TestPaths(t *testing.T) {
 
 // TestEmptyFile: an empty file is a database without pages, and becomes one in either mode.
 func TestEmptyFile(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"delete", "wal"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "app.db")
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -122,6 +128,7 @@ func TestEmptyFile(t *testing.T) {
 }
 
 func TestEnableWAL(t *testing.T) {
+	t.Parallel()
 	a := startApp(t, "delete")
 	a.Commit(t)
 	if err := EnableWAL(t.Context(), a.path); err != nil {
@@ -141,6 +148,7 @@ func TestEnableWAL(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	for _, c := range []struct {
 		text string
@@ -161,6 +169,7 @@ func TestResolve(t *testing.T) {
 
 // TestStampAfterIdle: the first commit after a rest is stamped as quickly as those in a row.
 func TestStampAfterIdle(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	f := enginetest.Follow(t, r.src, r.rec)
 	starved := enginetest.Canary(t)
@@ -180,8 +189,8 @@ func TestStampAfterIdle(t *testing.T) {
 
 // TestLockPage: the page over SQLite's lock bytes at 1 GiB holds no data and takes part in no checksum.
 func TestLockPage(t *testing.T) {
-	if os.Getenv("BACKSTAY_LONG") == "" {
-		t.Skip("writes and reads some GB: set BACKSTAY_LONG")
+	if !soak {
+		t.Skip("writes and reads some GB: set BACKSTAY_SOAK")
 	}
 	r := &rig{app: startApp(t, "delete"), state: t.TempDir()}
 	r.sql(t, "PRAGMA page_size=65536; VACUUM")

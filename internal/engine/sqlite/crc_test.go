@@ -8,6 +8,7 @@ import (
 
 // TestUpdateCRC compares with the standard library, at every length and alignment that takes another path.
 func TestUpdateCRC(t *testing.T) {
+	t.Parallel()
 	data := make([]byte, 70000)
 	for i := range data {
 		data[i] = byte(rand.Uint32())

@@ -92,8 +92,10 @@ func lastBookmark(records []record) (b engine.Bookmark) {
 // TestFollowerKilled kills the process that follows, again and again, while a writer goes on whose checkpoints may take away
 // what nobody followed. Every base with its log must restore to what the ledger says.
 func TestFollowerKilled(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			path, state := filepath.Join(dir, "app.db"), filepath.Join(dir, "state")
 			w := startWriter(t, path, "--mode", mode, "--seconds", "5", "--rate", "300")

@@ -99,6 +99,7 @@ func (r *rig) sql(t *testing.T, statement string) {
 
 // TestMissedButThere: what was committed while nobody watched and still stands in the WAL is captured commit by commit.
 func TestMissedButThere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	r.follow(t)
 	r.close(t)
@@ -120,6 +121,7 @@ func TestMissedButThere(t *testing.T) {
 
 // TestMissedAndCopied: a checkpoint copied the missed commits into the database, so they become one.
 func TestMissedAndCopied(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	for range 40 {
 		r.Commit(t)
@@ -148,6 +150,7 @@ func TestMissedAndCopied(t *testing.T) {
 
 // TestNewWALAfterAll: the application ended, so its WAL is gone, and it began a new one; nothing was missed of the old.
 func TestNewWALAfterAll(t *testing.T) {
+	t.Parallel()
 	for _, commits := range []int{0, 3} {
 		r := newRig(t, "wal")
 		r.follow(t)
@@ -175,6 +178,7 @@ func TestNewWALAfterAll(t *testing.T) {
 
 // TestCloseAfterApplication: who closes last folds the WAL in, and that costs no base.
 func TestCloseAfterApplication(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	last := r.Commit(t).N
 	r.follow(t)
@@ -192,6 +196,7 @@ func TestCloseAfterApplication(t *testing.T) {
 
 // TestCloseKeepsWhatWasNotShipped: a WAL with commits that nobody has is left as it is.
 func TestCloseKeepsWhatWasNotShipped(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	r.follow(t)
 	last := r.Commit(t).N
@@ -211,6 +216,7 @@ func TestCloseKeepsWhatWasNotShipped(t *testing.T) {
 
 // TestMachineCrash: a machine that crashes can lose the end of a WAL that was not synced.
 func TestMachineCrash(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	for range 5 {
 		r.Commit(t)
@@ -242,8 +248,10 @@ func TestMachineCrash(t *testing.T) {
 }
 
 func TestReplacedFile(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, mode)
 			other := newRig(t, mode)
 			f := enginetest.Follow(t, r.src, r.rec)
@@ -267,6 +275,7 @@ func TestReplacedFile(t *testing.T) {
 }
 
 func TestDeletedFile(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	f := enginetest.Follow(t, r.src, r.rec)
 	enginetest.Settled(t, harness, r.rec)
@@ -285,6 +294,7 @@ func TestDeletedFile(t *testing.T) {
 
 // TestModeChanges: the application turns WAL mode on while we follow, and off while we do not.
 func TestModeChanges(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "delete")
 	f := enginetest.Follow(t, r.src, r.rec)
 	r.Commit(t)
@@ -316,6 +326,7 @@ func TestModeChanges(t *testing.T) {
 
 // TestHeldTooLong: while ship waits the WAL grows, and beyond the bound it is let go.
 func TestHeldTooLong(t *testing.T) {
+	t.Parallel()
 	for _, checkpoint := range []bool{false, true} {
 		r := newRig(t, "wal")
 		r.src.limits.held, r.src.limits.patience = 200<<10, 0
@@ -348,6 +359,7 @@ func TestHeldTooLong(t *testing.T) {
 
 // TestShipHoldsNobodyUp: a shipment that takes long while we hold the write lock gives the lock back.
 func TestShipHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wal")
 	r.src.limits.checkpoint = 5
 	slow := func(ctx context.Context, p []engine.Piece) error {
@@ -380,9 +392,9 @@ func TestShipHoldsNobodyUp(t *testing.T) {
 // TestHugeTransaction: memory is bounded, and the LTX file comes in parts.
 func TestHugeTransaction(t *testing.T) {
 	r := newRig(t, "wal")
-	size := 300 << 20
-	if testing.Short() {
-		size = 100 << 20
+	size := 100 << 20 // more than memory may grow by
+	if soak {
+		size = 1 << 30
 	}
 	var parts, largest int
 	peak := uint64(0)

@@ -79,7 +79,7 @@ func (s *Source) look(ctx context.Context, b *batch, within func(table, uint32) 
 	if err != nil {
 		return err
 	}
-	lock, err := s.share(ctx)
+	lock, err := s.share(ctx, time.Second)
 	if isBusy(err) {
 		return nil // a writer is at it for longer; the next look finds it
 	}
@@ -193,10 +193,11 @@ func (s *Source) encodeLook(t table, h dbHeader, w io.Writer) (head, bool, error
 	return next, true, nil
 }
 
-// share takes SQLite's shared lock by a read transaction, which first rolls back what a crashed writer left. It waits up to a
-// second for a writer.
-func (s *Source) share(ctx context.Context) (*reading, error) {
-	deadline := time.Now().Add(time.Second)
+// share takes SQLite's shared lock by a read transaction, which first rolls back what a crashed writer left. It waits for writers
+// for as long as patience. SQLite has no queue for its locks, and a writer who never rests leaves them for some hundred
+// microseconds, so it asks often.
+func (s *Source) share(ctx context.Context, patience time.Duration) (*reading, error) {
+	deadline := time.Now().Add(patience)
 	for {
 		r, err := read(ctx, s.writers)
 		if !isBusy(err) || time.Now().After(deadline) {
@@ -205,7 +206,7 @@ func (s *Source) share(ctx context.Context) (*reading, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(500 * time.Microsecond):
 		}
 	}
 }

@@ -45,6 +45,7 @@ func somePages(pageSize uint32, numbers ...uint32) map[uint32][]byte {
 
 // TestLTXAgreesWithLibrary: the library reads what we write, and we read what it writes.
 func TestLTXAgreesWithLibrary(t *testing.T) {
+	t.Parallel()
 	for _, size := range []uint32{512, 4096, 65536} {
 		pages := somePages(size, 1, 2, 3, 9, 100)
 		ours := ltxFile(t, size, 100, pages)
@@ -90,6 +91,7 @@ func TestLTXAgreesWithLibrary(t *testing.T) {
 
 // TestLTXWithKnownSums: a page whose sum is known makes the same file.
 func TestLTXWithKnownSums(t *testing.T) {
+	t.Parallel()
 	for _, size := range []uint32{512, 1024, 4096, 65536} {
 		pages := somePages(size, 1, 2, 3, 9, 100)
 		var b bytes.Buffer
@@ -137,6 +139,7 @@ func readLTX(t testing.TB, b []byte) map[uint32][]byte {
 // TestLTXDamage: no single flipped bit and no cut goes unnoticed, unless the pages are the same all the same, as some bits of
 // compressed data allow.
 func TestLTXDamage(t *testing.T) {
+	t.Parallel()
 	pages := somePages(512, 1, 4, 9)
 	good := ltxFile(t, 512, 9, pages)
 	whole := func(b []byte) error {
@@ -195,6 +198,7 @@ func FuzzLTX(f *testing.F) {
 
 // TestLockPageIsLeftOut holds for every page size without a database of a gigabyte.
 func TestLockPageIsLeftOut(t *testing.T) {
+	t.Parallel()
 	for size := uint32(512); size <= 65536; size *= 2 {
 		lock := ltx.LockPgno(size)
 		if lockPage(size) != lock {

@@ -94,6 +94,9 @@ func compare(t *testing.T, sink *enginetest.Sink, rec *enginetest.Recorder, ledg
 		t.Errorf("latest stands at change %d, want %d", n, want)
 	}
 	marks, _ := rec.Marks()
+	if len(marks) < 2 {
+		t.Fatalf("%d positions for %d changes", len(marks), len(ledger))
+	}
 	begin := rec.Begin()
 	for range times {
 		e := ledger[rand.IntN(len(ledger))]
@@ -105,7 +108,7 @@ func compare(t *testing.T, sink *enginetest.Sink, rec *enginetest.Recorder, ledg
 				t.Errorf("restored to %s: stands at change %d, want %d to %d", at.Format("05.000000"), got, least, most)
 			}
 		}
-		i := rand.IntN(max(1, len(marks)-1))
+		i := rand.IntN(len(marks) - 1)
 		a := restored(engine.Goal{Position: marks[i].Position})
 		b := restored(engine.Goal{Position: marks[i+1].Position})
 		if each && (b < a || b > a+1) {
@@ -136,6 +139,7 @@ func bounds(ledger []enginetest.Entry, at time.Time, late time.Duration) (least,
 
 // TestPythonWriter follows the standard library's SQLite of another process, with all its kinds of checkpoint.
 func TestPythonWriter(t *testing.T) {
+	t.Parallel()
 	for i, c := range []struct {
 		name string
 		args string
@@ -151,6 +155,7 @@ func TestPythonWriter(t *testing.T) {
 		{"auto_vacuum", "--auto-vacuum full --autocheckpoint 100"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			if testing.Short() && i%3 != 0 {
 				t.Skip("some kinds of checkpoint are enough for a short run")
 			}
@@ -175,7 +180,7 @@ func TestPythonWriter(t *testing.T) {
 			if n.Commits == 0 || n.Bridges+n.Unpinned != 0 || n.Generations+n.Resets == 0 {
 				t.Errorf("counters %+v", n)
 			}
-			if log, _, _ := passive(t.Context(), s.writers); log > 20000 {
+			if log, _, _ := passive(t.Context(), s.writers); log > 50000 {
 				t.Errorf("the WAL has %d frames: nobody could checkpoint it", log)
 			}
 		})
@@ -183,8 +188,10 @@ func TestPythonWriter(t *testing.T) {
 }
 
 func TestPythonRollback(t *testing.T) {
+	t.Parallel()
 	for _, args := range []string{"--mode delete", "--mode truncate --page-size 1024 --vacuum 50", "--mode persist --rate 100 --auto-vacuum full"} {
 		t.Run(args, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "app.db")
 			w := startWriter(t, path, strings.Fields("--seconds 3 "+args)...)
 			s := connect(t, path)
@@ -211,8 +218,10 @@ func TestPythonRollback(t *testing.T) {
 
 // TestWriterKilled kills the writer in the middle of its work, again and again.
 func TestWriterKilled(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "app.db")
 			w := startWriter(t, path, "--mode", mode, "--autocheckpoint", "100")
 			s := connect(t, path)

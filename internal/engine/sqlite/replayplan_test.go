@@ -143,6 +143,7 @@ func (s *cutSegment) Close() error { return nil }
 
 // TestReplayJoinsParts: a log that was cut inside the files of large commits is replayed, to each commit in it.
 func TestReplayJoinsParts(t *testing.T) {
+	t.Parallel()
 	whole := func(n int) cut { return cut{n, 0, 3} }
 	for name, build := range map[string]func(l *cutLog){
 		"one segment": func(l *cutLog) {
@@ -186,6 +187,7 @@ func TestReplayJoinsParts(t *testing.T) {
 
 // TestReplayCondensedBesideParts: a condensed file counts for what it holds wholly, and nothing else.
 func TestReplayCondensedBesideParts(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		build func(l *cutLog)
 		reads string // with the newest commit as the goal
@@ -223,6 +225,7 @@ func TestReplayCondensedBesideParts(t *testing.T) {
 
 // TestReplayMissesAPart: a part that is nowhere is told, and nothing is written.
 func TestReplayMissesAPart(t *testing.T) {
+	t.Parallel()
 	l := newCutLog(t, 3, 30)
 	l.add(0, 1, cut{1, 0, 3}, cut{2, 0, 1})
 	l.add(1, 3, cut{2, 2, 3}, cut{3, 0, 3})

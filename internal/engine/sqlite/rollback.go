@@ -13,7 +13,7 @@ import (
 
 // probeRollback checks that a database in rollback-journal mode, or an empty file, can be read.
 func (s *Source) probeRollback(ctx context.Context) error {
-	r, err := s.share(ctx)
+	r, err := s.share(ctx, 2*time.Second)
 	if err != nil {
 		return explain(s.path, err)
 	}
@@ -29,7 +29,7 @@ func (s *Source) resumeRollback(ctx context.Context, h head) error {
 		s.head, s.table, s.looked = h, t, imprint{}
 		return nil
 	}
-	lock, err := s.share(ctx)
+	lock, err := s.share(ctx, 10*time.Second)
 	if err != nil {
 		return explain(s.path, err)
 	}
@@ -174,7 +174,7 @@ func (s *Source) copyFollowed(ctx context.Context, patch func(table, uint32) err
 
 // copyAlone patches under the lock and calls what it has p.
 func (s *Source) copyAlone(ctx context.Context, at history.Position, patch func(table, uint32) error) (head, error) {
-	lock, err := s.share(ctx)
+	lock, err := s.share(ctx, 10*time.Second)
 	if err != nil {
 		return head{}, explain(s.path, err)
 	}

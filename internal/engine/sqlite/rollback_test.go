@@ -13,6 +13,7 @@ import (
 
 // TestRollbackLarge: a file of some size is compared and copied before the lock is taken, so that writers wait for little.
 func TestRollbackLarge(t *testing.T) {
+	t.Parallel()
 	r := &rig{app: startApp(t, "delete"), state: t.TempDir()}
 	r.Commit(t)
 	r.sql(t, fmt.Sprintf("CREATE TABLE bulk AS WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c WHERE i<%d) SELECT i, randomblob(3000) AS b FROM c", lockFree/3000))
@@ -51,6 +52,7 @@ func TestRollbackLarge(t *testing.T) {
 
 // TestHotJournal: a writer that died in the middle of its commit leaves a journal; what it wrote is not taken for data.
 func TestHotJournal(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "delete")
 	f := enginetest.Follow(t, r.src, r.rec)
 	last := 0
@@ -75,6 +77,7 @@ func TestHotJournal(t *testing.T) {
 
 // TestTableIsKept: without the table a restart after missed changes needs a new base, with it they are one commit.
 func TestTableIsKept(t *testing.T) {
+	t.Parallel()
 	for _, keep := range []bool{true, false} {
 		r := newRig(t, "delete")
 		r.follow(t)

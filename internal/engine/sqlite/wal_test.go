@@ -25,6 +25,7 @@ func connect(t *testing.T, path string) *Source {
 }
 
 func TestThinPath(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "app one.db")
 	db, err := sql.Open("sqlite", dsn(path, "_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))
