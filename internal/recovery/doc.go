@@ -8,7 +8,7 @@
 //  3. lay the base, every block's digest verified
 //  4. hand the chain's segments to the engine, which replays them up to the target
 //  5. ask where the engine stopped; anything but the target is an error
-//  6. sync files and folders, move them up to their place, remove the mark
+//  6. sync files and folders, move them up to their place, let the engine settle there, remove the mark
 //
 // What is damaged or cannot be read in one repository is taken from another of the same source, if the Origin has a
 // Mirror: objects are equal in all, and the ledger of the first says what they must be. The result names them.

@@ -10,8 +10,15 @@ import (
 )
 
 // Environment reports whether an error is the fault of this host or of the way to the store, and says nothing about
-// the backup: no room, no permission, no memory, no time, no connection.
+// the backup: no room, no permission, no memory, no time, no connection; or the engine says of itself that nothing is
+// damaged, by a method Damaged.
 func Environment(err error) bool {
+	if d, ok := errors.AsType[interface {
+		error
+		Damaged() bool
+	}](err); ok {
+		return !d.Damaged()
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return true
 	}

@@ -269,12 +269,16 @@ func (f *folder) abandon() error {
 	return f.unmake()
 }
 
-// finish makes all that was restored durable, moves it up and takes the marker away.
-func (f *folder) finish() error {
+// finish makes all that was restored durable, moves it up, lets settle do what has to wait for that, and takes the
+// marker away.
+func (f *folder) finish(settle func(dir string) error) error {
 	if err := syncTree(f.data()); err != nil {
 		return fmt.Errorf("sync %s: %w", f.path, err)
 	}
 	if err := f.moveUp(); err != nil {
+		return fmt.Errorf("finish %s: %w", f.path, err)
+	}
+	if err := settle(f.path); err != nil {
 		return fmt.Errorf("finish %s: %w", f.path, err)
 	}
 	for _, p := range append([]string{f.path}, f.made...) {

@@ -23,6 +23,8 @@ type Deps struct {
 	Spool   engine.Log    // log that no repository has yet; nil for none
 	Workers int           // of the extraction; zero leaves it to the repository
 
+	Placement engine.Placement // the zero value lets the engine do as it does by itself
+
 	Progress func(step Step, done, total int64) // bytes; one call at a time; may be nil
 	Log      *slog.Logger                       // nil for none
 	Now      func() time.Time                   // for the marker; nil means time.Now
@@ -79,6 +81,10 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 	if !ok {
 		return Result{}, fmt.Errorf("restore: the engine %s cannot restore", d.Engine.Kind())
 	}
+	restorer, err := placed(restorer, d.Placement)
+	if err != nil {
+		return Result{}, fmt.Errorf("restore: %w", err)
+	}
 	if d.Now == nil {
 		d.Now = time.Now
 	}
@@ -111,6 +117,18 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 	return r.result, nil
 }
 
+// placed is the restorer that restores as p says.
+func placed(r engine.Restorer, p engine.Placement) (engine.Restorer, error) {
+	if !p.Standby && len(p.Tablespaces) == 0 {
+		return r, nil
+	}
+	placer, ok := r.(engine.Placer)
+	if !ok {
+		return nil, fmt.Errorf("the engine %s has neither standbys nor tablespaces", r.Kind())
+	}
+	return placer.Place(p)
+}
+
 func (r *run) origin() Origin { return r.deps.Origins[0] }
 
 func (r *run) fromSpool(s history.Segment) bool {
@@ -141,7 +159,12 @@ func (r *run) do(ctx context.Context, restorer engine.Restorer) error {
 		return fmt.Errorf("restore into %s: %w", r.deps.Dir, err)
 	}
 	begin := time.Now()
-	err := r.folder.finish()
+	err := r.folder.finish(func(dir string) error {
+		if s, ok := restorer.(engine.Settler); ok {
+			return s.Settle(ctx, dir)
+		}
+		return nil
+	})
 	r.result.SyncSeconds = time.Since(begin).Seconds()
 	return err
 }
@@ -215,6 +238,9 @@ func (r *run) replay(ctx context.Context, restorer engine.Restorer) error {
 		// Nothing was replayed, so the data stands where the base does; an engine need not be able to tell.
 		reached.Position, reached.Time = r.plan.Chain.Base.Stop, r.plan.Chain.Base.StopTime
 	}
+	if reached.Time.IsZero() {
+		reached.Time = r.plan.Chain.Base.StopTime
+	}
 	bytes, waited := log.read()
 	r.result.Reached, r.result.LogBytes = reached, bytes
 	r.result.FetchSeconds += waited.Seconds()
@@ -226,7 +252,7 @@ func (r *run) replay(ctx context.Context, restorer engine.Restorer) error {
 // then the commits after the fork, which may be older than the target, must not be replayed.
 func (r *run) goal(ctx context.Context, log engine.Log) (engine.Goal, error) {
 	c := r.plan.Chain
-	g := engine.Goal{Position: c.Stop, Progress: r.progress(Replay)}
+	g := engine.Goal{Position: c.Stop, Taken: newestTimeline(r.origin().History), Progress: r.progress(Replay)}
 	if !c.Stop.IsZero() {
 		return g, nil
 	}
@@ -237,6 +263,20 @@ func (r *run) goal(ctx context.Context, log engine.Log) (engine.Goal, error) {
 		return g, err
 	}
 	return g, nil
+}
+
+// newestTimeline is the highest timeline that is known of a source.
+func newestTimeline(h history.History) (newest uint32) {
+	for _, b := range h.Bases {
+		newest = max(newest, b.Stop.Timeline)
+	}
+	for _, s := range h.Segments {
+		newest = max(newest, s.To.Timeline)
+	}
+	for _, f := range h.Forks {
+		newest = max(newest, f.Child)
+	}
+	return newest
 }
 
 // check holds what the engine says against what it was asked.
