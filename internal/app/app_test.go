@@ -52,11 +52,11 @@ func TestLockKeepsASecondDaemonOut(t *testing.T) {
 func TestKeysAreMadeOnceAndReadByStockAge(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "backstay.key")
 	h := NewHost(&config.Config{}, slog.New(slog.DiscardHandler))
-	recipient, err := makeKey(path, h.Now())
+	recipient, err := makeKey(path, h.Now(), "host+1+k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := makeKey(path, h.Now()); !errors.Is(err, fs.ErrExist) {
+	if _, err := makeKey(path, h.Now(), "host+1+k"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("the key was made again: %v", err)
 	}
 	if got, err := recipientOf(path); err != nil || got != recipient {

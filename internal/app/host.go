@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
-
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/repository"
@@ -76,12 +74,12 @@ func (h *Host) trusted(source string) ([]string, error) {
 	return strings.Fields(string(data)), nil
 }
 
-// identities reads the key at hand: keyFile if it is given, else backstay.key if it is there, else none.
-func (h *Host) identities(keyFile string) ([]age.Identity, error) {
+// key reads the key at hand: keyFile if it is given, else backstay.key if it is there, else none.
+func (h *Host) key(keyFile string) (Key, error) {
 	if keyFile == "" {
 		keyFile = h.Config.KeyFile()
 		if _, err := os.Stat(keyFile); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+			return Key{}, nil
 		}
 	}
 	return ReadKey(keyFile)

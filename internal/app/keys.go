@@ -10,11 +10,11 @@ import (
 // ChangeKeys changes who can read in the first repository of a source and copies the change to the others, since all
 // seal to the same identity. It needs all of them, and a key that can read.
 func (h *Host) ChangeKeys(ctx context.Context, source, keyFile string, change func(*repository.Repository) error) error {
-	ids, err := h.identities(keyFile)
+	key, err := h.key(keyFile)
 	if err != nil {
 		return err
 	}
-	if len(ids) == 0 {
+	if len(key.Identities) == 0 {
 		return &KeyError{Err: fmt.Errorf("change the keys of %s: it needs a key that can read", source), Advice: "name its file with --key"}
 	}
 	signer, err := h.signer()
@@ -32,7 +32,7 @@ func (h *Host) ChangeKeys(ctx context.Context, source, keyFile string, change fu
 		if err != nil {
 			return err
 		}
-		repo, err := repository.Open(ctx, s, repository.Options{Source: source, Signer: signer, Trusted: trusted, Identities: ids, Log: h.Log, Now: h.Now})
+		repo, err := repository.Open(ctx, s, repository.Options{Source: source, Signer: signer, Trusted: trusted, Identities: key.Identities, Log: h.Log, Now: h.Now})
 		if err != nil {
 			return storeError(url, err)
 		}

@@ -233,7 +233,7 @@ func (p *Protection) Apply(ctx context.Context, log *slog.Logger) (*Host, error)
 		p.MakesKey = "" // who can read is settled already
 	}
 	if p.MakesKey != "" {
-		if _, err := makeKey(p.MakesKey, h.Now()); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, err := h.makeKey(); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 	}

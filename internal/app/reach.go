@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"filippo.io/age"
-
 	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -80,7 +78,7 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 		}
 		names = []string{r.Repository}
 	}
-	ids, err := h.identities(r.Key)
+	key, err := h.key(r.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +88,7 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 	}
 	for _, name := range names {
 		url := h.Config.Repositories[name].Store
-		o, err := h.openRepository(ctx, r, name, ids)
+		o, err := h.openRepository(ctx, r, name, key)
 		if err != nil {
 			out.Failures = append(out.Failures, Failure{name, url, err})
 			continue
@@ -104,7 +102,7 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 }
 
 // openRepository opens one repository of backstay.yaml for reading.
-func (h *Host) openRepository(ctx context.Context, r Reach, name string, ids []age.Identity) (OpenRepository, error) {
+func (h *Host) openRepository(ctx context.Context, r Reach, name string, key Key) (OpenRepository, error) {
 	source := r.Source
 	trusted, err := h.trusted(source)
 	if err != nil {
@@ -120,12 +118,12 @@ func (h *Host) openRepository(ctx context.Context, r Reach, name string, ids []a
 		out.mirror = mirror.New(mirror.Source{Name: name, Store: s}, h.mirrors(ctx, source, name), sharedBy(source))
 		s = out.mirror
 	}
-	o := repository.Options{Source: source, Trusted: trusted, Identities: ids, Log: h.Log, Now: h.Now}
+	o := repository.Options{Source: source, Trusted: slices.Concat(trusted, key.Pins), Identities: key.Identities, Log: h.Log, Now: h.Now}
 	if _, err := os.Stat(h.sourceState(source)); err == nil {
 		o.Seen = h.seen(source, name)
 	}
 	if out.Repo, err = repository.Open(ctx, s, o); err != nil {
-		return OpenRepository{}, storeError(url, err)
+		return OpenRepository{}, storeError(url, key.foreign(err))
 	}
 	return r.facts(ctx, out)
 }
@@ -149,9 +147,9 @@ func openStore(ctx context.Context, r Reach) (*Reached, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ids []age.Identity
+	var key Key
 	if r.Key != "" {
-		if ids, err = ReadKey(r.Key); err != nil {
+		if key, err = ReadKey(r.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -160,9 +158,9 @@ func openStore(ctx context.Context, r Reach) (*Reached, error) {
 			return nil, err
 		}
 	}
-	repo, err := repository.Open(ctx, s, repository.Options{Source: r.Source, Identities: ids})
+	repo, err := repository.Open(ctx, s, repository.Options{Source: r.Source, Trusted: key.Pins, Identities: key.Identities})
 	if err != nil {
-		return nil, storeError(r.Store, err)
+		return nil, storeError(r.Store, key.foreign(err))
 	}
 	o, err := r.facts(ctx, OpenRepository{Name: r.Store, Store: r.Store, Repo: repo})
 	if err != nil {

@@ -22,7 +22,7 @@ func (h *Host) newReaders() ([]repository.Reader, error) {
 	}
 	recipient, err := recipientOf(h.Config.KeyFile())
 	if errors.Is(err, fs.ErrNotExist) || isMissingKey(err) {
-		recipient, err = makeKey(h.Config.KeyFile(), h.Now())
+		recipient, err = h.makeKey()
 		if err == nil {
 			h.Log.Info("made a key; move it off this host", "key", h.Config.KeyFile())
 		}
@@ -31,6 +31,15 @@ func (h *Host) newReaders() ([]repository.Reader, error) {
 		return nil, fmt.Errorf("find who can read: %w", err)
 	}
 	return []repository.Reader{{Name: "backstay.key", Recipient: recipient}}, nil
+}
+
+// makeKey makes the key beside backstay.yaml.
+func (h *Host) makeKey() (string, error) {
+	signer, err := h.signer()
+	if err != nil {
+		return "", err
+	}
+	return makeKey(h.Config.KeyFile(), h.Now(), signer.Verifier())
 }
 
 func isMissingKey(err error) bool {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/backstaydb/backstay/internal/engine"
@@ -22,6 +20,7 @@ type Restore struct {
 	reached *Reached
 	origins []recovery.Origin // the chosen one first
 	spools  []engine.Log      // what this host has beyond each of them; nil for nothing
+	limits  recovery.Limits
 }
 
 // PlanRestore decides from which repository the target is recovered, and how. Of several that can reach it, the one
@@ -58,12 +57,13 @@ func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Targ
 	if err != nil {
 		return nil, err
 	}
-	plan, err := recovery.PlanFor(origin.History, target, r.limits())
+	limits := r.limits(ctx, o)
+	plan, err := recovery.PlanFor(origin.History, target, limits)
 	if err != nil {
 		return nil, err
 	}
 	plan.NoteSpool(spool)
-	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spools: []engine.Log{spool}}, nil
+	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spools: []engine.Log{spool}, limits: limits}, nil
 }
 
 // Run carries the restore out. Where an object turns out to be damaged, and no other repository has an equal one, it
@@ -111,7 +111,7 @@ func (p *Restore) around(damaged recovery.Object) bool {
 		p.origins[i] = o.Without(damaged)
 	}
 	for i, o := range p.origins {
-		plan, err := recovery.PlanFor(o.History, p.Plan.Target, p.reached.limits())
+		plan, err := recovery.PlanFor(o.History, p.Plan.Target, p.limits)
 		if err != nil {
 			continue
 		}
@@ -125,25 +125,4 @@ func (p *Restore) around(damaged recovery.Object) bool {
 		return true
 	}
 	return false
-}
-
-// limits are the speeds that the newest drill on this host measured; zero if there was none.
-func (r *Reached) limits() recovery.Limits {
-	if r.host == nil {
-		return recovery.Limits{}
-	}
-	paths, err := filepath.Glob(r.host.sourceState(r.Source, "reports", "*.txt"))
-	if err != nil || len(paths) == 0 {
-		return recovery.Limits{}
-	}
-	signed, err := os.ReadFile(slices.Max(paths)) // Names begin with the time.
-	if err != nil {
-		return recovery.Limits{}
-	}
-	// A report that does not verify costs the estimate, nothing else.
-	report, _, err := VerifyReport(signed, nil, r.host)
-	if err != nil {
-		return recovery.Limits{}
-	}
-	return report.Limits()
 }

@@ -72,11 +72,11 @@ func (w *writers) reopened(ctx context.Context, repo *repository.Repository, o r
 	if err == nil && len(facts.Ignored) == 0 || !isForeign(err) {
 		return repo
 	}
-	ids, err := w.host.identities("")
-	if err != nil || len(ids) == 0 {
+	key, err := w.host.key("")
+	if err != nil || len(key.Identities) == 0 {
 		return repo // The trouble is reported by whoever reads it next, and waited for.
 	}
-	o.Identities = ids
+	o.Identities = key.Identities
 	again, err := repository.Open(ctx, repo.Store(), o)
 	if err != nil {
 		return repo

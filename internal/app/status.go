@@ -41,7 +41,7 @@ func (h *Host) Status(ctx context.Context, only ...string) (api.Status, error) {
 // restingStatus is what the repositories tell while no daemon runs.
 func (h *Host) restingStatus(ctx context.Context) (api.Status, error) {
 	s := api.Status{Sources: []api.Source{}}
-	ids, err := h.identities("")
+	key, err := h.key("")
 	if err != nil {
 		return s, err
 	}
@@ -51,7 +51,7 @@ func (h *Host) restingStatus(ctx context.Context) (api.Status, error) {
 		source := api.Source{Name: name, URL: cfg.URL, Engine: kind, State: stateStopped, Text: "no daemon is running here", SpoolLimit: cfg.Limit(), Repositories: []api.Repository{}}
 		for _, repo := range cfg.Repositories {
 			shown := api.Repository{Name: repo, Store: h.Config.Repositories[repo].Store, State: stateOK}
-			if o, err := h.openRepository(ctx, Reach{Source: name}, repo, ids); err != nil {
+			if o, err := h.openRepository(ctx, Reach{Source: name}, repo, key); err != nil {
 				shown = unwell(shown, err)
 			} else {
 				shown = h.resting(o)

@@ -74,7 +74,7 @@ func (h *Host) nothingWaits(ctx context.Context, source string, o UnprotectOptio
 		return fmt.Errorf("look at the spool: %w", err)
 	}
 	for _, name := range h.Config.Sources[source].Repositories {
-		repo, err := h.openRepository(ctx, Reach{Source: source}, name, nil)
+		repo, err := h.openRepository(ctx, Reach{Source: source}, name, Key{})
 		if err != nil && !last.IsZero() {
 			return &waitingError{source: source, repository: name, err: err}
 		}

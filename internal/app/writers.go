@@ -136,8 +136,8 @@ func (w *writers) open(ctx context.Context, name string) error {
 
 // join lets this host sign for a repository that another host made. It takes a key that can read.
 func (w *writers) join(ctx context.Context, repo *repository.Repository, o repository.Options) (*repository.Repository, error) {
-	ids, err := w.host.identities("")
-	if err == nil && len(ids) == 0 {
+	key, err := w.host.key("")
+	if err == nil && len(key.Identities) == 0 {
 		err = &KeyError{
 			Err:    fmt.Errorf("source %s in %s was made by another host, and this one may not write to it", w.source, repo.Store()),
 			Advice: "put a key that can read it beside backstay.yaml as backstay.key for the first start, or choose another --name for this source",
@@ -146,7 +146,7 @@ func (w *writers) join(ctx context.Context, repo *repository.Repository, o repos
 	if err != nil {
 		return nil, err
 	}
-	o.Identities = ids
+	o.Identities = key.Identities
 	if repo, err = repository.Open(ctx, repo.Store(), o); err != nil {
 		return nil, err
 	}
@@ -182,6 +182,9 @@ func (w *writers) create(ctx context.Context, name string) error {
 	}
 	w.host.Log.Info("made repository", "source", w.source, "repository", name, "store", url)
 	w.opened[name] = repo
+	if err := addPin(w.host.Config.KeyFile(), w.signer.Verifier()); err != nil {
+		w.host.Log.Warn("the key file does not say who signs", "source", w.source, "error", err)
+	}
 	return w.pin(repo)
 }
 

@@ -49,6 +49,7 @@ func loadKeys(ctx context.Context, s store.Store, source string, keys []age.Iden
 	if len(keys) > 0 && len(known) == 0 && len(objects) > 0 {
 		return nil, &WrongKeyError{Source: source, Readers: objects[len(objects)-1].Readers}
 	}
+	vouched := len(pinned) == 0
 	for _, k := range objects {
 		if ring.current != nil && ring.current.Number == k.Number {
 			continue // its first copy counts; Check finds that this one is not as it is listed
@@ -59,10 +60,16 @@ func loadKeys(ctx context.Context, s store.Store, source string, keys []age.Iden
 			continue
 		}
 		ring.accept(k, trusted, keys)
+		vouched = vouched || k.signedBy(pinned)
 	}
 	if ring.current == nil {
 		last := ring.rejected[len(ring.rejected)-1]
 		return nil, &KeyError{Source: source, Reason: last.Object + ": " + last.Detail}
+	}
+	// Whoever knows a reader's recipient can make a whole repository that the reader's key opens. Each key object follows
+	// the one before it, so one that a pinned signer made vouches for all.
+	if !vouched {
+		return nil, &KeyError{Source: source, Reason: "it is signed by " + strings.Join(ring.current.Signers, ", ") + ", and by no key that is known here"}
 	}
 	ring.verifiers = slices.Concat(pinned, ring.current.Signers)
 	slices.Sort(ring.verifiers)
