@@ -92,7 +92,7 @@ func (l *Log) Create(ctx context.Context, change Change) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("create ledger %s: %w", l.c.Prefix, err)
 	}
 	l.advance(next)
-	return l.head, l.remember(l.head, 0)
+	return l.head, errors.Join(l.remember(l.head, 0), l.lockDue(ctx))
 }
 
 // attempt tries once; done says whether the change, or none, was needed and stands.
@@ -107,7 +107,7 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 	}
 	change, err := build(l.head)
 	if errors.Is(err, ErrNoChange) {
-		return true, nil
+		return true, l.lockDue(ctx)
 	}
 	if err != nil {
 		return false, err
@@ -131,7 +131,7 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 		}
 	}
 	l.advance(next)
-	return true, nil
+	return true, l.lockDue(ctx)
 }
 
 // draft is a checkpoint in the making.
@@ -205,6 +205,9 @@ func (l *Log) counted(ctx context.Context, d *draft) (bool, error) {
 
 // advance makes the draft the head.
 func (l *Log) advance(d *draft) {
+	if len(d.added) > 0 {
+		l.due = append(l.due, l.checkpointName(d.c.Number))
+	}
 	if l.head.Number > 0 {
 		l.old = append(l.old, aged{l.head.Number, l.c.Now()})
 	}

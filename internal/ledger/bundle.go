@@ -86,6 +86,7 @@ func (l *Log) bundle(ctx context.Context) (rest [][]byte, bundled tree, err erro
 		if err := l.putBundle(ctx, l.bundleName(bundled.size/bundleLeaves), joinLines(rest[:bundleLeaves])); err != nil {
 			return nil, tree{}, err
 		}
+		l.due = append(l.due, l.bundleName(bundled.size/bundleLeaves))
 		for _, line := range rest[:bundleLeaves] {
 			bundled = bundled.add(leafHash(line))
 		}

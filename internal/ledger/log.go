@@ -21,6 +21,10 @@ type Config struct {
 	Fold      Fold             // told of every leaf; nil: nobody is
 	Memory    Memory           // what this host saw last; nil: nothing is remembered
 	Now       func() time.Time // nil: time.Now
+
+	// Lock is called for the objects that leaves stand in: bundles, and checkpoints that add leaves. A checkpoint that moves
+	// nothing but tips and time is not worth it: four a second may come. nil: nothing is locked.
+	Lock func(ctx context.Context, object string) error
 }
 
 // Fold takes the leaves in order, each once. Its methods are called while the Log is locked. After Reset everything
@@ -55,7 +59,8 @@ type Log struct {
 	kept    bool // Memory holds one of this log
 	savedAt time.Time
 
-	old    []aged // checkpoints that are to be deleted
+	due    []string // objects that are to be locked
+	old    []aged   // checkpoints that are to be deleted
 	pruned time.Time
 }
 

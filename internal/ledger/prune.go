@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 const (
 	pruneInterval = 30 * time.Second
 	deletesAtOnce = 16
+	lockedFor     = 24 * time.Hour // a checkpoint that is locked is asked for again so much later
 )
 
 // aged is a checkpoint and since when a newer one stands.
@@ -67,7 +70,11 @@ func (l *Log) prune(ctx context.Context) {
 		g.Go(func() error {
 			if err := l.c.Store.Delete(ctx, l.checkpointName(a.number)); err != nil {
 				mu.Lock()
-				keep = append(keep, aged{a.number, now})
+				since := now
+				if errors.Is(err, fs.ErrPermission) {
+					since = now.Add(lockedFor)
+				}
+				keep = append(keep, aged{a.number, since})
 				mu.Unlock()
 			}
 			return nil

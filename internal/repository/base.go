@@ -42,6 +42,15 @@ func (m *manifest) parts() []Object {
 	return list
 }
 
+// names are those of all objects of the base.
+func (m *manifest) names() []string {
+	names := []string{manifestName(m.Base.ID)}
+	for _, p := range m.parts() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // encode returns the manifest with the size of all objects, itself included, in it.
 func (m *manifest) encode() ([]byte, error) {
 	parts := int64(0)
@@ -179,6 +188,9 @@ func (w *BaseWriter) Commit(ctx context.Context, base history.Base) (history.Bas
 	}
 	w.names = append(w.names, name)
 	killpoint.At(killpoint.BaseManifest)
+	if err := w.r.protect(ctx, m.names()...); err != nil {
+		return base, fmt.Errorf("commit base %s: %w", w.id, err)
+	}
 	if err := w.r.listBase(ctx, m.Base, b); err != nil {
 		return base, err
 	}

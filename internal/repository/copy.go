@@ -49,6 +49,9 @@ func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, 
 	if err := r.copyObject(ctx, from, o, count); err != nil {
 		return fmt.Errorf("copy base %s of %s: %w", id, r.source, err)
 	}
+	if err := r.protect(ctx, m.names()...); err != nil {
+		return fmt.Errorf("copy base %s of %s: %w", id, r.source, err)
+	}
 	return r.listBase(ctx, m.Base, b)
 }
 
@@ -64,7 +67,11 @@ func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg hist
 	if o.Kind == Tip {
 		return fmt.Errorf("copy %s of %s: it is a tip, and will be replaced by a segment", seg.Name, r.source)
 	}
-	if err := r.copyObject(ctx, from, o, nil); err != nil {
+	err = r.copyObject(ctx, from, o, nil)
+	if err == nil {
+		err = r.protect(ctx, o.Name)
+	}
+	if err != nil {
 		return fmt.Errorf("copy %s of %s: %w", seg.Name, r.source, err)
 	}
 	encoded, err := ledger.Body(body)

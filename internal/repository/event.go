@@ -57,6 +57,9 @@ func (r *Repository) PutReport(ctx context.Context, id string, signedReport []by
 		err = r.hashListed(ctx, Object{Name: name, Size: size, SHA256: sum}, nil)
 	}
 	if err == nil {
+		err = r.protect(ctx, name)
+	}
+	if err == nil {
 		_, err = r.append(ctx, func(head ledger.Checkpoint) (ledger.Change, error) {
 			if r.fold.objects[name].SHA256 == sum {
 				return ledger.Change{}, ledger.ErrNoChange

@@ -157,7 +157,11 @@ func (r *Repository) addKeyObject(ctx context.Context, what string, k *keyObject
 	if err := putKeyObject(ctx, r.store, k); err != nil {
 		return fmt.Errorf("%s of %s: %w", what, r.source, err)
 	}
-	if err := r.listKeyObject(ctx, k); err != nil {
+	err := r.protect(ctx, keyNames(k.Number)...)
+	if err == nil {
+		err = r.listKeyObject(ctx, k)
+	}
+	if err != nil {
 		return fmt.Errorf("%s of %s: %w", what, r.source, err)
 	}
 	return r.reloadKeys(ctx)

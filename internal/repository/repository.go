@@ -23,6 +23,7 @@ type Repository struct {
 	source string
 	o      Options
 	signer *ledger.Signer
+	locker store.Locker // nil: nothing is locked
 	ledger *ledger.Log
 	fold   *fold
 
@@ -38,6 +39,7 @@ type Options struct {
 	Trusted    []string         // verifier keys that this host has pinned
 	Identities []age.Identity   // a reader's keys; nil: contents cannot be read
 	Seen       Seen             // nil: nothing is remembered
+	Lock       time.Duration    // what is put cannot be deleted for so long, tips aside; zero: it can. It needs a store.Locker
 	Log        *slog.Logger     // nil: nothing is logged
 	Now        func() time.Time // nil: time.Now
 }
@@ -62,6 +64,7 @@ type CreateOptions struct {
 
 	Signer *ledger.Signer
 	Seen   Seen
+	Lock   time.Duration // as in Options
 	Log    *slog.Logger
 	Now    func() time.Time
 }
@@ -75,18 +78,24 @@ func Create(ctx context.Context, s store.Store, o CreateOptions) (*Repository, e
 	if o.Signer == nil {
 		return nil, fmt.Errorf("create repository of %s: no signer is given", o.Source)
 	}
+	opened := Options{Source: o.Source, Signer: o.Signer, Trusted: []string{o.Signer.Verifier()}, Seen: o.Seen, Lock: o.Lock, Log: o.Log, Now: o.Now}
+	if _, err := opened.locker(s); err != nil {
+		return nil, err
+	}
 	k, err := firstKey(ctx, s, o)
 	if err != nil {
 		return nil, fmt.Errorf("create repository of %s in %s: %w", o.Source, s, err)
 	}
-	r, err := newRepository(s, Options{Source: o.Source, Signer: o.Signer, Trusted: []string{o.Signer.Verifier()}, Seen: o.Seen, Log: o.Log, Now: o.Now},
-		&keyring{current: k, authenticated: true, highest: k.Number, verifiers: k.Signers})
+	r, err := newRepository(s, opened, &keyring{current: k, authenticated: true, highest: k.Number, verifiers: k.Signers})
 	if err != nil {
 		return nil, err
 	}
 	leaves, err := keyLeaves(k)
+	if err == nil {
+		err = r.protect(ctx, keyNames(k.Number)...)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("create repository of %s in %s: %w", o.Source, s, err)
 	}
 	if _, err := r.ledger.Create(ctx, ledger.Change{Leaves: leaves}); err != nil {
 		return nil, fmt.Errorf("create repository of %s in %s: %w", o.Source, s, err)
@@ -205,6 +214,9 @@ func newRepository(s store.Store, o Options, keys *keyring) (*Repository, error)
 	}
 	r := &Repository{store: s, source: o.Source, o: o, signer: o.Signer, fold: newFold(), keys: keys}
 	var err error
+	if r.locker, err = o.locker(s); err != nil {
+		return nil, err
+	}
 	r.ledger, err = ledger.Open(r.ledgerConfig(r.fold, keys.verifiers, o.Seen))
 	return r, err
 }
@@ -213,6 +225,9 @@ func (r *Repository) ledgerConfig(f ledger.Fold, verifiers []string, seen Seen) 
 	c := ledger.Config{Store: r.store, Prefix: r.source + "/ledger", Origin: r.source, Signer: r.signer, Verifiers: verifiers, Fold: f, Now: r.o.Now}
 	if seen != nil {
 		c.Memory = seen
+	}
+	if r.locker != nil {
+		c.Lock = r.lock
 	}
 	return c
 }

@@ -54,6 +54,9 @@ func (r *Repository) Sealer() pack.SegmentSealer {
 func (r *Repository) AppendSegment(ctx context.Context, s pack.Sealed, open func() (io.ReadCloser, error), whole history.Moment) (Receipt, error) {
 	name := SegmentName(s)
 	body, err := r.putSealed(ctx, name, s, open, false)
+	if err == nil {
+		err = r.protect(ctx, name)
+	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("append segment to %s: %w", r.source, err)
 	}
