@@ -20,7 +20,7 @@ type BaseOptions struct {
 	Recipients []age.Recipient
 	DigestKey  [32]byte          // of the keyed BLAKE3 digests; it goes into the sealed list
 	PackBytes  int64             // a pack ends when it has that many; zero means 256 MiB
-	Workers    int               // goroutines that read and compress; zero means one more than there are processors
+	Workers    int               // goroutines that read and compress; zero means two more than there are processors
 	Progress   func(plain int64) // told the plain bytes packed so far, on a goroutine of the writer; may be nil
 }
 
@@ -67,7 +67,7 @@ func NewBaseWriter(ctx context.Context, out Output, o BaseOptions) *BaseWriter {
 		o.PackBytes = 256 << 20
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0) + 1
+		o.Workers = runtime.GOMAXPROCS(0) + 2 // so many wait for a disk
 	}
 	sink := newBaseSink(out, o)
 	return &BaseWriter{sink: sink, packer: startPacker(ctx, o.Workers, o.DigestKey[:], sink.take)}
