@@ -7,14 +7,14 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := $(CURDIR)/.cache/bin
-NEED    := age zstd sqlite3 attr python3 gcc jq openssl xxd
+NEED    := age zstd sqlite3 attr python3 gcc jq openssl xxd npm
 PARALLEL ?= 2
 # What the rings share: no network proxy between tests and their own servers, tools found, no skips.
 RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"
 LIGHT   := ./cmd/... ./internal/api/... ./internal/app/... ./internal/archive/... ./internal/atomicfile/... ./internal/backoff/... \
            ./internal/config/... ./internal/history/... ./internal/ledger/... ./internal/recovery/... ./internal/scratch/... ./internal/spool/...
 
-.PHONY: help build test race lint vet staticcheck cross script crash bench fuzz soak docs tools packages clean
+.PHONY: help build test race lint vet staticcheck cross script crash bench fuzz soak docs tools servers packages clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -22,7 +22,7 @@ help: ## list the targets
 build: ## build bin/backstay
 	$(GO) build -trimpath -o bin/backstay ./cmd/backstay
 
-test: packages fmt vet tools ## every ring of tests, the long ones in a short form
+test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
 	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/...
 	$(RING) $(GO) test -p 1 -count=1 -timeout 15m ./test/crash/...
 	$(MAKE) --no-print-directory staticcheck cross race
@@ -51,7 +51,7 @@ crash: ## kill at every named step, fail every storage call
 bench: tools ## side by side with the peers, as ratios
 	$(MAKE) -C test/bench
 
-soak: packages tools ## the long forms of ring 3 and 4
+soak: packages tools servers ## the long forms of ring 3 and 4
 	$(RING) BACKSTAY_SOAK=1 $(GO) test -p 1 -count=1 -timeout 6h ./internal/... ./test/...
 
 fuzz: ## every fuzz target for a while; FUZZTIME=1m makes it longer
@@ -71,6 +71,10 @@ packages: ## install the Debian packages that the tests use
 	  if ! command -v apt-get >/dev/null; then echo "install these first:$$missing"; exit 1; fi; \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; fi
+	tools/postgres.sh install
+
+servers: ## unpack the PostgreSQL versions that Debian has no packages of, once
+	tools/postgres.sh unpack .cache/postgres
 
 tools: $(BIN)/versitygw $(BIN)/staticcheck ## build the tools that tests start, once
 

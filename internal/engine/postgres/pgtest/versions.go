@@ -52,7 +52,7 @@ func needed() bool { return os.Getenv("BACKSTAY_NEED_SERVERS") != "" }
 func missing(t testing.TB, err error) {
 	t.Helper()
 	if needed() {
-		t.Fatalf("%v; make packages servers installs what the tests need", err)
+		t.Fatalf("%v; make packages servers brings what the tests need", err)
 	}
 	t.Skip(err)
 }
@@ -70,6 +70,9 @@ func find(version int) (server.Programs, error) {
 var announce = sync.OnceFunc(func() {
 	dirs := filepath.SplitList(os.Getenv(server.BinVariable))
 	cache := filepath.Join(root(), ".cache", "postgres")
+	if real, err := filepath.EvalSymlinks(cache); err == nil {
+		cache = real // the servers' user may not be able to enter this folder
+	}
 	for _, v := range Supported {
 		dir := filepath.Join(cache, strconv.Itoa(v), "bin")
 		if _, err := os.Stat(filepath.Join(dir, "postgres")); err == nil && !slices.Contains(dirs, dir) {
