@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -34,9 +35,26 @@ func Resolve(ctx context.Context, o Origin, spool engine.Log, e engine.Engine, t
 		return t, err
 	}
 	if match == nil {
-		return t, &UnknownTargetError{Target: t, Engine: e.Kind(), Keys: append(keys, "name", "xid")}
+		for _, key := range []string{"name", "xid"} {
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		return t, &UnknownTargetError{Target: t, Engine: e.Kind(), Keys: keys}
 	}
 	return findMark(ctx, o, spool, t, match)
+}
+
+// AskedFor puts the words of who asked into the error for a target that cannot be reached: it was looked for by the
+// position or time that it came to.
+func AskedFor(t history.Target, err error) error {
+	e, ok := errors.AsType[*history.UnreachableError](err)
+	if !ok {
+		return err
+	}
+	asked := *e
+	asked.Target = t
+	return &asked
 }
 
 // UnknownTargetError says that the engine knows no such key.
