@@ -93,7 +93,7 @@ func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.
 	if err != nil {
 		return path, err
 	}
-	repo, err := repository.Open(ctx, o.Repo.Store(), repository.Options{Source: report.Source, Signer: signer, Trusted: trusted, Log: h.Log, Now: h.Now})
+	repo, err := repository.Open(ctx, o.Repo.Store(), repository.Options{Source: report.Source, Signer: signer, Trusted: trusted, Lock: h.lockOf(o.Name), Log: h.Log, Now: h.Now})
 	if err != nil {
 		return path, fmt.Errorf("keep report in repository %s: %w", o.Name, err)
 	}

@@ -32,7 +32,7 @@ func (h *Host) ChangeKeys(ctx context.Context, source, keyFile string, change fu
 		if err != nil {
 			return err
 		}
-		repo, err := repository.Open(ctx, s, repository.Options{Source: source, Signer: signer, Trusted: trusted, Identities: key.Identities, Log: h.Log, Now: h.Now})
+		repo, err := repository.Open(ctx, s, repository.Options{Source: source, Signer: signer, Trusted: trusted, Identities: key.Identities, Lock: h.lockOf(name), Log: h.Log, Now: h.Now})
 		if err != nil {
 			return storeError(url, err)
 		}

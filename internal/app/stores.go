@@ -82,3 +82,11 @@ func openS3(ctx context.Context, url, _ string) (store.Store, error) {
 	}
 	return s3.Open(ctx, l)
 }
+
+// lockOf is for how long nobody may delete what this host puts into a repository; zero where it is not in the file.
+func (h *Host) lockOf(repository string) time.Duration {
+	if h.Config == nil {
+		return 0
+	}
+	return time.Duration(h.Config.Repositories[repository].Lock)
+}

@@ -113,7 +113,7 @@ func (w *writers) open(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	o := repository.Options{Source: w.source, Signer: w.signer, Trusted: trusted, Seen: w.host.seen(w.source, name), Log: w.host.Log, Now: w.host.Now}
+	o := repository.Options{Source: w.source, Signer: w.signer, Trusted: trusted, Seen: w.host.seen(w.source, name), Lock: w.host.lockOf(name), Log: w.host.Log, Now: w.host.Now}
 	repo, err := repository.Open(ctx, s, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMissing
@@ -162,7 +162,7 @@ func (w *writers) create(ctx context.Context, name string) error {
 	}
 	o := repository.CreateOptions{
 		Source: w.source, Engine: w.kind, SystemID: w.systemID, Signer: w.signer,
-		Seen: w.host.seen(w.source, name), Log: w.host.Log, Now: w.host.Now,
+		Seen: w.host.seen(w.source, name), Lock: w.host.lockOf(name), Log: w.host.Log, Now: w.host.Now,
 	}
 	for _, r := range w.opened {
 		o.KeyObject = r.KeyObject()

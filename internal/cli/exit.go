@@ -94,6 +94,7 @@ var exitRules = []struct {
 	{exitDamage, isA[*spool.CorruptError]},
 	{exitSource, isA[*app.SourceError]},
 	{exitStore, isA[*app.StoreError]},
+	{exitStore, isA[*repository.NoLockError]},
 	{exitEnvironment, func(err error) bool { return errors.Is(err, fs.ErrPermission) }},
 	{exitNotFound, func(err error) bool { return errors.Is(err, fs.ErrNotExist) }},
 }

@@ -29,6 +29,7 @@ type Config struct {
 // Repository is a place for sealed history.
 type Repository struct {
 	Store string `yaml:"store" json:"store" doc:"a folder (./repo) or a bucket (s3://bucket/prefix?endpoint=...)" required:"true"`
+	Lock  Age    `yaml:"lock,omitempty" json:"lock,omitempty" doc:"nobody can delete what is put there for so long, as in 30d: a bucket with object lock only; without it anybody can who may delete there"`
 }
 
 // Source is one protected thing.

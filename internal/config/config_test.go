@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -91,6 +92,27 @@ func TestSizes(t *testing.T) {
 		if n, err := ParseSize(text); err == nil {
 			t.Errorf("%q reads as %d", text, n)
 		}
+	}
+}
+
+func TestAges(t *testing.T) {
+	for text, want := range map[string]time.Duration{"30d": 720 * time.Hour, "2w": 336 * time.Hour, "12 h": 12 * time.Hour, "0d": 0} {
+		got, err := ParseAge(text)
+		if err != nil || time.Duration(got) != want {
+			t.Errorf("%s: %s, %v", text, time.Duration(got), err)
+		}
+		if again, err := ParseAge(got.String()); err != nil || again != got {
+			t.Errorf("%s printed as %s reads as %s, %v", text, got, again, err)
+		}
+	}
+	for _, text := range []string{"", "30", "d", "-1d", "1.5d", "30m", "9999999w", "99999999999999999999d"} {
+		if a, err := ParseAge(text); err == nil {
+			t.Errorf("%q reads as %s", text, a)
+		}
+	}
+	c, err := Parse(Name, []byte("repositories: { far: { store: \"s3://b/p\", lock: 30d } }\n"))
+	if err != nil || c.Repositories["far"].Lock != Age(720*time.Hour) {
+		t.Errorf("got %+v, %v", c, err)
 	}
 }
 

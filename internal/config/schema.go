@@ -23,6 +23,8 @@ func schemaOf(t reflect.Type) map[string]any {
 	switch {
 	case t == reflect.TypeFor[Size]():
 		return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9.]+ ?([kKMGT]i?)?B?$`}
+	case t == reflect.TypeFor[Age]():
+		return map[string]any{"type": "string", "pattern": `^[0-9]+ ?[wdh]$`}
 	case t.Kind() == reflect.Struct:
 		return structSchema(t)
 	case t.Kind() == reflect.Map:
