@@ -42,7 +42,7 @@ type Gap struct {
 type Restore struct {
 	Source          string           `json:"source" doc:"name of the source"`
 	Repository      string           `json:"repository" doc:"read from"`
-	Target          history.Target   `json:"target" doc:"as asked for, resolved"`
+	Target          history.Target   `json:"target" doc:"as it was asked for; a time is absolute"`
 	Base            string           `json:"base" doc:"that is laid"`
 	BasePosition    history.Position `json:"base_position" doc:"where that base stands"`
 	Segments        int              `json:"segments" doc:"of log that are replayed"`

@@ -152,3 +152,30 @@ func TestExpectedTimeIsWhatDrillsMeasured(t *testing.T) {
 		t.Errorf("limits %+v, want 200 and 30 bytes a second", l)
 	}
 }
+
+func TestPlanMakesNoKeyForARepositoryThatHasReaders(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, config.Name)
+	if err := os.WriteFile(filepath.Join(dir, "app.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plan := func() string {
+		t.Helper()
+		p, err := PlanProtect(t.Context(), ProtectOptions{Config: file, URL: "sqlite:./app.db", Stores: []string{"./repo"}}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.MakesKey
+	}
+	if plan() == "" {
+		t.Error("no key would be made for a new repository")
+	}
+	s, err := local.Open(t.Context(), filepath.Join(dir, "repo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, hostIn(t), s)
+	if key := plan(); key != "" {
+		t.Errorf("%s would be made though another host has settled who can read", key)
+	}
+}

@@ -66,6 +66,9 @@ func PlanProtect(ctx context.Context, o ProtectOptions, log *slog.Logger) (*Prot
 	if err := p.readers(cfg); err != nil {
 		return nil, err
 	}
+	if p.MakesKey != "" && anyHolds(ctx, p.Source, p.Stores, cfg.Dir()) {
+		p.MakesKey = "" // who can read is settled already
+	}
 	return p, nil
 }
 
@@ -229,9 +232,6 @@ func (p *Protection) Apply(ctx context.Context, log *slog.Logger) (*Host, error)
 		return nil, err
 	}
 	h := NewHost(cfg, log)
-	if p.MakesKey != "" && h.anyHolds(ctx, p.Source, p.Repositories) {
-		p.MakesKey = "" // who can read is settled already
-	}
 	if p.MakesKey != "" {
 		if _, err := h.makeKey(); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err

@@ -47,10 +47,10 @@ func isMissingKey(err error) bool {
 	return errors.As(err, &k) && errors.Is(k.Err, fs.ErrNotExist)
 }
 
-// anyHolds reports whether one of the repositories that can be reached holds the source already.
-func (h *Host) anyHolds(ctx context.Context, source string, names []string) bool {
-	for _, name := range names {
-		s, err := OpenStore(ctx, h.Config.Repositories[name].Store, h.Config.Dir())
+// anyHolds reports whether one of the stores that can be reached holds the source already.
+func anyHolds(ctx context.Context, source string, urls []string, dir string) bool {
+	for _, url := range urls {
+		s, err := OpenStore(ctx, url, dir)
 		if err != nil {
 			continue
 		}

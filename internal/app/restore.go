@@ -60,8 +60,9 @@ func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Targ
 	limits := r.limits(ctx, o)
 	plan, err := recovery.PlanFor(origin.History, target, limits)
 	if err != nil {
-		return nil, err
+		return nil, recovery.AskedFor(t, err)
 	}
+	plan.Asked = t
 	plan.NoteSpool(spool)
 	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spools: []engine.Log{spool}, limits: limits}, nil
 }
@@ -118,6 +119,7 @@ func (p *Restore) around(damaged recovery.Object) bool {
 		if p.Plan.Target.Kind == history.Latest && plan.Chain.Stop.Before(p.Plan.Chain.Stop) {
 			continue // what is latest there is less than was planned
 		}
+		plan.Asked = p.Plan.Asked
 		plan.NoteSpool(p.spools[i])
 		p.Plan, p.Repository = plan, o.Name
 		p.origins[0], p.origins[i] = p.origins[i], p.origins[0]

@@ -25,16 +25,11 @@ func (o *checkOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *checkOptions) run(ctx context.Context, c *console, args []string) error {
-	host, what, err := o.resolve(c, args)
+	reached, err := o.open(ctx, c, args, func(r *app.Reach) { r.Damaged = true })
 	if err != nil {
 		return err
 	}
-	what.Damaged = true
-	reached, err := host.Open(ctx, what)
-	if err != nil {
-		return err
-	}
-	c.warnFailures(reached)
+	defer reached.Close() // it was only read
 	reports, damaged := []api.Check{}, 0
 	for _, r := range reached.Repositories {
 		report, err := c.check(ctx, r, o.deep)

@@ -40,17 +40,11 @@ func (o *drillOptions) run(ctx context.Context, c *console, args []string) error
 			return err
 		}
 	}
-	host, what, err := o.resolve(c, args)
-	if err != nil {
-		return err
-	}
-	what.Spool = work.Pick != drill.Random
-	reached, err := host.Open(ctx, what)
+	reached, err := o.open(ctx, c, args, func(r *app.Reach) { r.Spool = work.Pick != drill.Random })
 	if err != nil {
 		return err
 	}
 	defer reached.Close() // it was only read
-	c.warnFailures(reached)
 	if o.dryRun {
 		c.printf("would restore %s to %s from %s into a scratch folder, start it, check it, and sign a report\n", reached.Source, o.to, reached.Repositories[0].Name)
 		return nil

@@ -20,15 +20,11 @@ func (o *historyOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *historyOptions) run(ctx context.Context, c *console, args []string) error {
-	host, what, err := o.resolve(c, args)
+	reached, err := o.open(ctx, c, args, nil)
 	if err != nil {
 		return err
 	}
-	reached, err := host.Open(ctx, what)
-	if err != nil {
-		return err
-	}
-	c.warnFailures(reached)
+	defer reached.Close() // it was only read
 	all := []api.History{}
 	for _, r := range reached.Repositories {
 		all = append(all, r.History())

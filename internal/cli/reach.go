@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,26 @@ func (r *reach) flags(cmd *cobra.Command) {
 func (r *reach) keyFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.key, "key", "", "`FILE` with the key that can read (default backstay.key, if it is there)")
 	_ = cmd.MarkFlagFilename("key") // It fails only for a flag that does not exist.
+}
+
+// open opens what the flags and args say, and warns of repositories that do not answer beside ones that do. what, if it
+// is not nil, says how it is read. The caller closes what it gets.
+func (r *reach) open(ctx context.Context, c *console, args []string, what func(*app.Reach)) (*app.Reached, error) {
+	host, to, err := r.resolve(c, args)
+	if err != nil {
+		return nil, err
+	}
+	if what != nil {
+		what(&to)
+	}
+	reached, err := host.Open(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range reached.Failures {
+		c.sayf("%s repository %s (%s) does not answer: %v", c.paint("33", "warning:"), f.Name, f.Store, f.Err)
+	}
+	return reached, nil
 }
 
 // resolve finds the host, if a backstay.yaml is needed, and what to reach.

@@ -41,17 +41,11 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	if err != nil {
 		return err
 	}
-	host, what, err := o.resolve(c, args)
-	if err != nil {
-		return err
-	}
-	what.Spool, what.Mirror = true, true
-	reached, err := host.Open(ctx, what)
+	reached, err := o.open(ctx, c, args, func(r *app.Reach) { r.Spool, r.Mirror = true, true })
 	if err != nil {
 		return err
 	}
 	defer reached.Close() // it was only read
-	c.warnFailures(reached)
 	plan, err := reached.PlanRestore(ctx, target)
 	if err != nil {
 		return err
@@ -121,7 +115,7 @@ func (c *console) restore(ctx context.Context, plan *app.Restore, into string) (
 
 func shownPlan(p *app.Restore) api.Restore {
 	out := api.Restore{
-		Source: p.Plan.Source, Repository: p.Repository, Target: p.Plan.Target, Base: p.Plan.Chain.Base.ID, BasePosition: p.Plan.Chain.Base.Stop,
+		Source: p.Plan.Source, Repository: p.Repository, Target: p.Plan.Asked, Base: p.Plan.Chain.Base.ID, BasePosition: p.Plan.Chain.Base.Stop,
 		Segments: len(p.Plan.Chain.Segments), FetchBytes: p.Plan.FetchBytes, LayBytes: p.Plan.LayBytes, ReplayBytes: p.Plan.ReplayBytes,
 		ExpectedSeconds: p.Plan.ExpectedSeconds, Guessed: p.Plan.Guessed, Reason: p.Plan.Reason, Warnings: p.Plan.Warnings,
 	}
@@ -138,11 +132,4 @@ func parseTarget(text string, now time.Time) (history.Target, error) {
 		return t, &usageError{err: err, hint: `see "backstay restore --help" for all targets`}
 	}
 	return t, nil
-}
-
-// warnFailures tells which repositories did not answer, beside ones that did.
-func (c *console) warnFailures(r *app.Reached) {
-	for _, f := range r.Failures {
-		c.sayf("%s repository %s (%s) does not answer: %v", c.paint("33", "warning:"), f.Name, f.Store, f.Err)
-	}
 }

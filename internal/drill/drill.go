@@ -169,6 +169,9 @@ func (d *drill) choose(ctx context.Context) error {
 		target = resolved
 	}
 	plan, err := recovery.PlanFor(h, target, d.config.Limits)
+	if err != nil && d.config.Pick == Given {
+		err = recovery.AskedFor(d.config.Target, err)
+	}
 	if err != nil {
 		return &refusedError{err}
 	}

@@ -202,7 +202,7 @@ func TestDrillSQLiteFindsDamage(t *testing.T) {
 	}
 	found := 0
 	for seg := range r.log.Segments() {
-		for _, at := range []int{40, 130, 200} {
+		for _, at := range []int{40, 130, 190} {
 			// The last segment is read file by file, since the target lies within it.
 			r.log.Damage(seg, 0, at)
 			report, err := Run(t.Context(), c)

@@ -25,7 +25,8 @@ const (
 type Plan struct {
 	Source string         `json:"source"`
 	Engine string         `json:"engine"`
-	Target history.Target `json:"target"`
+	Asked  history.Target `json:"asked"`  // in the words of who asked
+	Target history.Target `json:"target"` // what that came to
 	Chain  history.Chain  `json:"chain"`
 
 	FetchBytes      int64    `json:"fetch_bytes"`  // of objects, as stored
@@ -45,7 +46,7 @@ func PlanFor(h history.History, t history.Target, limits Limits) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Source: h.Source, Engine: h.Engine, Target: t, Chain: chain, LayBytes: chain.Base.Bytes, FetchBytes: chain.Base.StoredBytes}
+	p := Plan{Source: h.Source, Engine: h.Engine, Asked: t, Target: t, Chain: chain, LayBytes: chain.Base.Bytes, FetchBytes: chain.Base.StoredBytes}
 	for _, s := range chain.Segments {
 		p.FetchBytes += s.StoredBytes
 		p.ReplayBytes += s.Bytes
@@ -112,8 +113,8 @@ func (p Plan) Expected() time.Duration {
 // String is the plan as a person reads it, several lines without a newline at the end.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "recover %s to %s", p.Source, p.Target)
-	if p.Target.Kind != history.AtPosition && !p.Chain.Stop.IsZero() {
+	fmt.Fprintf(&b, "recover %s to %s", p.Source, p.Asked)
+	if p.Asked.Kind != history.AtPosition && !p.Chain.Stop.IsZero() {
 		fmt.Fprintf(&b, " (position %s)", p.Chain.Stop)
 	}
 	fmt.Fprintf(&b, "\n  because  %s\n", p.Reason)

@@ -77,3 +77,17 @@ func TestUnknownTargetsNameTheKnownOnes(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsSpeakAsWhoAsked(t *testing.T) {
+	w := newWorld()
+	asked := history.Target{Kind: history.Custom, Key: "txid", Value: "99"}
+	_, err := PlanFor(w.history, history.Target{Kind: history.AtPosition, Position: history.At(0, 99)}, Limits{})
+	if err = AskedFor(asked, err); !strings.Contains(err.Error(), "recover shop to txid:99:") {
+		t.Errorf("error %v", err)
+	}
+	p := w.plan(t, "latest")
+	p.Asked, p.Target = asked, history.Target{Kind: history.AtPosition, Position: history.At(0, 40)}
+	if got := p.String(); !strings.HasPrefix(got, "recover shop to txid:99 (position 1/40)\n") {
+		t.Errorf("plan %s", got)
+	}
+}
