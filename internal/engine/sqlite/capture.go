@@ -26,6 +26,7 @@ type capture struct {
 	out   *batch
 
 	pinned func() bool // whether the WAL is still kept for us; it can be let go while something is shipped
+	block  framesRead  // what scan read last
 
 	commits     int64
 	generations int64
@@ -70,7 +71,7 @@ func (c *capture) header(x walIndex) (walHeader, error) {
 // scan walks the frames up to last and captures at each that ends a commit.
 func (c *capture) scan(h walHeader, last uint32) error {
 	tx := map[uint32]uint32{}
-	_, err := walk(c.wal, h, c.head.chain, c.head.frame+1, last, func(n uint32, f frameHeader, chain walSum) error {
+	_, err := c.block.walk(c.wal, h, c.head.chain, c.head.frame+1, last, func(n uint32, f frameHeader, chain walSum) error {
 		tx[f.page] = n
 		if f.commit == 0 {
 			return nil
@@ -82,30 +83,6 @@ func (c *capture) scan(h walHeader, last uint32) error {
 		err = fmt.Errorf("read WAL: frame %d counts but ends no commit: %w", last, errFrame)
 	}
 	return err
-}
-
-// walk visits the frames first..last, checks each, and returns the running checksum at the end.
-func walk(wal io.ReaderAt, h walHeader, chain walSum, first, last uint32, visit func(uint32, frameHeader, walSum) error) (walSum, error) {
-	size := int(frameHeaderSize + h.pageSize)
-	block := make([]byte, max(1, min((256<<10)/size, int(last-first+1)))*size)
-	for next := first; next <= last; {
-		n := min(len(block)/size, int(last-next+1))
-		if _, err := wal.ReadAt(block[:n*size], frameOffset(next, h.pageSize)); err != nil {
-			return chain, fmt.Errorf("read WAL frame %d: %w", next, err)
-		}
-		for i := range n {
-			f, sum, ok := h.next(chain, block[i*size:(i+1)*size])
-			if !ok {
-				return chain, fmt.Errorf("read WAL frame %d of %d: %w", next, last, errFrame)
-			}
-			chain = sum
-			if err := visit(next, f, chain); err != nil {
-				return chain, err
-			}
-			next++
-		}
-	}
-	return chain, nil
 }
 
 // commit writes one LTX file for the pages in tx.
@@ -159,6 +136,10 @@ func (c *capture) commit(h walHeader, tx map[uint32]uint32, commit, last uint32,
 func (c *capture) frame(n uint32, into []byte) error {
 	if !c.pinned() {
 		return errUnpinned
+	}
+	if page := c.block.page(n, len(into)); page != nil {
+		copy(into, page)
+		return nil
 	}
 	_, err := c.wal.ReadAt(into, frameOffset(n, uint32(len(into)))+frameHeaderSize)
 	return err

@@ -19,11 +19,17 @@ type ltxWriter struct {
 	size   int64
 	last   uint32 // page
 	index  []byte
-	block  []byte
-	lz     *lz4.Compressor
+	room   *room
 }
 
-var compressors = sync.Pool{New: func() any { return new(lz4.Compressor) }}
+// room is what writing a file needs and the next one can use again.
+type room struct {
+	packer packer
+	block  []byte
+	index  []byte
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
 
 func newLTXWriter(w io.Writer, h ltx.Header) (*ltxWriter, error) {
 	if err := h.Validate(); err != nil {
@@ -33,8 +39,12 @@ func newLTXWriter(w io.Writer, h ltx.Header) (*ltxWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &ltxWriter{w: w, header: h, block: make([]byte, ltx.PageHeaderSize+4+lz4.CompressBlockBound(int(h.PageSize)))}
-	e.lz, _ = compressors.Get().(*lz4.Compressor)
+	e := &ltxWriter{w: w, header: h}
+	e.room, _ = rooms.Get().(*room)
+	if size := ltx.PageHeaderSize + 4 + lz4.CompressBlockBound(int(h.PageSize)); len(e.room.block) < size {
+		e.room.block = make([]byte, size)
+	}
+	e.index = e.room.index[:0]
 	return e, e.write(b)
 }
 
@@ -62,27 +72,26 @@ func (e *ltxWriter) put(n uint32, data []byte, after func(crc uint64) uint64) er
 		return fmt.Errorf("write page %d of %d after page %d: not allowed", n, e.header.Commit, e.last)
 	}
 	const head = ltx.PageHeaderSize + 4
-	packed, err := e.lz.CompressBlock(data, e.block[head:])
-	if err != nil {
-		return err
-	}
-	binary.BigEndian.PutUint32(e.block, n)
-	binary.BigEndian.PutUint16(e.block[4:], ltx.PageHeaderFlagSize)
-	binary.BigEndian.PutUint32(e.block[ltx.PageHeaderSize:], uint32(packed))
-	e.crc = after(updateCRC(e.crc, e.block[:head]))
+	block := e.room.block
+	packed := e.room.packer.pack(block[head:], data)
+	binary.BigEndian.PutUint32(block, n)
+	binary.BigEndian.PutUint16(block[4:], ltx.PageHeaderFlagSize)
+	binary.BigEndian.PutUint32(block[ltx.PageHeaderSize:], uint32(packed))
+	e.crc = after(updateCRC(e.crc, block[:head]))
 	e.index = binary.AppendUvarint(e.index, uint64(n))
 	e.index = binary.AppendUvarint(e.index, uint64(e.size))
 	e.index = binary.AppendUvarint(e.index, uint64(head+packed))
 	e.last = n
 	e.size += int64(head + packed)
-	_, err = e.w.Write(e.block[:head+packed])
+	_, err := e.w.Write(block[:head+packed])
 	return err
 }
 
 // close writes what follows the pages; post is the checksum of the database after the file was applied.
 func (e *ltxWriter) close(post ltx.Checksum) error {
-	compressors.Put(e.lz)
-	end := append(make([]byte, ltx.PageHeaderSize), e.index...)
+	defer rooms.Put(e.room)
+	e.room.index = e.index
+	end := append(make([]byte, ltx.PageHeaderSize, ltx.PageHeaderSize+len(e.index)+17), e.index...)
 	end = append(end, 0)
 	end = binary.BigEndian.AppendUint64(end, uint64(len(e.index)+1))
 	end = binary.BigEndian.AppendUint64(end, uint64(post))
