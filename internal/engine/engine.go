@@ -2,7 +2,7 @@
 // engine/enginetest.
 //
 // An Engine only has a kind; what else it can do is found by assertion, as in io/fs: Protector, Restorer, Launcher,
-// Condenser, Resolver. Engines never see a repository, a key or a store: they are handed sinks to write to and
+// Starter, Condenser, Resolver. Engines never see a repository, a key or a store: they are handed sinks to write to and
 // readers to read from.
 package engine
 
@@ -100,6 +100,10 @@ type BaseOptions struct {
 type BaseResult struct {
 	Base     history.Base // ID, Parent and StoredBytes are left to the repository
 	Bookmark Bookmark     // where Follow goes on
+
+	// Damage names, a line each, what was found damaged at the source while it was read: the base holds it as it is.
+	// Base.DamagedPages counts it.
+	Damage []string
 }
 
 // Bookmark is where a Follow goes on. Token is the engine's own and means nothing to others; it is kept with the
@@ -266,6 +270,20 @@ type Launcher interface {
 	Engine
 	// Launch starts a private server on dir, reachable from this host only, without touching anything outside dir.
 	Launch(ctx context.Context, dir string, r Reached) (Server, error)
+}
+
+// Starter can leave a server running on restored data.
+type Starter interface {
+	Engine
+	// Start starts a private server on dir, reachable from this host only, that goes on when this process ends.
+	Start(ctx context.Context, dir string) (Running, error)
+}
+
+// Running is a server that was left running.
+type Running struct {
+	DSN  string // how a client reaches it
+	Stop string // the command that ends it
+	Log  string // the file that it logs to
 }
 
 // Server is a server that was launched on restored data.

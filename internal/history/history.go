@@ -26,6 +26,10 @@ type Base struct {
 	StopTime    time.Time `json:"stop_time"`    // a moment at which the source stood at Stop
 	Bytes       int64     `json:"bytes"`        // of plain data
 	StoredBytes int64     `json:"stored_bytes"` // of packs, maps and manifest as stored
+
+	// DamagedPages is how many pages of the source were damaged when the base was taken, by their own checksums. They
+	// are in the base as they were.
+	DamagedPages int64 `json:"damaged_pages,omitempty"`
 }
 
 // Segment is one contiguous, immutable piece of log: everything after From, up to and including To.
