@@ -112,7 +112,7 @@ func (p Programs) Command(u User, name string, arguments ...string) *exec.Cmd {
 	if filepath.Separator == '/' {
 		cmd.Dir = "/" // our own folder may be closed to u
 	}
-	u.apply(cmd)
+	u.Apply(cmd)
 	return cmd
 }
 

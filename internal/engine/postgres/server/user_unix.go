@@ -63,8 +63,8 @@ func (u User) groups() []uint32 {
 	return all
 }
 
-// apply lets cmd run as the user.
-func (u User) apply(cmd *exec.Cmd) {
+// Apply lets cmd, which has no SysProcAttr yet, run as the user.
+func (u User) Apply(cmd *exec.Cmd) {
 	if u.drop {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID), Groups: u.groups()}}
 	}

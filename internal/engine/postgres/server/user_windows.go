@@ -15,7 +15,8 @@ func Owner(string) (User, error) {
 	return User{Name: u.Username, home: u.HomeDir}, nil
 }
 
-func (u User) apply(*exec.Cmd) {}
+// Apply lets cmd run as the user: it does.
+func (u User) Apply(*exec.Cmd) {}
 
 // Give makes the user the owner of path: it is.
 func (u User) Give(string) error { return nil }
