@@ -98,9 +98,12 @@ func TestFollowerKilled(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			path, state := filepath.Join(dir, "app.db"), filepath.Join(dir, "state")
-			w := startWriter(t, path, "--mode", mode, "--seconds", "5", "--rate", "300")
+			kills, seconds := 8, "5"
+			if testing.Short() {
+				kills, seconds = 3, "1.5"
+			}
+			w := startWriter(t, path, "--mode", mode, "--seconds", seconds, "--rate", "300")
 			starved := enginetest.Canary(t)
-			const kills = 8
 			for i := range kills {
 				f := exec.Command(os.Args[0])
 				f.Env = append(os.Environ(), followerVariable+"="+path, "BACKSTAY_TEST_STATE="+state)
