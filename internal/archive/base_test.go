@@ -2,10 +2,13 @@ package archive
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/store/fault"
 )
 
 // TestBackupBesideTheFirstBase: whoever asks while the first base is being taken gets that one; a later request is a
@@ -33,57 +36,78 @@ func TestBackupBesideTheFirstBase(t *testing.T) {
 	})
 }
 
-// TestIdleSourceIsWholeUpToItsBase: a base says nothing of the time before it; the next statement follows at once.
-func TestIdleSourceIsWholeUpToItsBase(t *testing.T) {
+func TestBackup(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, h *house) {
-		for i := range h.stores {
-			h.heartbeats = append(h.heartbeats, time.Duration(i+1)*time.Minute)
-		}
 		d := h.start()
-		h.work(3)
-		d.shipped()
-		time.Sleep(10*time.Minute + 7*time.Second)
-		if _, err := d.Backup(context.Background()); err != nil {
-			t.Fatal(err)
+		h.work(5)
+		h.w.set(func() { h.w.slowBase, h.w.spread = 10*time.Second, 20 })
+		type result struct {
+			base history.Base
+			err  error
+		}
+		results := make(chan result)
+		for range 3 {
+			go func() {
+				b, err := d.Backup(context.Background())
+				results <- result{b, err}
+			}()
+		}
+		synctest.Wait()
+		h.work(5)
+		first := <-results
+		for range 2 {
+			if r := <-results; r.base.ID != first.base.ID || r.err != nil {
+				t.Errorf("%+v, %v", r.base, r.err)
+			}
+		}
+		if first.err != nil || first.base.Start.Equal(first.base.Stop) || h.w.bases != 2 {
+			t.Errorf("%+v, %v; %d bases", first.base, first.err, h.w.bases)
+		}
+		h.w.set(func() { h.w.refused = 1 })
+		if _, err := d.Backup(context.Background()); err == nil || !strings.Contains(err.Error(), "refuses") {
+			t.Errorf("err = %v", err)
 		}
 		d.until("the copy", func(st Status) bool { return st.Repositories[1].Bases == 2 })
-		time.Sleep(time.Second)
-		for i := range h.stores {
-			if w := h.facts(i).History.Windows(); len(w) != 1 {
-				t.Errorf("repository %d: windows %+v", i, w)
-			}
-		}
-		d.stop()
-	})
-}
-
-// TestSoonAfterTheLastCommitItIsWhole: within seconds of a commit one can ask for a moment after it.
-func TestSoonAfterTheLastCommitItIsWhole(t *testing.T) {
-	inBubble(t, 1, func(t *testing.T, h *house) {
-		h.addRepoIn(mustLocal(t, t.TempDir()))
-		d := h.start()
-		time.Sleep(time.Minute)
-		h.w.commit(3, 10)
 		d.shipped()
-		for _, idle := range []time.Duration{2, 4, 8, 16, 60} {
-			time.Sleep(idle*time.Second - time.Since(h.w.times[len(h.w.times)-1]))
-			if behind := time.Since(d.Status().Repositories[1].Time); behind > min(idle*time.Second*2/3, 11*time.Second) {
-				t.Errorf("after %d idle seconds: whole up to %s ago", idle, behind)
-			}
-		}
 		d.stop()
+		if _, err := d.Backup(context.Background()); err == nil {
+			t.Error("a backup after the end")
+		}
+		h.proveAll()
 	})
 }
 
-func (h *house) facts(i int) repository.Facts {
-	h.t.Helper()
-	r, err := repository.Open(context.Background(), h.stores[i], repository.Options{Source: "app"})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	facts, err := r.Facts(context.Background())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return facts
+func TestBaseGoesToWhoeverAcceptsIt(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
+		h.plans[0].Add(fault.Rule{Name: "*/base/*", Times: fault.Always, Effect: fault.Fail(nil)})
+		d := h.start()
+		h.work(10)
+		d.shipped()
+		if st := d.Status(); st.Repositories[0].Bases != 0 || st.Repositories[1].Bases != 1 {
+			t.Errorf("%+v", st.Repositories)
+		}
+		h.heal(0)
+		d.until("the copy", func(st Status) bool { return st.Repositories[0].Bases == 1 })
+		d.stop()
+		h.proveAll()
+	})
+}
+
+func TestFirstBaseThatSpreadsOverCommits(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, h *house) {
+		h.w.commit(5, 10)
+		h.w.spread = 12
+		d := h.start()
+		time.Sleep(time.Second)
+		h.w.set(func() { h.w.spread = 0 })
+		h.work(5)
+		d.until("bases", func(st Status) bool { return st.Repositories[0].Bases == 1 && st.Repositories[1].Bases == 1 })
+		d.shipped()
+		d.stop()
+		for _, p := range h.proveAll() {
+			if b := p.history.Bases[0]; b.Stop.Seq != b.Start.Seq+12 {
+				t.Errorf("%+v", b)
+			}
+		}
+	})
 }

@@ -42,42 +42,10 @@ type shipper struct {
 	view view
 }
 
-// view is what others see of a shipper.
-type view struct {
-	segments history.Moment // up to where there are full segments; breaks that were recorded count
-	durable  history.Moment // up to where there is log at all
-	top      history.Moment // the newest position that the repository knows of, when it was opened
-	whole    history.Moment // up to when that is said to be complete
-	tips     int
-	full     int
-	bases    int
-	stored   int64
-	lastBase time.Time
-	owed     time.Time // a statement of completeness up to here is to be made at once
-	refused  time.Time // when a base could last not be kept here
-}
-
 func (s *shipper) opened() *repository.Repository {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.repo
-}
-
-func (s *shipper) look() view {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.view
-}
-
-func (s *shipper) segmentEnd() history.Moment { return s.look().segments }
-func (s *shipper) durableEnd() history.Moment { return s.look().durable }
-func (s *shipper) topEnd() history.Moment     { return s.look().top }
-
-func (s *shipper) update(change func(*view)) {
-	s.mu.Lock()
-	change(&s.view)
-	s.mu.Unlock()
-	s.a.changed.wake()
 }
 
 // Deadlines of one step with a repository. The store bounds each request; these bound all of them together.
@@ -288,27 +256,6 @@ func (s *shipper) beyondBreak(seg history.Segment) bool {
 	return !s.segments.Position.IsZero() && seg.From.Timeline != s.segments.Position.Timeline && s.segments.Position.Before(seg.From)
 }
 
-// splitTips puts, for a tip that reaches beyond seg, another one that begins where seg ends: the log must join there,
-// and no single segment would ever cover the first.
-func (s *shipper) splitTips(ctx context.Context, seg history.Segment) error {
-	for i, t := range s.tips {
-		if !t.from.Before(seg.To) || !seg.To.Before(t.to) {
-			continue
-		}
-		rest := spanAt(history.Moment{Position: seg.To, Time: seg.Until})
-		if err := rest.extendTo(s.a.sp, t.to, 0); err != nil {
-			return err
-		}
-		name, err := s.putTip(ctx, rest, nil)
-		if err != nil {
-			return err
-		}
-		s.stale = append(s.stale, t.name)
-		s.tips[i] = tip{rest.forget(), name, t.full}
-	}
-	return nil
-}
-
 // passBreak goes on to the next line of log when all of the one before is there in full segments.
 func (s *shipper) passBreak(ctx context.Context) (bool, error) {
 	brk := s.next.brk
@@ -333,59 +280,6 @@ func (s *shipper) passBreak(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// shipTip ships what no segment has yet, when it is due, and else says that nothing happened.
-func (s *shipper) shipTip(ctx context.Context) (time.Duration, error) {
-	interval, beat := s.intervals()
-	now := time.Now()
-	if s.next.bytes == 0 {
-		return s.heartbeat(ctx, beat, now)
-	}
-	if wait := interval - now.Sub(s.lastTip); wait > 0 && !s.a.isDraining() {
-		return wait, nil
-	}
-	fresh, left := s.next, room(s.tips, s.a.c.SegmentBytes)
-	from := len(s.tips)
-	if !fresh.held {
-		from = mergeFrom(s.tips, fresh.bytes)
-	}
-	whole, replaces := fresh, slices.Clone(s.stale)
-	if from < len(s.tips) {
-		whole = s.tips[from].span
-		for i, t := range s.tips[from:] {
-			replaces = append(replaces, t.name)
-			if i > 0 {
-				whole.join(t.span)
-			}
-		}
-		whole.join(fresh)
-	}
-	s.lastTip = now
-	name, err := s.putTip(ctx, whole, replaces)
-	if err != nil {
-		return 0, err
-	}
-	s.stale, s.wrote = nil, true
-	full := fresh.bytes >= left
-	s.tips = append(s.tips[:from], tip{whole.forget(), name, full})
-	s.next = whole.after()
-	s.next.hole, s.next.brk = fresh.hole, fresh.brk
-	s.lastBeat = now
-	s.sampleSpan(fresh)
-	s.update(func(v *view) {
-		v.durable, v.tips = whole.moment(), len(s.tips)
-		v.whole = laterMoment(v.whole, v.durable)
-	})
-	if fresh.hole {
-		s.next.hole = false // it now begins there
-		return 0, nil
-	}
-	if full {
-		s.lastTip = now.Add(-interval) // what follows is as late already
-		return 0, nil
-	}
-	return interval, nil
-}
-
 func (s *shipper) intervals() (tip, beat time.Duration) {
 	p := s.repo.Store().Properties()
 	if tip = s.c.TipInterval; tip <= 0 {
@@ -399,62 +293,4 @@ func (s *shipper) intervals() (tip, beat time.Duration) {
 		}
 	}
 	return tip, beat
-}
-
-// firstBeat is how long after the last log a folder is told that nothing followed. Each wait is twice the one before:
-// soon after a commit people ask for "now", and an idle source costs no more than before.
-const firstBeat = time.Second
-
-// beatInterval is how long to wait after the last beat.
-func (s *shipper) beatInterval(every time.Duration) time.Duration {
-	if !s.repo.Store().Properties().Local {
-		return every // each beat is paid for
-	}
-	return min(every, max(firstBeat, s.lastBeat.Sub(s.lastTip)))
-}
-
-// heartbeat says that nothing new was committed, if that is so and it is due.
-func (s *shipper) heartbeat(ctx context.Context, every time.Duration, now time.Time) (time.Duration, error) {
-	v, whole := s.look(), s.a.wholeMoment()
-	owed := v.owed.After(v.whole.Time)
-	if wait := s.beatInterval(every) - now.Sub(s.lastBeat); wait > 0 && !s.a.isDraining() && !owed {
-		return wait, nil
-	}
-	if !whole.Position.Equal(v.durable.Position) || !whole.Time.After(v.whole.Time) || s.next.to.Before(whole.Position) {
-		return min(every, firstBeat), nil
-	}
-	if owed && whole.Time.Before(v.owed) && !s.a.isDraining() {
-		return min(every, firstBeat/10), nil // the source is looked at about so often
-	}
-	limited, end := context.WithTimeout(ctx, tipDeadline)
-	defer end()
-	if _, err := s.repo.Heartbeat(limited, whole); err != nil {
-		return 0, err
-	}
-	s.wrote = true
-	s.lastBeat = now
-	s.update(func(v *view) { v.whole = whole })
-	return s.beatInterval(every), nil
-}
-
-// errAhead is wrapped by what a repository is refused with that has more than the spool.
-var errAhead = errors.New("the repository is ahead of this host")
-
-// AheadError says that a repository has log which this host has not: another host protects the same source, or the
-// spool was lost and the repository could not be reached when the log was continued.
-type AheadError struct {
-	Repository string
-	Has, Spool history.Position
-}
-
-func (e *AheadError) Error() string {
-	return fmt.Sprintf("ship to repository %s: it has the log up to %s, this host only up to %s", e.Repository, e.Has, e.Spool)
-}
-
-// Unwrap marks the kind of error.
-func (e *AheadError) Unwrap() error { return errAhead }
-
-// Hint says what to look at.
-func (e *AheadError) Hint() string {
-	return "make sure that no other host protects this source; after a restart of this daemon the log goes on from the newest repository that it can reach"
 }

@@ -47,7 +47,7 @@ func TestSQLiteComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := sqlite.Engine{}
-	config := Config{Source: "app", Engine: e, Dir: filepath.Join(dir, "spool"), SegmentBytes: 256 << 10,
+	config := Config{Source: "app", Engine: e, Dir: filepath.Join(dir, "spool"), SegmentBytes: 128 << 10,
 		Repos: []Repo{{Name: "local", Open: func(context.Context) (*repository.Repository, error) { return repo, nil }}},
 		Connect: func(ctx context.Context) (engine.Source, error) {
 			return e.Connect(ctx, "sqlite:"+file, engine.Options{Name: "app", StateDir: filepath.Join(dir, "engine"), Log: slog.New(slog.DiscardHandler), Now: time.Now})
@@ -62,6 +62,16 @@ func TestSQLiteComesBack(t *testing.T) {
 			}
 		}
 	}
+	durable := func(a *Archive) { // each row is a commit, and the table one before the first base
+		t.Helper()
+		for range 2000 {
+			if r := a.Status().Repositories; len(r) > 0 && r[0].Bases > 0 && r[0].Position.Seq > uint64(n) {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatalf("waited for %d rows: %+v", n, a.Status())
+	}
 	middle := 0
 	for run := range 3 {
 		a, err := New(config)
@@ -71,6 +81,7 @@ func TestSQLiteComesBack(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
+		durable(a)
 		for range 5 {
 			write(100)
 			time.Sleep(200 * time.Millisecond)
@@ -81,13 +92,13 @@ func TestSQLiteComesBack(t *testing.T) {
 			}
 		}
 		middle = n
-		time.Sleep(1500 * time.Millisecond) // commits are captured within a second
+		durable(a)
 		st := a.Status().Repositories[0]
 		if st.Error != nil || st.Durable.Commits < 100 || st.Durable.P99 > 5*time.Second {
 			t.Errorf("%+v", st)
 		}
 		write(50)
-		time.Sleep(1500 * time.Millisecond)
+		durable(a)
 		cancel()
 		if err := <-done; err != nil {
 			t.Fatal(err)
@@ -134,7 +145,10 @@ func TestSQLiteComesBack(t *testing.T) {
 	if rows := restore(history.Target{Kind: history.Latest}); rows != n {
 		t.Errorf("%d rows came back of %d", rows, n)
 	}
-	windows := facts.History.Windows() // a restart is a hole in time, so there are several
+	windows := facts.History.Windows()
+	if len(windows) != 1 {
+		t.Errorf("restarts split the window: %+v of %+v", windows, facts.History.Segments)
+	}
 	end := windows[len(windows)-1].End
 	if rows := restore(history.Target{Kind: history.AtPosition, Position: history.At(end.Timeline, end.Seq-uint64(n-middle))}); rows != middle {
 		t.Errorf("%d rows came back of %d", rows, middle)

@@ -1,18 +1,14 @@
 package archive
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"iter"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
-	"github.com/backstaydb/backstay/internal/pack"
 	"github.com/backstaydb/backstay/internal/spool"
 )
 
@@ -48,56 +44,6 @@ func (s *shipper) sync(ctx context.Context) error {
 
 // hasLine reports whether the spool has a line of log that joins what the repositories have.
 func (a *Archive) hasLine() bool { return a.isSettled() && !a.sp.Bookmark().Position.IsZero() }
-
-// read takes over what a repository has.
-func (v *view) read(h history.History, stored int64) {
-	*v = view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole, refused: v.refused, owed: v.owed}
-	for _, seg := range h.Segments {
-		if seg.Tip {
-			v.tips++
-		} else {
-			v.full++
-		}
-		v.top = laterMoment(v.top, history.Moment{Position: seg.To, Time: seg.Until})
-	}
-	v.durable = laterMoment(v.segments, v.top)
-	for _, b := range h.Bases {
-		v.top = laterMoment(v.top, history.Moment{Position: b.Stop, Time: b.StopTime})
-		if b.StopTime.After(v.lastBase) {
-			v.lastBase = b.StopTime
-		}
-	}
-	v.top = laterMoment(v.top, v.segments)
-}
-
-func laterMoment(a, b history.Moment) history.Moment {
-	if a.Position.Before(b.Position) || a.Position.Equal(b.Position) && a.Time.Before(b.Time) {
-		return b
-	}
-	return a
-}
-
-// segmentEnd is up to where a repository has full segments, or has recorded that there are none.
-func segmentEnd(h history.History) history.Moment {
-	var end history.Moment
-	for _, seg := range h.Segments {
-		if !seg.Tip {
-			end = laterMoment(end, history.Moment{Position: seg.To, Time: seg.Until})
-		}
-	}
-	for _, g := range h.Gaps {
-		end = laterMoment(end, history.Moment{Position: g.To, Time: g.Until})
-	}
-	if !end.Position.IsZero() {
-		return end
-	}
-	for i, b := range h.Bases {
-		if m := (history.Moment{Position: b.Start, Time: b.StartTime}); i == 0 || m.Position.Before(end.Position) {
-			end = m
-		}
-	}
-	return end
-}
 
 // compare finds where shipping goes on.
 func (s *shipper) compare(ctx context.Context, h history.History) error {
@@ -256,46 +202,6 @@ func (s *span) joined(to history.Position) error {
 		return &unjoinedError{to}
 	}
 	return nil
-}
-
-// inMemory is up to how many raw bytes a span is sealed in memory.
-const inMemory = 1 << 20
-
-// seal seals a span for this repository alone.
-func (s *shipper) seal(ctx context.Context, sp span) (sealed pack.Sealed, open func() (io.ReadCloser, error), remove func(), err error) {
-	r := &reading{sp: s.a.sp, s: sp}
-	spec := pack.SegmentSpec{Segment: sp.segment(), Entries: r.packed(), Marks: r.marks()}
-	var buf bytes.Buffer
-	var w io.Writer = &buf
-	open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil }
-	remove = func() {}
-	if sp.bytes > inMemory {
-		f, err := os.CreateTemp(s.a.shelf.dir, "tip-*")
-		if err != nil {
-			return sealed, nil, nil, err
-		}
-		w, remove = f, func() { f.Close(); os.Remove(f.Name()) }
-		open = func() (io.ReadCloser, error) { return os.Open(f.Name()) }
-	}
-	sealed, err = pack.SealSegment(ctx, w, s.repo.Sealer(), spec)
-	if err = errors.Join(err, r.err); err != nil {
-		remove()
-		return sealed, nil, nil, err
-	}
-	return sealed, open, remove, nil
-}
-
-// putTip seals a tip and puts it in the place of others.
-func (s *shipper) putTip(ctx context.Context, sp span, replaces []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, tipDeadline+time.Duration(sp.bytes/slowest)*time.Second)
-	defer cancel()
-	sealed, open, remove, err := s.seal(ctx, sp)
-	if err != nil {
-		return "", err
-	}
-	defer remove()
-	receipt, err := s.repo.PutTip(ctx, sealed, open, replaces, sp.moment())
-	return receipt.Object, err
 }
 
 // sampleSpan counts the lag of the commits in a span that has become durable.
