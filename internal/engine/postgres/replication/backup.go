@@ -21,7 +21,8 @@ type BackupOptions struct {
 }
 
 // command is the BASE_BACKUP command for a version. The log is not part of the backup, and the server does not wait
-// for its archiving: both are the caller's.
+// for its archiving: both are the caller's. Nor is tablespace_map, which the manifest would list: who restores puts
+// tablespaces elsewhere and has no use for it. Their links are sent instead, and Tablespaces says the same.
 func (o BackupOptions) command(version int) string {
 	label := "'" + strings.ReplaceAll(o.Label, "'", "''") + "'"
 	var words []string
@@ -36,7 +37,6 @@ func (o BackupOptions) command(version int) string {
 	add(o.Progress, "PROGRESS", "PROGRESS")
 	add(!o.Spread, "FAST", "CHECKPOINT 'fast'")
 	add(true, "NOWAIT", "WAIT false")
-	add(true, "TABLESPACE_MAP", "TABLESPACE_MAP")
 	add(o.Manifest && version >= 13, "MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'", "MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C'")
 	if version >= 15 {
 		return "BASE_BACKUP (" + strings.Join(words, ", ") + ")"

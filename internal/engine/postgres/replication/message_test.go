@@ -72,9 +72,9 @@ func FuzzParseMessage(f *testing.F) {
 func TestBackupCommand(t *testing.T) {
 	o := BackupOptions{Label: "it's", Manifest: true}
 	for version, want := range map[int]string{
-		12: "BASE_BACKUP LABEL 'it''s' FAST NOWAIT TABLESPACE_MAP",
-		13: "BASE_BACKUP LABEL 'it''s' FAST NOWAIT TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'",
-		15: "BASE_BACKUP (LABEL 'it''s', CHECKPOINT 'fast', WAIT false, TABLESPACE_MAP, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')",
+		12: "BASE_BACKUP LABEL 'it''s' FAST NOWAIT",
+		13: "BASE_BACKUP LABEL 'it''s' FAST NOWAIT MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'",
+		15: "BASE_BACKUP (LABEL 'it''s', CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')",
 	} {
 		if got := o.command(version); got != want {
 			t.Errorf("version %d: %s", version, got)

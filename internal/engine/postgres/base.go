@@ -1,0 +1,41 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/datadir"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// takenBase is a base that is in the sink, whichever way it came there.
+type takenBase struct {
+	start, stop         wal.LSN
+	startLine, stopLine uint32
+	startTime, stopTime time.Time // of the server's clock
+	bytes               int64
+	damage              *datadir.Damage
+	said                string // what the server said of damage that it found itself; "" if nothing
+}
+
+// result is b as the engine's contract has it. The log is followed from the beginning of the segment that holds the
+// start: the server streams from there, and a restored server asks for whole segments.
+func (b *takenBase) result(systemID string, segmentSize uint64) engine.BaseResult {
+	return engine.BaseResult{
+		Base: history.Base{Type: history.Full, SystemID: systemID,
+			Start: position(b.startLine, b.start), Stop: position(b.stopLine, b.stop),
+			StartTime: b.startTime, StopTime: b.stopTime, Bytes: b.bytes, DamagedPages: b.damage.Pages()},
+		Damage:   b.damageLines(),
+		Bookmark: engine.Bookmark{Position: position(b.startLine, b.start.SegmentStart(segmentSize)), Time: b.startTime},
+	}
+}
+
+// damageLines says what is damaged. A server may have found what passed here unseen: a page that it read twice.
+func (b *takenBase) damageLines() []string {
+	lines := b.damage.Lines()
+	if b.said != "" && len(lines) == 0 {
+		lines = []string{"the server says: " + b.said}
+	}
+	return lines
+}

@@ -1,0 +1,335 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/datadir"
+)
+
+// configFolder is where a base holds configuration that does not lie in the data directory, as on Debian: always
+// postgresql.conf, pg_hba.conf and pg_ident.conf, whatever they are called at the server, and what they include by its
+// name relative to postgresql.conf, or below "other" by its whole path.
+const configFolder = "backstay_config"
+
+// maxConfigFile is how large a file of configuration may be, in bytes; maxConfigFiles is how many there may be.
+const (
+	maxConfigFile  = 4 << 20
+	maxConfigFiles = 500
+)
+
+// configFile is one file of configuration.
+type configFile struct {
+	name string // in the base
+	data []byte
+}
+
+// configReader reads files of the server's host, by their path there. Errors of a file that is not there are
+// fs.ErrNotExist.
+type configReader interface {
+	read(ctx context.Context, path string) ([]byte, error)
+	list(ctx context.Context, folder string) ([]string, error)
+}
+
+// configPlaces are where the server has its configuration.
+type configPlaces struct {
+	dataDir, config, hba, ident string
+}
+
+// askConfigPlaces asks the server. A role that may not know gets an error for which mayNot is true.
+func askConfigPlaces(ctx context.Context, conn *pgconn.PgConn) (p configPlaces, err error) {
+	row, err := queryRow(ctx, conn, `SELECT current_setting('data_directory'), current_setting('config_file'),
+		current_setting('hba_file'), current_setting('ident_file')`)
+	if err != nil {
+		return p, fmt.Errorf("ask where the configuration is: %w", err)
+	}
+	return configPlaces{row[0], row[1], row[2], row[3]}, nil
+}
+
+// mayNot reports whether err says that the role lacks a right.
+func mayNot(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "42501" || errors.Is(err, fs.ErrPermission)
+}
+
+// outside reports whether any of the files does not lie in the data directory.
+func (p configPlaces) outside() bool {
+	return !p.inside(p.config) || !p.inside(p.hba) || !p.inside(p.ident)
+}
+
+func (p configPlaces) inside(file string) bool {
+	rel, err := filepath.Rel(p.dataDir, file)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// configCollector follows includes.
+type configCollector struct {
+	in     configReader
+	places configPlaces
+	files  []configFile
+	seen   map[string]bool
+}
+
+// collectConfig reads the files outside the data directory and what they include.
+func collectConfig(ctx context.Context, in configReader, p configPlaces) ([]configFile, error) {
+	c := configCollector{in: in, places: p, seen: map[string]bool{}}
+	for _, f := range []struct {
+		path, name string
+		includes   func(string) []include
+	}{{p.config, "postgresql.conf", settingIncludes}, {p.hba, "pg_hba.conf", ruleIncludes}, {p.ident, "pg_ident.conf", ruleIncludes}} {
+		if err := c.file(ctx, f.path, f.name, f.includes, false); err != nil {
+			return c.files, err
+		}
+	}
+	return c.files, nil
+}
+
+// file reads one file, known in the base as name, and what it includes.
+func (c *configCollector) file(ctx context.Context, file, name string, includes func(string) []include, mayMiss bool) error {
+	if c.seen[file] {
+		return nil
+	}
+	c.seen[file] = true
+	data, err := c.in.read(ctx, file)
+	if errors.Is(err, fs.ErrNotExist) && mayMiss {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if len(c.seen) > maxConfigFiles {
+		return fmt.Errorf("read configuration: more than %d files", maxConfigFiles)
+	}
+	if !c.places.inside(file) {
+		c.files = append(c.files, configFile{name: path.Join(configFolder, name), data: data})
+	}
+	for _, i := range includes(string(data)) {
+		if err := c.include(ctx, filepath.Dir(file), i, includes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configCollector) include(ctx context.Context, base string, i include, includes func(string) []include) error {
+	where := i.path
+	if !filepath.IsAbs(where) {
+		where = filepath.Join(base, where)
+	}
+	if !i.folder {
+		return c.file(ctx, where, c.name(where), includes, true)
+	}
+	names, err := c.in.list(ctx, where)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		if strings.HasPrefix(n, ".") || !strings.HasSuffix(n, ".conf") {
+			continue
+		}
+		file := filepath.Join(where, n)
+		if err := c.file(ctx, file, c.name(file), includes, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name is what an included file is called in the base, below configFolder.
+func (c *configCollector) name(file string) string {
+	if rel, err := filepath.Rel(filepath.Dir(c.places.config), file); err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	return path.Join("other", filepath.ToSlash(filepath.Clean(file)))
+}
+
+// include is a file, or a folder of files, that a file of configuration names.
+type include struct {
+	path   string
+	folder bool
+}
+
+// settingIncludes finds the includes in a postgresql.conf.
+func settingIncludes(text string) (list []include) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		end := strings.IndexAny(line, " \t='")
+		if end < 0 {
+			continue
+		}
+		key := strings.ToLower(line[:end])
+		value := settingValue(strings.TrimLeft(line[end:], " \t="))
+		switch {
+		case value == "":
+		case key == "include", key == "include_if_exists":
+			list = append(list, include{path: value})
+		case key == "include_dir":
+			list = append(list, include{path: value, folder: true})
+		}
+	}
+	return list
+}
+
+// settingValue reads a value as the server does: quoted with ” or \' for a quote, or one word.
+func settingValue(s string) string {
+	if !strings.HasPrefix(s, "'") {
+		word, _, _ := strings.Cut(s, "#")
+		fields := strings.Fields(word)
+		if len(fields) == 0 {
+			return ""
+		}
+		return fields[0]
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\'' && i+1 < len(s) && s[i+1] == '\'', s[i] == '\\' && i+1 < len(s):
+			i++
+		case s[i] == '\'':
+			return b.String()
+		}
+		b.WriteByte(s[i])
+	}
+	return ""
+}
+
+// ruleIncludes finds the includes in a pg_hba.conf or pg_ident.conf: lines of their own from 16 on, and @file among
+// databases and roles always.
+func ruleIncludes(text string) (list []include) {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) == 2 && strings.HasPrefix(fields[0], "include") {
+			list = append(list, include{path: strings.Trim(fields[1], `"`), folder: fields[0] == "include_dir"})
+			continue
+		}
+		for _, f := range fields[min(1, len(fields)):] {
+			for _, word := range strings.Split(f, ",") {
+				if file, ok := strings.CutPrefix(word, "@"); ok && file != "" {
+					list = append(list, include{path: strings.Trim(file, `"`)})
+				}
+			}
+		}
+	}
+	return list
+}
+
+// hostConfig reads files of this host.
+type hostConfig struct{}
+
+func (hostConfig) read(_ context.Context, file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxConfigFile {
+		return nil, fmt.Errorf("%s is no file of configuration: %s of %d bytes", file, info.Mode().Type(), info.Size())
+	}
+	return os.ReadFile(file)
+}
+
+func (hostConfig) list(_ context.Context, folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// serverConfig has the server read its files, which takes rights of its own (pg_read_server_files).
+type serverConfig struct{ conn *pgconn.PgConn }
+
+func (c serverConfig) read(ctx context.Context, file string) ([]byte, error) {
+	row, err := queryRow(ctx, c.conn, "SELECT encode(pg_read_binary_file($1, 0, $2::bigint, false), 'hex')", file, fmt.Sprint(maxConfigFile))
+	if err != nil {
+		return nil, notThere(err)
+	}
+	return hex.DecodeString(row[0])
+}
+
+func (c serverConfig) list(ctx context.Context, folder string) ([]string, error) {
+	rows, err := queryRows(ctx, c.conn, "SELECT pg_ls_dir($1)", folder)
+	var names []string
+	for _, r := range rows {
+		names = append(names, r[0])
+	}
+	return names, notThere(err)
+}
+
+// notThere makes the server's "undefined file" an fs.ErrNotExist.
+func notThere(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "58P01" {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return err
+}
+
+// readConfig reads the configuration outside the data directory. A role that may not read it is no error: missing then
+// says what is not in the base.
+func readConfig(ctx context.Context, conn *pgconn.PgConn, onHost bool) (files []configFile, missing string, err error) {
+	p, err := askConfigPlaces(ctx, conn)
+	if mayNot(err) {
+		return nil, "the role may not see where the server's configuration lies: if it is not in the data directory, it is not in the base", nil
+	}
+	if err != nil || !p.outside() {
+		return nil, "", err
+	}
+	if onHost {
+		if files, err = collectConfig(ctx, hostConfig{}, p); err == nil {
+			return files, "", nil
+		}
+	}
+	files, err = collectConfig(ctx, serverConfig{conn}, p)
+	if err == nil {
+		return files, "", nil
+	}
+	var refused *pgconn.PgError
+	if mayNot(err) || errors.As(err, &refused) && !conn.IsClosed() {
+		return files, "configuration outside the data directory is not in the base: " + err.Error(), nil
+	}
+	return nil, "", err
+}
+
+// putConfig stores it in sink. stored is called for each file.
+func putConfig(ctx context.Context, sink engine.BaseSink, files []configFile, modTime time.Time, stored func(datadir.ManifestFile)) error {
+	folders := map[string]bool{}
+	for _, f := range files {
+		if err := putParents(ctx, sink, path.Dir(f.name), modTime, folders); err != nil {
+			return err
+		}
+		if err := putBytes(ctx, sink, f.name, f.data, modTime); err != nil {
+			return err
+		}
+		stored(manifestFile(f.name, int64(len(f.data)), modTime, datadir.CRC32C(f.data)))
+	}
+	return nil
+}
+
+func putParents(ctx context.Context, sink engine.BaseSink, folder string, modTime time.Time, known map[string]bool) error {
+	if folder == "." || known[folder] {
+		return nil
+	}
+	if err := putParents(ctx, sink, path.Dir(folder), modTime, known); err != nil {
+		return err
+	}
+	known[folder] = true
+	return sink.Put(ctx, engine.File{Name: folder, Mode: fs.ModeDir | 0o700, ModTime: modTime}, nil)
+}
