@@ -76,6 +76,7 @@ func (w *world) ackedNow() int {
 // TestKillAtEveryStep begins again from each state that a kill may leave. The source does not keep what it was told is
 // safe, so that nothing can come from anywhere but spool and repositories.
 func TestKillAtEveryStep(t *testing.T) {
+	t.Parallel()
 	var c camera
 	every := 5
 	if testing.Short() {

@@ -22,6 +22,7 @@ import (
 
 // TestSQLiteComesBack protects a real database under a writer that never stops, and brings back the end and the middle.
 func TestSQLiteComesBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "app.db")
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)")
