@@ -258,7 +258,8 @@ func (p *replay) recover(ctx context.Context, service *service, filled <-chan en
 	mode := server.Fast
 	if err != nil {
 		mode = server.Immediate
-		_ = service.answers.Close() // whoever waits for an answer would not hear that it has to stop
+		// A shell that waits for an answer keeps its server from hearing that it has to stop.
+		err = errors.Join(err, service.hangUp())
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

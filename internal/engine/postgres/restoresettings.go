@@ -45,11 +45,6 @@ func (f facts) replaySettings(timeline uint32) map[string]string {
 	for name, value := range map[string]string{
 		"restore_command":          restoreCommand,
 		"recovery_target_timeline": strconv.FormatUint(uint64(timeline), 10),
-		"recovery_target":          "",
-		"recovery_target_time":     "",
-		"recovery_target_xid":      "",
-		"recovery_target_name":     "",
-		"recovery_target_lsn":      "",
 		"recovery_end_command":     "",
 		"archive_cleanup_command":  "",
 		"recovery_min_apply_delay": "0",

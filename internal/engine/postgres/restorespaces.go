@@ -97,7 +97,7 @@ func (s *spaces) placeOne(oid uint32, former string) error {
 // make makes the folder of a tablespace.
 func (s *spaces) make(oid uint32, former string) (string, error) {
 	to := s.folder(oid, former)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { // the server's user has to come through
 		return "", err
 	}
 	if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -63,9 +63,17 @@ func (s *service) started() error {
 	return err
 }
 
-// close tells the server that there is nobody any more.
+// hangUp tells whoever waits for an answer that there is nobody any more.
+func (s *service) hangUp() error {
+	if err := s.answers.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// close gives all pipes up.
 func (s *service) close() error {
-	return errors.Join(s.started(), s.requests.Close(), s.answers.Close())
+	return errors.Join(s.started(), s.hangUp(), s.requests.Close())
 }
 
 // run answers until the server has ended, or close is called. ctx ends only what takes time.
