@@ -5,7 +5,7 @@
 //
 //   - In WAL mode each commit is a position (its TXID is Position.Seq) with an LTX file of its own, stamped within
 //     50 ms of the moment at which it became visible. No checkpoint, ours or the application's, can remove a
-//     frame before it was shipped: see pin.go.
+//     frame before it was shipped: see followwal.go.
 //   - In rollback-journal mode the file is compared with a table of page checksums after its change counter moved;
 //     what one look found is one position.
 //   - Each LTX file carries the checksum of the whole database before and after it. Replay recomputes it.

@@ -152,6 +152,10 @@ func (s *Source) look(ctx context.Context, b *batch, within func(table, uint32) 
 // the last time, it is not tried this time.
 func (s *Source) lookAhead(ctx context.Context) (table, imprint, error) {
 	p, h, err := s.imprint()
+	if young := quiet - time.Since(p.time); err == nil && p.size >= lockFree && !s.raced && young > 0 && young <= quiet {
+		time.Sleep(young)
+		p, h, err = s.imprint()
+	}
 	if err != nil {
 		return nil, p, s.unreadable(err)
 	}
