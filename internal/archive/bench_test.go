@@ -1,5 +1,3 @@
-//go:build unix
-
 package archive
 
 import (
@@ -10,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -64,7 +61,7 @@ func BenchmarkCapture(b *testing.B) {
 	go func() { done <- a.Run(ctx) }()
 	waitFor(b, func() bool { return len(a.Status().Repositories) > 0 && a.Status().Repositories[0].Bases > 0 })
 	began := a.Status().Position.Seq
-	before := cpuTime(b)
+	before := cpuTime()
 	b.ResetTimer()
 	writer := exec.Command(os.Args[0])
 	writer.Env = append(os.Environ(), "ARCHIVE_BENCH_WRITER="+file, "ARCHIVE_BENCH_COMMITS="+strconv.Itoa(b.N))
@@ -78,7 +75,7 @@ func BenchmarkCapture(b *testing.B) {
 	if err := <-done; err != nil {
 		b.Fatal(err)
 	}
-	used := cpuTime(b) - before
+	used := cpuTime() - before
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-µs/op")
 	b.ReportMetric(float64(lag.P50.Milliseconds()), "p50-ms")
 	b.ReportMetric(float64(lag.P99.Milliseconds()), "p99-ms")
@@ -93,15 +90,6 @@ func waitFor(b *testing.B, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	b.Fatal("waited a minute")
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // benchWriter is the application, in a process of its own.

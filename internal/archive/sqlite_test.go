@@ -83,6 +83,9 @@ func TestSQLiteComesBack(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
 		durable(a)
+		for began := time.Now(); !a.Status().Whole.Time.After(began); { // what is committed before it looks is a hole in time
+			time.Sleep(10 * time.Millisecond)
+		}
 		for range 5 {
 			write(100)
 			time.Sleep(200 * time.Millisecond)
