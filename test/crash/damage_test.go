@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -11,15 +12,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/ledger"
+	"github.com/backstaydb/backstay/internal/repository"
 )
 
 const exitDamage = 6 // docs/reference/exit-codes.md
 
-// TestPlantedDamage plants a hundred damages over every kind of object. The check finds each; a drill on each either
-// still proves the data or says which part is lost, and never proves what is not there.
+// TestPlantedDamage plants a hundred damages: five ways over every kind of object that docs/format names, three forged
+// segments, and the whole repository put back to an earlier copy. The check finds each; a drill on each either still
+// proves the data or says which part is lost, and never proves what is not there; a restore takes nothing that is forged.
 func TestPlantedDamage(t *testing.T) {
 	s := newShop(t, "wal", 100)
 	s.configure("100KiB")
@@ -27,36 +33,102 @@ func TestPlantedDamage(t *testing.T) {
 	s.protect()
 	s.until(30*time.Second, "protection begins", func() bool { return !s.durable().IsZero() })
 	s.run("backup", "app")
+	earlier, pristine, repo := s.path("earlier"), s.path("pristine"), s.path("repo")
 	time.Sleep(2 * time.Second)
 	s.rest()
 	s.protected()
 	s.stop()
+	copyTo(t, earlier, repo)
+	s.fillBundle()
+	s.run("drill", "app")
 	s.run("drill", "app")
 	s.check()
+	copyTo(t, pristine, repo)
+	all := s.ledger()
+	last := all[len(all)-1].n
 
-	pristine, repo := s.path("pristine"), s.path("repo")
-	if err := os.CopyFS(pristine, os.DirFS(repo)); err != nil {
-		t.Fatal(err)
-	}
 	objects := s.objects(pristine)
 	kinds := slices.Sorted(maps.Keys(objects))
+	want := []string{"bundle", "checkpoint", "key", "key-copy", "log", "manifest", "map", "pack", "report", "tip"}
+	if missing := slices.DeleteFunc(slices.Clone(want), func(kind string) bool { return slices.Contains(kinds, kind) || kind == "tip" }); len(missing) > 0 {
+		t.Fatalf("the repository holds %v: no %v", kinds, missing)
+	}
 	t.Logf("kinds of objects: %v", kinds)
-	for i := range 100 {
+	f := newForger(s)
+	forged := []func() string{f.inPlace, f.behind, f.listed}
+	for i := range 96 {
+		copyTo(t, repo, pristine)
 		kind := kinds[i%len(kinds)]
 		d := damages[(i/len(kinds))%len(damages)]
-		if err := errors.Join(os.RemoveAll(repo), os.CopyFS(repo, os.DirFS(pristine))); err != nil {
-			t.Fatal(err)
-		}
 		name := objects[kind][rand.IntN(len(objects[kind]))]
 		if !d.plant(t, repo, name, objects[kind]) {
 			d = damages[0]
 			d.plant(t, repo, name, objects[kind])
 		}
-		what := d.name + " " + name
-		if code, out := s.exit("check", "app"); code != exitDamage {
-			t.Errorf("%s: check ended with %d\n%s", what, code, out)
+		s.found(d.name + " " + name)
+	}
+	for i, forge := range forged {
+		copyTo(t, repo, pristine)
+		s.found("forged " + forge())
+		into := s.path("forged" + strconv.Itoa(i))
+		code, out := s.exit("restore", "app", "--into", into)
+		switch {
+		case code == exitDamage:
+		case code == 0 && i > 0: // what is not listed by who may sign is passed over
+			if got := s.orders(filepath.Join(into, "app.db")); got != last {
+				t.Errorf("with a forged segment beside it %d orders were restored, %d were committed", got, last)
+			}
+		default:
+			t.Errorf("restore with a forged segment ended with %d\n%s", code, out)
 		}
-		s.drillOnDamage(what)
+	}
+	copyTo(t, repo, earlier)
+	s.found("the whole repository put back")
+}
+
+// fillBundle puts so many reports that the ledger puts leaves into a bundle.
+func (s *shop) fillBundle() {
+	s.t.Helper()
+	signer, err := ledger.OpenSigner(s.path(".backstay/signer"), "host")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := openRepository(s.t, s.path("repo"), repository.Options{Source: "app", Signer: signer})
+	for i := 0; len(s.objects(s.path("repo"))["bundle"]) == 0; i++ {
+		if err := r.PutReport(s.t.Context(), fmt.Sprintf("20200101T000000.%03dZ", i), fmt.Appendf(nil, "what drill %d found", i)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// found demands that a check finds a damage, and a drill proves the data all the same or names it.
+func (s *shop) found(what string) {
+	s.t.Helper()
+	if code, out := s.exit("check", "app"); code != exitDamage {
+		s.t.Errorf("%s: check ended with %d\n%s", what, code, out)
+	}
+	s.drillOnDamage(what)
+}
+
+// copyTo makes a folder a copy of another, by links: an object is replaced by another, never written to.
+func copyTo(t *testing.T, to, from string) {
+	t.Helper()
+	err := os.RemoveAll(to)
+	if err == nil {
+		err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+			rel, relErr := filepath.Rel(from, path)
+			switch target := filepath.Join(to, rel); {
+			case err != nil || relErr != nil:
+				return errors.Join(err, relErr)
+			case d.IsDir():
+				return os.MkdirAll(target, 0o700)
+			default:
+				return os.Link(path, target)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
