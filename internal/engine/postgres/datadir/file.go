@@ -130,7 +130,11 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	}
 	want := int(min(int64(len(p)), f.size-off))
 	if f.page > 0 && (off%f.page != 0 || (off+int64(want))%f.page != 0 && off+int64(want) != f.size) {
-		return f.readPart(p[:want], off)
+		n, err := f.readPart(p[:want], off)
+		if err == nil && n < len(p) {
+			err = io.EOF
+		}
+		return n, err
 	}
 	n, err := f.in.ReadAt(p, off) // all of p, to stay direct at the end of the file
 	n = min(n, want)
@@ -163,9 +167,6 @@ func (f *File) readPart(p []byte, off int64) (int, error) {
 	}
 	got := copy(p, buf[min(off-start, int64(n)):n])
 	f.sum.Add(off, int64(len(p)), CRCOfZeros(CRC32C(p[:got]), int64(len(p)-got)))
-	if got < len(p) {
-		return got, io.EOF
-	}
 	return got, nil
 }
 
