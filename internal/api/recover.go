@@ -72,12 +72,20 @@ type Restored struct {
 	Position       history.Position `json:"position" doc:"where the data stands, as the engine says"`
 	Time           time.Time        `json:"time" doc:"of the last commit in it"`
 	Digest         string           `json:"digest,omitempty" doc:"the engine's digest over the whole data"`
+	Server         *Started         `json:"server,omitempty" doc:"the server that was left running"`
 	Elsewhere      []Elsewhere      `json:"elsewhere,omitempty" doc:"what is not as it must be in one repository and was taken from another"`
 	FetchSeconds   float64          `json:"fetch_seconds" doc:"waiting for objects that were not laid along the way"`
 	LaySeconds     float64          `json:"lay_seconds" doc:"fetching, verifying and writing the base"`
 	ReplaySeconds  float64          `json:"replay_seconds" doc:"replaying the log"`
 	SyncSeconds    float64          `json:"sync_seconds" doc:"making files durable"`
 	RestoreSeconds float64          `json:"restore_seconds" doc:"all of it"`
+}
+
+// Started is a server that was left running on restored data.
+type Started struct {
+	DSN  string `json:"dsn" doc:"how a client of this host reaches it"`
+	Stop string `json:"stop" doc:"the command that ends it"`
+	Log  string `json:"log" doc:"the file that it logs to"`
 }
 
 // Elsewhere is something that a restore went round.

@@ -16,6 +16,7 @@ import (
 type Restore struct {
 	Plan       recovery.Plan
 	Repository string
+	Placement  engine.Placement // how it is laid out and what it is left as, where the engine has a choice
 
 	reached *Reached
 	origins []recovery.Origin // the chosen one first
@@ -80,7 +81,7 @@ func (p *Restore) Run(ctx context.Context, dir string, progress func(step recove
 		if err := p.canRead(); err != nil {
 			return recovery.Result{}, err
 		}
-		deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Spool: p.spools[0], Progress: progress}
+		deps := recovery.Deps{Dir: dir, Engine: e, Origins: p.origins, Spool: p.spools[0], Placement: p.Placement, Progress: progress}
 		if h := p.reached.host; h != nil {
 			deps.Log, deps.Now = h.Log, h.Now
 		}

@@ -21,6 +21,7 @@ type restoreOptions struct {
 	change
 	to   string
 	into string
+	placing
 }
 
 func (o *restoreOptions) flags(cmd *cobra.Command) {
@@ -31,11 +32,16 @@ func (o *restoreOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to recover to")
 	cmd.Flags().StringVar(&o.into, "into", "", "the `DIR` to recover into; it must be empty or not be there")
 	_ = cmd.MarkFlagDirname("into") // It fails only for a flag that does not exist.
+	o.placing.flags(cmd)
 }
 
 func (o *restoreOptions) run(ctx context.Context, c *console, args []string) error {
 	if o.into == "" && !o.dryRun {
 		return &usageError{err: errors.New("restore needs --into"), hint: "name a new or empty folder, as in --into ./restored; nothing is ever restored over existing data"}
+	}
+	placement, err := o.placement()
+	if err != nil {
+		return err
 	}
 	target, err := parseTarget(o.to, c.now())
 	if err != nil {
@@ -50,12 +56,19 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	if err != nil {
 		return err
 	}
+	plan.Placement = placement
+	if err := o.possible(plan); err != nil {
+		return err
+	}
 	if !o.json {
 		c.printf("%s\n", plan.Plan)
 	}
 	out := shownPlan(plan)
 	if !o.dryRun {
 		if out.Done, err = c.restore(ctx, plan, o.into); err != nil {
+			return err
+		}
+		if out.Done.Server, err = o.launch(ctx, plan, out.Done.Dir); err != nil {
 			return err
 		}
 		done := shownPlan(plan) // it may have gone another way
@@ -67,6 +80,7 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	}
 	if out.Done != nil {
 		c.printf("done: recovered %s in %s; the data stands at position %s%s\n", strings.Join(out.Done.Files, ", "), span(seconds(out.Done.RestoreSeconds)), out.Done.Position, lastCommit(out.Done.Time))
+		c.tellServer(out.Done.Server)
 	}
 	return nil
 }
