@@ -129,7 +129,7 @@ func (p *replay) run(ctx context.Context) error {
 	if err := p.clean(); err != nil {
 		return err
 	}
-	p.reached = engine.Reached{Position: p.goal}
+	p.reached = engine.Reached{Position: p.goal, Files: []string{"."}}
 	p.reached.Time, err = lastCommit(ctx, p.log, p.goal)
 	return err
 }
