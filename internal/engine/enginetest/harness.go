@@ -99,7 +99,7 @@ func Until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 func Settled(t *testing.T, h Harness, r *Recorder) {
 	t.Helper()
 	now := time.Now()
-	Until(t, h.Settle+5*time.Second, "the log to be whole", func() bool { return r.Whole().Time.After(now) })
+	Until(t, h.Settle+30*time.Second, "the log to be whole", func() bool { return r.Whole().Time.After(now) })
 }
 
 // Restore lays base and log and replays to the goal.

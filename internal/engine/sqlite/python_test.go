@@ -177,7 +177,7 @@ func TestPythonWriter(t *testing.T) {
 			compare(t, sink, rec, ledger, 50*time.Millisecond+2*starved(), 5)
 			n := s.Counters()
 			t.Logf("%d changes, %+v", len(ledger), n)
-			if n.Commits == 0 || n.Bridges+n.Unpinned != 0 || n.Generations+n.Resets == 0 {
+			if n.Commits == 0 || n.Bridges+n.Unpinned != 0 || len(ledger) > 300 && n.Generations+n.Resets == 0 {
 				t.Errorf("counters %+v", n)
 			}
 			if log, _, _ := passive(t.Context(), s.writers); log > 50000 {
@@ -212,7 +212,7 @@ func TestPythonRollback(t *testing.T) {
 			ledger := w.entries(t)
 			compare(t, sink, rec, ledger, 2*time.Second+2*starved(), 5)
 			t.Logf("%d changes, %+v, held up %s", len(ledger), s.Counters(), s.Status().HoldsUp)
-			if n := s.Counters(); n.Compares < 5 || n.Commits < 5 {
+			if n := s.Counters(); n.Compares < 2 || n.Commits < 2 {
 				t.Errorf("counters %+v", n)
 			}
 		})

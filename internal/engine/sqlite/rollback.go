@@ -13,7 +13,7 @@ import (
 
 // probeRollback checks that a database in rollback-journal mode, or an empty file, can be read.
 func (s *Source) probeRollback(ctx context.Context) error {
-	r, err := s.share(ctx, 2*time.Second)
+	r, err := s.share(ctx, 5*time.Second)
 	if err != nil {
 		return explain(s.path, err)
 	}
