@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// TakeBase is engine.Source's. Files are read where they can be; else the server sends them. A standby may be the
+// source too: its base begins at its last restartpoint, and ends where replay must come at least.
+//
+// The timeline of a base is the server's, whatever options say: a log that broke goes on at a higher place of it.
+func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine.BaseSink) (engine.BaseResult, error) {
+	if o.Type != "" && o.Type != history.Full {
+		return engine.BaseResult{}, fmt.Errorf("take base: a %s one cannot be taken of PostgreSQL", o.Type)
+	}
+	conn, err := s.baseReplication(ctx)
+	if err != nil {
+		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+	}
+	defer closeSoon(conn.Close)
+	b, err := s.takeBase(ctx, conn, sink)
+	if code(err) != "" {
+		err = s.explain(ctx, "copy "+s.where(), err)
+	}
+	if err != nil {
+		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
+	}
+	return b.result(s.system, s.segmentSize), nil
+}
+
+// takeBase pins the log and takes the base in the way that this host can.
+func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, sink engine.BaseSink) (*takenBase, error) {
+	sys, err := conn.Identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if sys.ID != s.system {
+		return nil, fmt.Errorf("behind %s is another cluster now: system identifier %s instead of %s", s.where(), sys.ID, s.system)
+	}
+	if err := s.ensureSlot(ctx, conn); err != nil {
+		return nil, err
+	}
+	db, err := s.baseSQL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if db != nil {
+		defer closeSoon(db.Close)
+	}
+	b, err := s.copyBase(ctx, conn, db, sink)
+	if err != nil {
+		return nil, err
+	}
+	return b, s.stillPinned(ctx)
+}
+
+// copyBase takes the base.
+func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgconn.PgConn, sink engine.BaseSink) (*takenBase, error) {
+	label, log := "backstay "+s.options.Name, s.options.Log.With("source", s.options.Name)
+	dir, err := s.localDir(ctx, db, conn.Version())
+	if err == nil {
+		s.count(func(n *Counters) { n.FileBases++ })
+		f := &fileBase{conn: db, dir: dir, major: conn.Version(), label: label, sink: sink, log: log}
+		b, err := f.take(ctx)
+		if err == nil {
+			f.tell(ctx)
+		}
+		return b, err
+	}
+	if !errors.Is(err, errElsewhere) {
+		return nil, err
+	}
+	log.InfoContext(ctx, "taking the base over the network", "why", err)
+	s.count(func(n *Counters) { n.StreamBases++ })
+	r := &remoteBase{conn: conn, sql: db, clock: func(ctx context.Context) (time.Time, error) { return s.serverClock(ctx, db) },
+		label: label, sink: sink, log: log}
+	return r.take(ctx)
+}
+
+// localDir is the data directory, if its files can be read from here.
+func (s *Source) localDir(ctx context.Context, db *pgconn.PgConn, major int) (string, error) {
+	if db == nil {
+		return "", fmt.Errorf("%w: the role may not connect to a database", errElsewhere)
+	}
+	system, err := strconv.ParseUint(s.system, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("read system identifier %q: %w", s.system, err)
+	}
+	return localDir(ctx, db, major, system)
+}
+
+// baseSettings is the configuration for connections of a base: a name of their own, so that no commit ever waits for
+// them.
+func (s *Source) baseSettings() *pgconn.Config {
+	c := s.config.Copy()
+	c.RuntimeParams["application_name"] = ApplicationName + " base"
+	return c
+}
+
+func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error) {
+	conn, err := replication.Open(ctx, s.baseSettings())
+	if err != nil {
+		return nil, s.explain(ctx, "connect to "+s.where(), err)
+	}
+	return conn, nil
+}
+
+// baseSQL connects to a database. A role that may not gets none, and a base all the same.
+func (s *Source) baseSQL(ctx context.Context) (*pgconn.PgConn, error) {
+	db, err := pgconn.ConnectConfig(ctx, s.baseSettings())
+	if err == nil {
+		return db, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	s.options.Log.DebugContext(ctx, "no connection to a database", "source", s.options.Name, "err", err)
+	return nil, nil
+}
+
+// stillPinned sees that the log which the base needs was held back all the time.
+func (s *Source) stillPinned(ctx context.Context) error {
+	conn, err := s.baseReplication(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(conn.Close)
+	state, err := s.readSlot(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if state.unknown || state.exists && !state.lost {
+		return nil
+	}
+	return withHint("raise max_slot_wal_keep_size: it must cover the log that is written while a base is taken",
+		"replication slot %s was lost while the base was taken, and with it log that the base needs", s.slot)
+}
+
+// serverClock asks for the server's time: over db, or with nothing but the right to replicate from a stream.
+func (s *Source) serverClock(ctx context.Context, db *pgconn.PgConn) (time.Time, error) {
+	if db != nil {
+		row, err := queryRow(ctx, db, "SELECT extract(epoch FROM clock_timestamp())")
+		if err != nil {
+			return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+		}
+		return parseEpoch(row[0])
+	}
+	conn, err := s.baseReplication(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer closeSoon(conn.Close)
+	return streamClock(ctx, conn)
+}
+
+// streamClock begins to stream at the end of the log, only to see a message with the time in it. conn is used up.
+func streamClock(ctx context.Context, conn *replication.Conn) (time.Time, error) {
+	sys, err := conn.Identify(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	stream, err := conn.Stream(ctx, replication.StreamOptions{From: sys.Flushed, Timeline: sys.Timeline})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	defer stream.Close()
+	if err := stream.Confirm(replication.Status{Reply: true}); err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	m, err := stream.Receive()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	return m.Time, nil
+}

@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+)
+
+// slotName is the name of our slot: backstay_, the source's name as far as it can be written there, and six digits
+// that stand for the cluster and the whole name. It can always be found again, so that the loss of this host's files
+// leaves no slot behind that nobody knows and that holds log back for ever.
+func slotName(source, system string) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z' || '0' <= r && r <= '9':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '_'
+	}, source)
+	clean = clean[:min(len(clean), 40)]
+	sum := sha256.Sum256([]byte(system + "\x00" + source))
+	return fmt.Sprintf("backstay_%s_%x", clean, sum[:3])
+}
+
+// slotState is what the server says of our slot.
+type slotState struct {
+	exists  bool
+	lost    bool    // it holds nothing back any more
+	restart wal.LSN // everything from here on is held back
+	unknown bool    // the server cannot be asked over this connection
+}
+
+// readSlot asks for our slot. Servers before 15 tell it over a connection to a database only.
+func (s *Source) readSlot(ctx context.Context, conn *replication.Conn) (slotState, error) {
+	if conn.Version() < 15 {
+		return s.querySlot(ctx)
+	}
+	restart, err := conn.ReadSlot(ctx, s.slot)
+	switch {
+	case errors.Is(err, replication.ErrNoSlot):
+		return slotState{}, nil
+	case err != nil:
+		return slotState{}, fmt.Errorf("read replication slot %s: %w", s.slot, err)
+	}
+	return slotState{exists: true, lost: restart == 0, restart: restart}, nil
+}
+
+func (s *Source) querySlot(ctx context.Context) (slotState, error) {
+	conn, err := s.sql(ctx)
+	if err != nil {
+		s.options.Log.DebugContext(ctx, "the slot cannot be looked at", "source", s.options.Name, "err", err)
+		return slotState{unknown: true}, ctx.Err()
+	}
+	defer closeSoon(conn.Close)
+	rows, err := queryRows(ctx, conn, "SELECT restart_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", s.slot)
+	if err != nil || len(rows) == 0 {
+		return slotState{}, err
+	}
+	if rows[0][0] == "" {
+		return slotState{exists: true, lost: true}, nil
+	}
+	restart, err := wal.ParseLSN(rows[0][0])
+	return slotState{exists: true, restart: restart}, err
+}
+
+// ensureSlot sees to it that the server holds the log back for us from now on: for the first base, and again where the
+// slot was lost or another server took the place of the one that had it.
+func (s *Source) ensureSlot(ctx context.Context, conn *replication.Conn) error {
+	state, err := s.readSlot(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if state.lost {
+		s.options.Log.WarnContext(ctx, "the replication slot was invalidated; making it anew", "source", s.options.Name, "slot", s.slot)
+		if err := conn.DropSlot(ctx, s.slot); err != nil && code(err) != undefinedObject {
+			return s.explain(ctx, "drop replication slot "+s.slot, err)
+		}
+		state.exists = false
+	}
+	if !state.exists {
+		err := conn.CreateSlot(ctx, s.slot)
+		if err != nil && code(err) != alreadyThere {
+			return s.explain(ctx, "create replication slot "+s.slot, err)
+		}
+		if err == nil {
+			s.count(func(n *Counters) { n.Slots++ })
+			s.options.Log.InfoContext(ctx, "made a replication slot", "source", s.options.Name, "slot", s.slot)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slotMade = true
+	return nil
+}
+
+// Remains is engine.Remainer's.
+func (s *Source) Remains() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.slotMade {
+		return ""
+	}
+	return fmt.Sprintf("replication slot %s stays at %s and keeps the server's log (pg_wal) from being removed until Backstay runs again or the source is unprotected", s.slot, s.where())
+}
+
+// Remove drops the slot. It is no error if there is none.
+func (s *Source) Remove(ctx context.Context) error {
+	conn, err := s.replication(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(conn.Close)
+	if err := conn.DropSlot(ctx, s.slot); err != nil && code(err) != undefinedObject {
+		return s.explain(ctx, "drop replication slot "+s.slot, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slotMade, s.status.HeldBytes = false, 0
+	return nil
+}
