@@ -91,6 +91,8 @@ type Base struct {
 	Bytes       int64            `json:"bytes" doc:"of plain data"`
 	StoredBytes int64            `json:"stored_bytes" doc:"as stored, compressed and encrypted"`
 	Seconds     float64          `json:"seconds,omitempty" doc:"how long it took"`
+
+	DamagedPages int64 `json:"damaged_pages,omitempty" doc:"how many pages of the source had a wrong checksum; they are in the base as they were"`
 }
 
 // Progress is how far a piece of work has come.
@@ -104,6 +106,6 @@ type Progress struct {
 func BaseOf(source string, b history.Base) Base {
 	return Base{
 		ID: b.ID, Type: string(b.Type), Source: source, Position: b.Stop, Time: b.StopTime,
-		Bytes: b.Bytes, StoredBytes: b.StoredBytes, Seconds: b.StopTime.Sub(b.StartTime).Seconds(),
+		Bytes: b.Bytes, StoredBytes: b.StoredBytes, Seconds: b.StopTime.Sub(b.StartTime).Seconds(), DamagedPages: b.DamagedPages,
 	}
 }

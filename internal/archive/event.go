@@ -18,6 +18,7 @@ const (
 	BaseProgress   EventKind = "base-progress"
 	BaseDone       EventKind = "base-done"
 	BaseFailed     EventKind = "base-failed"
+	BaseDamaged    EventKind = "base-damaged" // the source is: the base holds what it holds
 	BaseCopied     EventKind = "base-copied"
 	GapFound       EventKind = "gap"
 	SpoolAlarm     EventKind = "spool-alarm" // at 50, 80 and 100 % of the bound
@@ -46,7 +47,7 @@ func (a *Archive) emit(e Event) {
 	switch e.Kind {
 	case BaseProgress, SegmentCut:
 		level = slog.LevelDebug
-	case SourceDown, RepositoryDown, GapFound, SpoolAlarm, SpoolLost, BaseFailed, LogMissing, CutFailed:
+	case SourceDown, RepositoryDown, GapFound, SpoolAlarm, SpoolLost, BaseFailed, BaseDamaged, LogMissing, CutFailed:
 		level = slog.LevelWarn
 	}
 	attrs := []any{"source", a.c.Source, "event", string(e.Kind)}

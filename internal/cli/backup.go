@@ -46,5 +46,13 @@ func (o *backupOptions) run(ctx context.Context, c *console, args []string) erro
 		return c.json(base)
 	}
 	c.printf("base %s of %s stands at position %s: %s, %s stored, in %s\n", base.ID, name, base.Position, size(base.Bytes), size(base.StoredBytes), span(time.Since(began)))
+	c.damaged(base)
 	return nil
+}
+
+// damaged says that a base holds damage of its source.
+func (c *console) damaged(b api.Base) {
+	if b.DamagedPages > 0 {
+		c.printf("warning: base %s holds %d damaged pages, as the source has them; the daemon's log names them\n", b.ID, b.DamagedPages)
+	}
 }

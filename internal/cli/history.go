@@ -52,6 +52,9 @@ func (c *console) history(h api.History) error {
 	if err := c.columns(rows); err != nil {
 		return err
 	}
+	for _, b := range h.Bases {
+		c.damaged(b)
+	}
 	rows = [][]string{{"WINDOW", "SINCE", "UNTIL", "POSITIONS"}}
 	for i, w := range h.Windows {
 		rows = append(rows, []string{fmt.Sprint(i + 1), clock(w.Since), clock(w.Until), w.Start.String() + " to " + w.End.String()})
