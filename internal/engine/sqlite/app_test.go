@@ -70,7 +70,9 @@ func appMain(path, mode string) {
 			_, err = tx.Exec("UPDATE state SET n=n+1; UPDATE orders SET body=randomblob(300); INSERT INTO orders(n,body) SELECT 0, randomblob(3000) FROM orders")
 			check(err)
 			fmt.Println("hanging")
-			select {}
+			for in.Scan() { // until the test is gone
+			}
+			os.Exit(1)
 		case "sql":
 			_, err := db.Exec(argument)
 			check(err)

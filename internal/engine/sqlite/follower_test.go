@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -27,6 +28,10 @@ type record struct {
 
 // followerMain protects path for as long as it lives and keeps everything in one file, which is what its successor begins with.
 func followerMain(path, state string) {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // it ends when the test is gone
+		os.Exit(1)
+	}()
 	records, size := readRecords(state)
 	out, err := os.OpenFile(state, os.O_CREATE|os.O_WRONLY, 0o600)
 	check(err)
@@ -108,9 +113,13 @@ func TestFollowerKilled(t *testing.T) {
 				f := exec.Command(os.Args[0])
 				f.Env = append(os.Environ(), followerVariable+"="+path, "BACKSTAY_TEST_STATE="+state)
 				f.Stdout, f.Stderr = os.Stdout, os.Stderr
+				if _, err := f.StdinPipe(); err != nil {
+					t.Fatal(err)
+				}
 				if err := f.Start(); err != nil {
 					t.Fatal(err)
 				}
+				t.Cleanup(func() { _ = f.Process.Kill(); _ = f.Wait() })
 				if i == kills-1 {
 					w.wait(t)
 					time.Sleep(time.Second)

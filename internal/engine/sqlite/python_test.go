@@ -226,7 +226,7 @@ func TestWriterKilled(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "app.db")
-			w := startWriter(t, path, "--mode", mode, "--autocheckpoint", "100")
+			w := startWriter(t, path, "--mode", mode, "--autocheckpoint", "100", "--seconds", "60")
 			s := connect(t, path)
 			sink := &enginetest.Sink{}
 			res, err := s.TakeBase(t.Context(), engine.BaseOptions{}, sink)
