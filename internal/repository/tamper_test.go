@@ -106,6 +106,9 @@ func TestEveryDamageIsFound(t *testing.T) {
 	}
 	for _, sp := range specimens(t, w, whole) {
 		for name, change := range damages {
+			if testing.Short() && name != "middle byte" && name != "swapped" && name != "missing" {
+				continue
+			}
 			t.Run(sp.kind+"/"+name, func(t *testing.T) {
 				s := whole.Clone()
 				sibling, err := store.ReadAll(t.Context(), s, sp.sibling, 32<<20)
