@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // SourceError is a failure of, or at, the source.
@@ -53,12 +54,21 @@ func hintOf(err error) string {
 }
 
 // MissingError says that a store holds nothing of a source.
-type MissingError struct{ Err error }
+type MissingError struct {
+	Err    error
+	Advice string // "" stands for what may be wrong with a store
+}
 
 func (e *MissingError) Error() string { return e.Err.Error() }
 func (e *MissingError) Unwrap() error { return e.Err }
 
+// Is makes it fs.ErrNotExist.
+func (e *MissingError) Is(target error) bool { return target == fs.ErrNotExist }
+
 // Hint says what may be wrong.
 func (e *MissingError) Hint() string {
+	if e.Advice != "" {
+		return e.Advice
+	}
 	return "is its disk mounted, and are folder, or bucket and prefix, and the name of the source right? protect makes a repository that never was there"
 }

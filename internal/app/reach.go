@@ -74,7 +74,7 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 	names := s.Repositories
 	if r.Repository != "" {
 		if !slices.Contains(names, r.Repository) {
-			return nil, &config.Error{File: config.Name, Message: fmt.Sprintf("source %s has no repository %q", r.Source, r.Repository), Advice: "its repositories: " + strings.Join(names, ", ")}
+			return nil, &MissingError{Err: fmt.Errorf("source %s has no repository %q", r.Source, r.Repository), Advice: "its repositories: " + strings.Join(names, ", ")}
 		}
 		names = []string{r.Repository}
 	}
@@ -175,7 +175,7 @@ func onlySource(_ context.Context, url, name string, sources func() ([]string, e
 	case err != nil:
 		return "", storeError(url, err)
 	case len(all) == 0:
-		return "", &config.Error{File: "store", Message: name + " holds no repository", Advice: "check the folder, or bucket and prefix"}
+		return "", &MissingError{Err: fmt.Errorf("%s holds no repository", name), Advice: "is its disk mounted, and are folder, or bucket and prefix, right?"}
 	case len(all) > 1:
 		return "", &config.Error{File: "store", Message: fmt.Sprintf("%s holds %d sources", name, len(all)), Advice: "name one: " + strings.Join(all, ", ")}
 	}
@@ -224,7 +224,7 @@ func (o OpenRepository) origin() recovery.Origin {
 func storeError(url string, err error) error {
 	var hinted interface{ Hint() string }
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, &hinted) {
-		return &MissingError{err}
+		return &MissingError{Err: err}
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &hinted) || errors.Is(err, context.Canceled) {
 		return err

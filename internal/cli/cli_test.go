@@ -183,3 +183,18 @@ func TestCompareFindsWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestCompletionOffersTheSources(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "backstay.yaml")
+	text := "repositories: { local: { store: ./repo } }\nsources: { crm: { url: \"sqlite:./crm.db\", repositories: [local] }, shop: { url: \"sqlite:./shop.db\", repositories: [local] } }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"restore"}, {"status"}, {"key", "add"}} {
+		var out, errs bytes.Buffer
+		args := append(append([]string{"__complete"}, command...), "--config", file, "")
+		if code := Main(t.Context(), args, &out, &errs); code != 0 || !strings.HasPrefix(out.String(), "crm\nshop\n") {
+			t.Errorf("%v: %d, %q", command, code, out.String())
+		}
+	}
+}

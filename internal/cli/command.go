@@ -59,7 +59,7 @@ func (e entry) build(c *console) *cobra.Command {
 		Hidden:                e.hidden,
 		Args:                  e.args.check,
 		DisableFlagsInUseLine: true,
-		ValidArgsFunction:     cobra.NoFileCompletions,
+		ValidArgsFunction:     e.completion(),
 	}
 	if e.parent() == "" && !e.hidden {
 		cmd.GroupID = e.group
@@ -94,6 +94,9 @@ func count(n int, what string) string {
 }
 
 func indent(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if text = strings.TrimSpace(text); text == "" {
+		return ""
+	}
+	lines := strings.Split(text, "\n")
 	return "  " + strings.Join(lines, "\n  ")
 }

@@ -65,7 +65,11 @@ func (o *drillOptions) run(ctx context.Context, c *console, args []string) error
 }
 
 func (c *console) drillReport(r drill.Report, path string) {
-	c.printf("%s: %s to %s, from %s\n", r.Verdict, r.Source, r.Target, r.Repository)
+	target := r.Asked
+	if target == string(drill.Random) || target == "" {
+		target = r.Target
+	}
+	c.printf("%s: %s to %s, from %s\n", r.Verdict, r.Source, target, r.Repository)
 	if r.Reason != "" {
 		c.printf("  %s\n", r.Reason)
 	}

@@ -73,6 +73,8 @@ var exitRules = []struct {
 	{exitInterrupted, func(err error) bool { return errors.Is(err, context.Canceled) }},
 	{exitConfig, isA[*config.Error]},
 	{exitUsage, isA[*recovery.UnknownTargetError]},
+	{exitUsage, isA[*recovery.BadTargetError]},
+	{exitUnreachable, isA[*recovery.NoCommitError]},
 	{exitUnreachable, isA[*history.UnreachableError]},
 	{exitKey, isA[*app.KeyError]},
 	{exitKey, isA[*repository.WrongKeyError]},

@@ -39,6 +39,7 @@ func (o *protectOptions) run(ctx context.Context, c *console, args []string) err
 	}
 	c.protection(p, o)
 	if o.dryRun {
+		c.printf("nothing was made or changed\n")
 		return nil
 	}
 	host, err := p.Apply(ctx, c.log)

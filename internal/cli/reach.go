@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,9 @@ func (r *reach) resolve(c *console, args []string) (*app.Host, app.Reach, error)
 		return app.NewHost(&config.Config{}, c.log), what, nil
 	}
 	cfg, err := r.load()
+	if missing, ok := errors.AsType[*notFoundError](err); ok {
+		missing.hint = `"backstay protect URL" makes one, and --config says where it is; on a machine without it name the store, as in --store ./repo`
+	}
 	if err != nil {
 		return nil, what, err
 	}

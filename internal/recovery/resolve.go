@@ -23,7 +23,7 @@ func Resolve(ctx context.Context, o Origin, spool engine.Log, e engine.Engine, t
 	if r, ok := e.(engine.Resolver); ok {
 		resolved, known, err := r.Resolve(t)
 		if err != nil {
-			return t, fmt.Errorf("resolve target %s: %w", t, err)
+			return t, &BadTargetError{Target: t, Err: err}
 		}
 		if known {
 			return resolved, nil
@@ -57,6 +57,32 @@ func AskedFor(t history.Target, err error) error {
 	return &asked
 }
 
+// BadTargetError says that the value of a target cannot be read, or means nothing.
+type BadTargetError struct {
+	Target history.Target
+	Err    error
+}
+
+func (e *BadTargetError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *BadTargetError) Unwrap() error { return e.Err }
+
+// NoCommitError says that the log is whole and holds no commit of that name or number.
+type NoCommitError struct {
+	Source string
+	Target history.Target
+}
+
+func (e *NoCommitError) Error() string {
+	return fmt.Sprintf("recover %s to %s: no commit in the log is known by it", e.Source, e.Target)
+}
+
+// Hint says how else the moment can be named.
+func (e *NoCommitError) Hint() string {
+	return "name it by its time; history lists what can be reached"
+}
+
 // UnknownTargetError says that the engine knows no such key.
 type UnknownTargetError struct {
 	Target history.Target
@@ -81,7 +107,7 @@ func matcher(t history.Target) (func(history.Mark) bool, error) {
 	case "xid":
 		n, err := strconv.ParseUint(t.Value, 10, 64)
 		if err != nil || n == 0 {
-			return nil, fmt.Errorf("resolve target %s: want a transaction number", t)
+			return nil, &BadTargetError{Target: t, Err: fmt.Errorf("read target %s: want a transaction number", t)}
 		}
 		return func(m history.Mark) bool { return m.XID == n }, nil
 	default:
@@ -108,7 +134,7 @@ func findMark(ctx context.Context, o Origin, spool engine.Log, t history.Target,
 		}
 		return history.Target{Kind: history.AtPosition, Position: at}, nil
 	}
-	return t, fmt.Errorf("resolve target %s: no commit in the log is known by it", t)
+	return t, &NoCommitError{Source: o.History.Source, Target: t}
 }
 
 // scan looks for a commit in one segment and gives the position before it too.
