@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -155,20 +156,35 @@ func (s *Source) begin(ctx context.Context, p history.Position) error {
 }
 
 // standing reads, under a pin, where the WAL ends and what stands in it.
-func (s *Source) standing() (head, frames, error) {
+func (s *Source) standing() (h head, index frames, err error) {
 	if err := s.observe(); err != nil {
 		return head{}, nil, err
 	}
+	err = s.underPin(func(x walIndex) error {
+		if h, err = s.headAt(x); err == nil {
+			index, err = indexFrames(s.files.wal, x, x.frames, x.sum)
+		}
+		return err
+	})
+	return h, index, err
+}
+
+// underPin does read under a new pin, with what the wal-index says. If all of the WAL was in the database file when the pin began,
+// a writer may begin it anew meanwhile, once; what read then came upon does not count, and it is done again.
+func (s *Source) underPin(read func(walIndex) error) error {
 	x, err := readWALIndex(s.files.shm)
 	if err != nil {
-		return head{}, nil, err
+		return err
 	}
-	h, err := s.headAt(x)
-	if err != nil {
-		return head{}, nil, err
+	failed := read(x)
+	if failed == nil {
+		return nil
 	}
-	index, err := indexFrames(s.files.wal, x, x.frames, x.sum)
-	return h, index, err
+	again, err := readWALIndex(s.files.shm)
+	if err != nil || again.salt == x.salt || errors.Is(failed, errShip) {
+		return failed
+	}
+	return read(again)
 }
 
 // headAt is a head at x, without position, time and sum.

@@ -65,10 +65,16 @@ func (s *Source) resumeWAL(ctx context.Context, h head, b *batch) (missed bool, 
 	if err := s.observe(); err != nil {
 		return false, err
 	}
-	x, err := readWALIndex(s.files.shm)
-	if err != nil {
-		return false, err
-	}
+	err = s.underPin(func(x walIndex) error {
+		b.drop(h)
+		missed, err = s.resumeAt(ctx, h, x, b)
+		return err
+	})
+	return missed, err
+}
+
+// resumeAt is resumeWAL where the WAL ends at x.
+func (s *Source) resumeAt(ctx context.Context, h head, x walIndex, b *batch) (missed bool, err error) {
 	if !h.wal || x.salt != h.salt {
 		err := s.resumeScan(ctx, h, x)
 		return s.head.frame != x.frames, err

@@ -36,3 +36,29 @@ func TestRestartKeepsTheWindow(t *testing.T) {
 		}
 	}
 }
+
+// TestWALBeginsAnewUnderAFreshPin: a pin that began when all was checkpointed lets the WAL begin anew once. What is read of the
+// old one just then is not taken for damage.
+func TestWALBeginsAnewUnderAFreshPin(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "wal")
+	r.Commit(t)
+	r.follow(t)
+	r.sql(t, "PRAGMA wal_checkpoint(FULL)")
+	pin, err := read(t.Context(), r.src.readers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pin.release()
+	looks := 0
+	err = r.src.underPin(func(x walIndex) error {
+		if looks++; looks == 1 {
+			r.Commit(t)
+		}
+		_, err := indexFrames(r.src.files.wal, x, x.frames, x.sum)
+		return err
+	})
+	if err != nil || looks != 2 {
+		t.Errorf("after %d looks: %v", looks, err)
+	}
+}
