@@ -3,9 +3,11 @@ package app
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
 
@@ -33,6 +35,11 @@ func (r *Reached) withSpool(o recovery.Origin) (recovery.Origin, engine.Log) {
 		return o, nil
 	}
 	o.History = recovery.WithSpool(o.History, log, r.local.Whole())
+	for _, f := range r.local.Forks() {
+		if !slices.ContainsFunc(o.History.Forks, func(known history.Fork) bool { return known.Child == f.Child }) {
+			o.History.Forks = append(slices.Clip(o.History.Forks), f)
+		}
+	}
 	return o, log
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
@@ -197,6 +198,9 @@ func (s *shipper) copyLog(ctx context.Context, from, to history.Position) (tips,
 			unread = true // its own shipper tells
 			continue
 		}
+		if err := s.copyForks(ctx, mine.Forks, theirs.Forks, to); err != nil {
+			return false, unread, err
+		}
 		for _, seg := range theirs.Segments {
 			if here[seg.Name] || !from.Before(seg.To) || !seg.From.Before(to) {
 				continue
@@ -212,6 +216,19 @@ func (s *shipper) copyLog(ctx context.Context, from, to history.Position) (tips,
 		}
 	}
 	return tips, unread, nil
+}
+
+// copyForks lists here where timelines up to that of to begin, as another repository knows it.
+func (s *shipper) copyForks(ctx context.Context, mine, theirs []history.Fork, to history.Position) error {
+	for _, fork := range theirs {
+		if fork.Child > to.Timeline || slices.Contains(mine, fork) {
+			continue
+		}
+		if err := s.opened().RecordFork(ctx, fork); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *shipper) copySegment(ctx context.Context, from *repository.Repository, seg history.Segment) error {

@@ -29,6 +29,7 @@ type world struct {
 	spread   int // commits that happen while a base is copied: Start is before Stop
 	connects int
 	acked    int // the newest commit that was acknowledged
+	forks    []history.Fork
 	moved    signal
 }
 
@@ -59,6 +60,24 @@ func (w *world) trim() {
 	w.mu.Lock()
 	w.trimmed = len(w.lines)
 	w.mu.Unlock()
+}
+
+// fork makes the world go on on another timeline, from the nth commit; what followed it happens again there.
+func (w *world) fork(n int) {
+	w.mu.Lock()
+	parent := uint32(len(w.forks) + 1)
+	w.forks = append(w.forks, history.Fork{Child: parent + 1, At: history.At(parent, uint64(n))})
+	w.mu.Unlock()
+	w.moved.wake()
+}
+
+// leaves is where the world left a timeline, nil if it did not.
+func (w *world) leaves(timeline uint32) *history.Fork {
+	if int(timeline) > len(w.forks) {
+		return nil
+	}
+	fork := w.forks[timeline-1]
+	return &fork
 }
 
 func (w *world) set(change func()) {
@@ -141,6 +160,16 @@ func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 		moved := s.w.moved.wait()
 		s.w.mu.Lock()
 		down := s.w.down
+		if fork := s.w.leaves(at.Timeline); fork != nil {
+			since = s.w.times[fork.At.Seq-1]
+			s.w.mu.Unlock()
+			at = history.At(fork.Child, fork.At.Seq)
+			name := fmt.Sprintf("%08d.history", fork.Child)
+			if err := ship(ctx, []engine.Piece{{From: at, To: at, Since: since, Until: since, File: name, Complete: true, Data: []byte("left\n"), Token: token(at), Fork: fork}}); err != nil {
+				return err
+			}
+			continue
+		}
 		var pieces []engine.Piece
 		now := time.Now()
 		for n := int(at.Seq); n < len(s.w.lines) && len(pieces) < 5; n++ {

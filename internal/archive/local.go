@@ -16,6 +16,7 @@ import (
 type Local struct {
 	sp    *spool.Spool
 	lines []span // the unbroken stretches, oldest first
+	forks []history.Fork
 }
 
 // OpenLocal opens Config.Dir of an Archive for reading and changes nothing there. It fails with fs.ErrNotExist if
@@ -38,6 +39,9 @@ func OpenLocal(dir string) (*Local, error) {
 		}
 		switch {
 		case at.brk != nil:
+			if fork := at.brk.Piece.Fork; fork != nil {
+				l.forks = append(l.forks, *fork)
+			}
 			at = lineAt(at.brk.Piece.To, at.brk.Piece.Until, at.brk.After)
 		case at.hole:
 			at = at.after()
@@ -55,6 +59,9 @@ func (l *Local) Whole() history.Moment {
 	b := l.sp.Bookmark()
 	return history.Moment{Position: b.Position, Time: b.Time}
 }
+
+// Forks lists where the lines of log here leave each other.
+func (l *Local) Forks() []history.Fork { return l.forks }
 
 // Beyond is the log that h lacks: what lies behind the newest log of h, and lines that h has nothing of.
 func (l *Local) Beyond(h history.History) (engine.Log, error) {

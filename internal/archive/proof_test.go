@@ -140,6 +140,9 @@ func (h *house) replay(ctx context.Context, s engine.LogSegment, seg history.Seg
 			continue
 		}
 		all.Write(b)
+		if strings.HasSuffix(e.File, ".history") {
+			continue
+		}
 		var n int
 		if _, err := fmt.Sscanf(e.File, "%08d.line", &n); err != nil {
 			return at, err

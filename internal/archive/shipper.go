@@ -262,13 +262,8 @@ func (s *shipper) passBreak(ctx context.Context) (bool, error) {
 	if brk == nil || s.next.bytes > 0 || len(s.tips) > 0 {
 		return false, nil
 	}
-	if brk.Gap != nil {
-		limited, end := context.WithTimeout(ctx, tipDeadline)
-		err := s.repo.RecordGap(limited, *brk.Gap)
-		end()
-		if err != nil {
-			return false, err
-		}
+	if err := s.recordBreak(ctx, brk); err != nil {
+		return false, err
 	}
 	s.segments = history.Moment{Position: brk.Piece.To, Time: brk.Piece.Until}
 	s.next = lineAt(brk.Piece.To, brk.Piece.Until, brk.After)
@@ -278,6 +273,20 @@ func (s *shipper) passBreak(ctx context.Context) (bool, error) {
 	}
 	s.wantCopies()
 	return true, nil
+}
+
+// recordBreak lists what was lost between two lines of log, or where the second leaves the first.
+func (s *shipper) recordBreak(ctx context.Context, brk *spool.Entry) error {
+	ctx, end := context.WithTimeout(ctx, tipDeadline)
+	defer end()
+	switch {
+	case brk.Gap != nil:
+		return s.repo.RecordGap(ctx, *brk.Gap)
+	case brk.Piece.Fork != nil:
+		return s.repo.RecordFork(ctx, *brk.Piece.Fork)
+	default:
+		return nil
+	}
 }
 
 func (s *shipper) intervals() (tip, beat time.Duration) {

@@ -68,7 +68,8 @@ func laterMoment(a, b history.Moment) history.Moment {
 	return a
 }
 
-// segmentEnd is up to where a repository has full segments, or has recorded that there are none.
+// segmentEnd is up to where a repository has full segments, or has recorded that there are none or that the log goes
+// on elsewhere.
 func segmentEnd(h history.History) history.Moment {
 	var end history.Moment
 	for _, seg := range h.Segments {
@@ -78,6 +79,9 @@ func segmentEnd(h history.History) history.Moment {
 	}
 	for _, g := range h.Gaps {
 		end = laterMoment(end, history.Moment{Position: g.To, Time: g.Until})
+	}
+	for _, f := range h.Forks {
+		end = laterMoment(end, history.Moment{Position: history.Position{Timeline: f.Child, Seq: f.At.Seq, Mark: f.At.Mark}})
 	}
 	if !end.Position.IsZero() {
 		return end

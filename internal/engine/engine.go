@@ -129,7 +129,8 @@ type Piece struct {
 
 	// Fork, if set, says that the source has gone on to another timeline: this piece and those after it lie on
 	// Fork.Child, and From is Fork.At on that timeline. Fork.At may lie before the To of the piece before: what
-	// follows it on the parent was left behind by the source and stays recoverable by position.
+	// follows it on the parent was left behind by the source and stays recoverable by position. Since is then a moment
+	// before the first commit on the child, and may lie before the Until of the piece before.
 	Fork *history.Fork
 }
 

@@ -95,9 +95,14 @@ func decodeHeader(b []byte) (*record, error) {
 	p.File, p.Offset = string(d.bytes()), d.varint()
 	p.Token = append([]byte(nil), d.bytes()...)
 	r.prevLen = d.varint()
-	if gap := d.bytes(); len(gap) > 0 {
+	if why := d.bytes(); r.kind == kindFork {
+		p.Fork = new(history.Fork)
+		if err := json.Unmarshal(why, p.Fork); err != nil {
+			return nil, errHeader
+		}
+	} else if len(why) > 0 {
 		r.gap = new(history.Gap)
-		if err := json.Unmarshal(gap, r.gap); err != nil {
+		if err := json.Unmarshal(why, r.gap); err != nil {
 			return nil, errHeader
 		}
 	}
@@ -111,7 +116,7 @@ func decodeHeader(b []byte) (*record, error) {
 	for i := range p.Marks {
 		p.Marks[i] = history.Mark{Position: d.position(), Time: d.time(), XID: d.uvarint(), Name: string(d.bytes())}
 	}
-	if d.bad || len(d.b) != 0 || r.kind < kindHead || r.kind > kindSeal || r.prevLen < 0 {
+	if d.bad || len(d.b) != 0 || r.kind < kindHead || r.kind > kindFork || r.prevLen < 0 {
 		return nil, errHeader
 	}
 	return r, nil

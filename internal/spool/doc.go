@@ -2,7 +2,7 @@
 //
 // A spool is a folder of journals, journal-000001 and so on. Each is only appended to, and deleted as a whole when
 // every repository has all of it. Between them they hold an unbroken line of records: pieces of log, and breaks,
-// where a line ended and another began (a gap and a new base, or the first base of all).
+// where a line ended and another began (a gap and a new base, a fork of the source, or the first base of all).
 //
 // It promises:
 //

@@ -21,7 +21,7 @@ type Cursor struct {
 type Entry struct {
 	Piece  engine.Piece // Data is nil: see Size and Data
 	Hole   bool         // of a piece: nobody was watching between the piece before it and Since
-	Break  bool         // a line ended, another begins at Piece.To; Piece.Until and Piece.Token belong to its bookmark
+	Break  bool         // a line ended, another begins at Piece.To; Piece.Until, Token and Fork belong to it
 	Gap    *history.Gap // of a break, if something was lost
 	Before Cursor       // where to read to get this entry again
 	After  Cursor       // where to read on
@@ -136,7 +136,7 @@ func (s *Spool) readFrom(c Cursor, from history.Position) iter.Seq2[Entry, error
 
 func entry(j *journal, r *record, p prefix, off int64) Entry {
 	return Entry{
-		Piece: r.piece, Hole: r.hole, Break: r.kind == kindBreak, Gap: r.gap,
+		Piece: r.piece, Hole: r.hole, Break: r.kind == kindBreak || r.kind == kindFork, Gap: r.gap,
 		Before: Cursor{journal: j.number, offset: off}, After: Cursor{journal: j.number, offset: off + p.size()},
 		Ref: Ref{Size: p.data, j: j, off: off + prefixLen + p.header, sum: p.dataCRC},
 	}

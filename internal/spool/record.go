@@ -34,6 +34,7 @@ const (
 	kindPiece kind = 2
 	kindBreak kind = 3 // a line ends, another begins
 	kindSeal  kind = 4 // the spool was closed
+	kindFork  kind = 5 // the source left the line for another timeline
 )
 
 const (
@@ -50,7 +51,7 @@ type record struct {
 	last    bool
 	hole    bool         // nobody was watching just before the piece
 	piece   engine.Piece // Data is nil; a head and a break use To, Until and Token as the bookmark
-	gap     *history.Gap // of a break
+	gap     *history.Gap // of a break; of a fork, the piece tells
 	prevLen int64        // of a head: how many bytes of the journal before it count
 }
 
@@ -66,7 +67,7 @@ func isPart(p *engine.Piece, size int64) bool {
 // parted tells whether the log ends inside a commit after r, of which it did before or not.
 func parted(before bool, r *record, size int64) bool {
 	switch {
-	case r.kind == kindBreak:
+	case r.kind == kindBreak || r.kind == kindFork:
 		return false
 	case r.kind != kindPiece:
 		return before
@@ -122,6 +123,18 @@ func headSum(prefix, header []byte) uint32 {
 	return crc32.Update(crc32.Checksum(prefix[:16], crcTab), crcTab, header)
 }
 
+// why is what a break says besides the bookmark: the gap as JSON, or the fork.
+func (r *record) why() ([]byte, error) {
+	switch {
+	case r.gap != nil:
+		return json.Marshal(r.gap)
+	case r.kind == kindFork:
+		return json.Marshal(r.piece.Fork)
+	default:
+		return nil, nil
+	}
+}
+
 func appendHeader(b []byte, r *record) ([]byte, error) {
 	var flags byte
 	if r.last {
@@ -145,14 +158,11 @@ func appendHeader(b []byte, r *record) ([]byte, error) {
 	b = binary.AppendVarint(b, p.Offset)
 	b = appendBytes(b, p.Token)
 	b = binary.AppendVarint(b, r.prevLen)
-	var gap []byte
-	if r.gap != nil {
-		var err error
-		if gap, err = json.Marshal(r.gap); err != nil {
-			return b, fmt.Errorf("append to spool: gap %w: %w", errUnwritable, err)
-		}
+	why, err := r.why()
+	if err != nil {
+		return b, fmt.Errorf("append to spool: gap %w: %w", errUnwritable, err)
 	}
-	b = appendBytes(b, gap)
+	b = appendBytes(b, why)
 	b = binary.AppendUvarint(b, uint64(len(p.Marks)))
 	for i := range p.Marks {
 		m := &p.Marks[i]

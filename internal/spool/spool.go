@@ -116,16 +116,27 @@ func (s *Spool) Append(ctx context.Context, pieces []engine.Piece) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	records := make([]record, len(pieces))
+	records := make([]record, 0, len(pieces))
 	book := s.book
-	for i, p := range pieces {
+	for _, p := range pieces {
+		if p.Fork != nil {
+			branch, err := s.branch(book, &p)
+			if err != nil {
+				return err
+			}
+			records = append(records, branch)
+			book = branch.bookmark()
+		}
 		if !p.From.Equal(book.Position) {
 			return &ContinuityError{Want: book.Position.String(), Got: p.From.String()}
 		}
-		records[i] = record{kind: kindPiece, batch: s.batch + 1, piece: p, last: i == len(pieces)-1}
-		records[i].hole = !book.Time.IsZero() && p.Since.After(book.Time)
-		book = advance(book, &records[i])
+		r := record{kind: kindPiece, batch: s.batch + 1, piece: p}
+		r.piece.Fork = nil // the record before it has it
+		r.hole = !book.Time.IsZero() && p.Since.After(book.Time)
+		book = advance(book, &r)
+		records = append(records, r)
 	}
+	records[len(records)-1].last = true
 	if err := s.write(records, true); err != nil {
 		return err
 	}
@@ -133,6 +144,19 @@ func (s *Spool) Append(ctx context.Context, pieces []engine.Piece) error {
 	s.appends++
 	s.pieces += int64(len(pieces))
 	return nil
+}
+
+// branch is the break before a piece that begins on another timeline.
+func (s *Spool) branch(book engine.Bookmark, p *engine.Piece) (record, error) {
+	f := *p.Fork
+	if p.From.Timeline != f.Child || p.From.Seq != f.At.Seq || f.Child <= book.Position.Timeline {
+		return record{}, &ContinuityError{Want: "a later timeline than that of " + book.Position.String(), Got: p.From.String()}
+	}
+	since := book.Time
+	if !p.Since.IsZero() && p.Since.Before(since) { // both lines may have been written to for a while
+		since = p.Since
+	}
+	return record{kind: kindFork, batch: s.batch + 1, piece: engine.Piece{From: book.Position, To: p.From, Until: since, Token: p.Token, Fork: &f}}, nil
 }
 
 // Reset begins another line at b: the first of all, or the one after a gap. What is here of earlier lines stays
