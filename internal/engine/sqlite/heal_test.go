@@ -259,7 +259,6 @@ func TestHeldTooLong(t *testing.T) {
 			r.sql(t, "PRAGMA wal_checkpoint(TRUNCATE)")
 		}
 		last := r.Commit(t).N
-		r.src.limits.held = 1 << 30
 		release()
 		if checkpoint {
 			r.gap(t, f.Wait(), "reset while nobody was watching")

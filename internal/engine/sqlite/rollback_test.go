@@ -25,7 +25,6 @@ func TestRollbackLarge(t *testing.T) {
 		r.Commit(t)
 		enginetest.Settled(t, harness, r.rec)
 	}
-	r.src.limits.lookEvery = 300 * time.Millisecond // the file is at rest when it is looked at
 	last := r.Commit(t).N
 	enginetest.Until(t, 5*time.Second, "the last change", func() bool { c, _, _ := r.rec.Counts(); return c >= 6 })
 	held := r.src.Status().HoldsUp
