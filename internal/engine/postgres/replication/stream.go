@@ -107,20 +107,24 @@ func (s *Stream) finish() error {
 	if err := s.write([]byte{'c', 0, 0, 0, 4}); err != nil {
 		return err
 	}
-	m, err := s.w.receive()
-	if err != nil {
-		return err
-	}
-	switch m.(type) {
-	case *pgproto3.RowDescription:
-		if s.ended, err = s.next(); err != nil {
+	for {
+		m, err := s.w.receive()
+		if err != nil {
 			return err
 		}
-		return s.ended
-	case *pgproto3.CommandComplete:
-		return ErrShutdown
+		switch m.(type) {
+		case *pgproto3.CopyData: // an answer to a status update that was under way
+		case *pgproto3.RowDescription:
+			if s.ended, err = s.next(); err != nil {
+				return err
+			}
+			return s.ended
+		case *pgproto3.CommandComplete:
+			return ErrShutdown
+		default:
+			return unexpected(m)
+		}
 	}
-	return unexpected(m)
 }
 
 // next reads the row that says where the server went on.

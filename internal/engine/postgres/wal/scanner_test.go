@@ -84,7 +84,7 @@ func TestScannerFindsEveryRecord(t *testing.T) {
 
 func TestScannerBeginsAnywhere(t *testing.T) {
 	w := sample()
-	for range 200 {
+	for range 60 {
 		from := rand.IntN(len(w.records))
 		r := w.records[from]
 		_, records, _, err := scan(r.End, Options{Prev: r.Start, SegmentSize: segment}, w.b[r.End-w.start:], 9000)
@@ -183,7 +183,7 @@ func TestScannerFollowsAnOverwrittenRecord(t *testing.T) {
 
 func TestBoundary(t *testing.T) {
 	w := sample()
-	for range 300 {
+	for range 60 {
 		upTo := w.start + LSN(rand.IntN(len(w.b)))
 		var want Record
 		for _, r := range w.records {

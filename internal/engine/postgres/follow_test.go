@@ -1,0 +1,372 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/enginetest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// takesLong leaves a test out where there is little time.
+func takesLong(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+}
+
+// withSmallFiles makes a cluster with files of 1 MB.
+func withSmallFiles(t *testing.T, version int, settings map[string]string) *pgtest.Cluster {
+	t.Helper()
+	version = cmp.Or(version, pgtest.Default)
+	all := keepLog(version)
+	for k, v := range settings {
+		all[k] = v
+	}
+	return pgtest.New(t, pgtest.Options{Version: version, Settings: all, Initdb: []string{"--wal-segsize=1"}})
+}
+
+func TestFollowShipsTheServersOwnLog(t *testing.T) {
+	for _, version := range pgtest.Versions(t) {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			if version != pgtest.Default {
+				takesLong(t)
+			}
+			c := withSmallFiles(t, version, map[string]string{"max_prepared_transactions": "5"})
+			l := pgtest.NewLedger(t, c, 3)
+			s := connect(t, c)
+			b := newBook(here(t, s))
+			f := follow(t, s, b)
+			stop := l.Run(0)
+			time.Sleep(time.Second)
+			c.Exec(t, "create table t (i int); begin; insert into t values (1); savepoint a; insert into t values (2); prepare transaction 'g'")
+			xid := c.Ask(t, "select transaction::text from pg_prepared_xacts")
+			c.Exec(t, "commit prepared 'g'")
+			c.Ask(t, "select pg_create_restore_point('before-migration')::text")
+			c.Ask(t, "select pg_switch_wal()::text")
+			c.Exec(t, "checkpoint")
+			time.Sleep(500 * time.Millisecond)
+			stop()
+			l.Settle(t)
+			b.settled(t)
+			f.stop()
+			b.holds(t, c)
+			b.knows(t, l)
+			named := 0
+			for _, m := range b.marks {
+				if m.Name == "before-migration" {
+					named++
+				}
+			}
+			if named != 1 {
+				t.Errorf("%d marks are named before-migration", named)
+			}
+			var number uint32
+			if _, err := fmt.Sscan(xid, &number); err != nil || len(b.mark(number)) != 1 {
+				t.Errorf("prepared transaction %q has %d marks", xid, len(b.mark(number)))
+			}
+			if n := s.Counters(); n.Connected != 1 || n.Shipped == 0 {
+				t.Errorf("counters: %+v", n)
+			}
+			if st := s.Status(); st.LastError != nil || st.Behind != 0 || !st.Position.Equal(b.at().Position) {
+				t.Errorf("status: %+v", st)
+			}
+		})
+	}
+}
+
+func TestFollowGoesOnFromAnyPiece(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	l := pgtest.NewLedger(t, c, 3)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	stop := l.Run(0)
+	time.Sleep(1500 * time.Millisecond)
+	stop()
+	b.settled(t)
+	f.stop()
+	want := b.at().Position
+	for range 25 {
+		from := b.bookmarks[rand.IntN(len(b.bookmarks))]
+		if rand.IntN(4) == 0 {
+			from.Token = nil // all but the position was lost
+		}
+		again := newBook(from)
+		f := follow(t, s, again)
+		enginetest.Until(t, 10*time.Second, "the log to be shipped again", func() bool { return !again.at().Position.Before(want) })
+		f.stop()
+		if from.Position.Equal(want) {
+			continue
+		}
+		again.holds(t, c)
+		n := 0
+		for _, m := range b.marks {
+			if from.Position.Before(m.Position) {
+				n++
+			}
+		}
+		if len(again.marks) < n {
+			t.Errorf("from %s: %d marks, want %d", from.Position, len(again.marks), n)
+		}
+	}
+}
+
+func TestFollowSurvivesCrashes(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	l := pgtest.NewLedger(t, c, 4)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	stop := l.Run(0)
+	for range 3 {
+		f := follow(t, s, b)
+		time.Sleep(time.Duration(200+rand.IntN(400)) * time.Millisecond)
+		c.Crash(t)
+		if err := f.wait(); err == nil || errors.As(err, new(*history.GapError)) {
+			t.Fatalf("Follow returned %v when the server was killed", err)
+		}
+		c.Start(t)
+	}
+	f := follow(t, s, b)
+	time.Sleep(300 * time.Millisecond)
+	stop()
+	l.Settle(t)
+	b.settled(t)
+	f.stop()
+	b.holds(t, c)
+	b.knows(t, l)
+}
+
+func TestShipFailsAndGoesOn(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	l := pgtest.NewLedger(t, c, 1)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	full := errors.New("disk full")
+	for range 3 {
+		f := follow(t, s, b)
+		l.Commit(t)
+		b.settled(t)
+		b.set(func(b *book) { b.fail = full })
+		l.Commit(t)
+		if err := f.wait(); !errors.Is(err, full) {
+			t.Fatalf("Follow returned %v, want ship's error", err)
+		}
+		b.set(func(b *book) { b.fail = nil })
+	}
+	f := follow(t, s, b)
+	b.settled(t)
+	f.stop()
+	b.holds(t, c)
+	b.knows(t, l)
+}
+
+func TestIdleLogIsKnownToBeWhole(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	l := pgtest.NewLedger(t, c, 1)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	l.Commit(t)
+	b.settled(t)
+	idle := 0
+	b.set(func(b *book) { idle = b.idle })
+	time.Sleep(3 * time.Second)
+	b.set(func(b *book) { idle = b.idle - idle })
+	if idle < 2 || idle > 4 {
+		t.Errorf("%d idle pieces within 3 s", idle)
+	}
+	if late := time.Since(b.at().Time); late > 1500*time.Millisecond {
+		t.Errorf("an idle source is known to be whole only until %s ago", late)
+	}
+	f.stop()
+}
+
+func TestCommitsWaitForShip(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, map[string]string{"wal_sender_timeout": "1s"})
+	l := pgtest.NewLedger(t, c, 2)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	b.settled(t)
+	c.Set(t, map[string]string{"synchronous_standby_names": ApplicationName})
+	c.Reload(t)
+	for range 20 {
+		if e := l.Commit(t); len(b.mark(e.XID)) != 1 {
+			t.Fatalf("transaction %d was answered and is not here", e.XID)
+		}
+	}
+	release := b.hold()
+	done := make(chan pgtest.Entry, 1)
+	go func() { done <- l.Commit(t) }()
+	select {
+	case e := <-done:
+		t.Fatalf("transaction %d was answered while ship waited", e.XID)
+	case <-time.After(4 * time.Second): // longer than the server waits for one that is silent
+	}
+	release()
+	if e := <-done; len(b.mark(e.XID)) != 1 {
+		t.Fatalf("transaction %d was answered and is not here", e.XID)
+	}
+	if n := s.Counters().Connected; n != 1 {
+		t.Errorf("the server gave us up while ship waited: %d connections", n)
+	}
+	f.stop()
+}
+
+func TestLongRecordsAreShippedInParts(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	c.Ask(t, "select pg_logical_emit_message(false, 'x', repeat('0123456789', 4200000))::text")
+	c.Exec(t, "create table t (i int)")
+	b.settled(t)
+	f.stop()
+	b.holds(t, c)
+	if n := s.Counters().Parts; n < 40 {
+		t.Errorf("%d parts of 42 MB", n)
+	}
+}
+
+func TestTheServerWaitsForASlowShip(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	b.pause = 100 * time.Millisecond
+	f := follow(t, s, b)
+	release := b.hold()
+	c.Exec(t, "create table t as select repeat(md5(i::text), 20) x from generate_series(1, 100000) i")
+	enginetest.Until(t, 20*time.Second, "the server to be held up", func() bool { return s.Counters().Blocked > 0 })
+	if st := s.Status(); st.Behind == 0 || st.HeldBytes == 0 || st.Since.IsZero() {
+		t.Errorf("status while ship waits: %+v", st)
+	}
+	release()
+	b.settled(t)
+	f.stop()
+	b.holds(t, c)
+}
+
+func TestALostSlotIsAGap(t *testing.T) {
+	takesLong(t)
+	c := pgtest.New(t, pgtest.Options{Initdb: []string{"--wal-segsize=1"}, Settings: map[string]string{"max_wal_size": "4MB", "min_wal_size": "2MB"}})
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	c.Exec(t, "create table t (x text)")
+	b.settled(t)
+	drop := fmt.Sprintf("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '%s'; select pg_sleep(0.2); select pg_drop_replication_slot('%s')", s.slot, s.slot)
+	c.Exec(t, drop)
+	var gap *history.GapError
+	if err := f.wait(); err == nil || errors.As(err, &gap) {
+		t.Fatalf("Follow returned %v when its slot was dropped", err)
+	}
+	f = follow(t, s, b) // the log is still there: the slot is made anew and nothing is missing
+	c.Exec(t, "insert into t values ('a')")
+	b.settled(t)
+	if n := s.Counters().Slots; n != 2 {
+		t.Errorf("%d slots were made", n)
+	}
+	f.stop()
+	c.Exec(t, fmt.Sprintf("select pg_sleep(0.3); select pg_drop_replication_slot('%s')", s.slot))
+	for range 12 {
+		c.Exec(t, "insert into t select repeat(md5(i::text), 30) from generate_series(1, 2000) i", "select pg_switch_wal()", "checkpoint")
+	}
+	if err := follow(t, s, b).wait(); !errors.As(err, &gap) || !gap.From.Equal(b.at().Position) {
+		t.Fatalf("Follow returned %v after log was removed, want a gap at %s", err, b.at().Position)
+	}
+}
+
+func TestAnInvalidatedSlotIsAGap(t *testing.T) {
+	takesLong(t)
+	c := pgtest.New(t, pgtest.Options{Initdb: []string{"--wal-segsize=1"}, Settings: map[string]string{"max_wal_size": "4MB", "min_wal_size": "2MB", "max_slot_wal_keep_size": "3MB"}})
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	c.Exec(t, "create table t (x text)")
+	b.settled(t)
+	f.stop()
+	for range 12 {
+		c.Exec(t, "insert into t select repeat(md5(i::text), 30) from generate_series(1, 2000) i", "select pg_switch_wal()", "checkpoint")
+	}
+	var gap *history.GapError
+	if err := follow(t, s, b).wait(); !errors.As(err, &gap) {
+		t.Fatalf("Follow returned %v when its slot was invalidated, want a gap", err)
+	}
+	if lost := c.Ask(t, "select count(*)::text from pg_replication_slots where restart_lsn is null"); lost != "0" {
+		t.Errorf("%s slots are still lost", lost)
+	}
+	if s.Remains() == "" {
+		t.Error("nothing is said to remain")
+	}
+	if err := s.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Ask(t, "select count(*)::text from pg_replication_slots"); n != "0" || s.Remains() != "" {
+		t.Errorf("%s slots are left, %q", n, s.Remains())
+	}
+}
+
+func TestAnotherClusterIsRefused(t *testing.T) {
+	takesLong(t)
+	one, two := withSmallFiles(t, 0, nil), withSmallFiles(t, 0, nil)
+	s := connect(t, one)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	one.Exec(t, "create table t (i int)")
+	b.settled(t)
+	f.stop()
+	err := follow(t, connect(t, two), b).wait()
+	if err == nil || errors.As(err, new(*history.GapError)) || hint(err) == "" {
+		t.Fatalf("Follow of another cluster returned %v, hint %q", err, hint(err))
+	}
+}
+
+func hint(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+func TestALogThatWasLostIsAGap(t *testing.T) {
+	takesLong(t)
+	c := withSmallFiles(t, 0, nil)
+	s := connect(t, c)
+	b := newBook(here(t, s))
+	f := follow(t, s, b)
+	c.Exec(t, "create table t (i int)")
+	b.settled(t)
+	f.stop()
+	ahead := b.at()
+	ahead.Position = position(1, wal.LSN(ahead.Position.Seq)+1<<20)
+	other := b.at()
+	m, err := readBookmark(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Sum++
+	other.Token = m.token.encode()
+	for name, from := range map[string]engine.Bookmark{"ahead of the server": ahead, "another record": other} {
+		var gap *history.GapError
+		if err := follow(t, s, newBook(from)).wait(); !errors.As(err, &gap) {
+			t.Errorf("%s: Follow returned %v, want a gap", name, err)
+		}
+	}
+}
