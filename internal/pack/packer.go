@@ -6,6 +6,7 @@ import (
 	"github.com/zeebo/blake3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/backstaydb/backstay/internal/process"
 	"github.com/backstaydb/backstay/internal/zstd"
 )
 
@@ -24,17 +25,23 @@ type packer struct {
 	slots chan struct{}
 }
 
-// startPacker starts the goroutines; finish or abort waits for them. key is nil where nothing is digested.
+// startPacker starts the goroutines; finish or abort waits for them. key is nil where nothing is digested: for log. What
+// computes for a base lets the rest of the machine go before it, since the application's database is often beside us and
+// nobody waits for a base.
 func startPacker(ctx context.Context, workers int, key []byte, sink func(context.Context, *block) error) *packer {
 	ctx, end := context.WithCancelCause(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	n := 2*workers + 2
 	p := &packer{group: group, ctx: ctx, end: end,
 		work: make(chan *block, n), order: make(chan *block, n), slots: make(chan struct{}, n)}
-	for range workers {
-		group.Go(func() error { p.pack(key); return nil })
+	yield := func() {}
+	if key != nil {
+		yield = process.Yield
 	}
-	group.Go(func() error { return p.hand(sink) })
+	for range workers {
+		group.Go(func() error { yield(); p.pack(key); return nil })
+	}
+	group.Go(func() error { yield(); return p.hand(sink) })
 	return p
 }
 
