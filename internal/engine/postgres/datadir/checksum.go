@@ -3,8 +3,8 @@ package datadir
 import "encoding/binary"
 
 // A page's checksum is made of 32 sums that run side by side over every 32nd word (server file
-// src/include/storage/checksum_impl.h), so that the compiler of the server can use vector instructions. Here eight of
-// them at a time fit into registers; the page stays in the first-level cache over the four passes.
+// src/include/storage/checksum_impl.h), so that the compiler of the server can use vector instructions. Here four of
+// them at a time stay in registers; the page stays in the first-level cache over the eight passes.
 const (
 	lanes    = 32
 	rowBytes = lanes * 4
@@ -50,21 +50,16 @@ const usualPage = 8192
 
 // sumUsualPage adds all rows but the first.
 func sumUsualPage(sums *[lanes]uint32, page *[usualPage]byte) {
-	for first := 0; first < lanes; first += 8 {
-		s := (*[8]uint32)(sums[first:])
-		s0, s1, s2, s3, s4, s5, s6, s7 := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-		for at := rowBytes + 4*first; at <= usualPage-32; at += rowBytes {
-			w := (*[32]byte)(page[at:])
-			s0 = mix(s0, binary.LittleEndian.Uint32(w[0:]))
-			s1 = mix(s1, binary.LittleEndian.Uint32(w[4:]))
-			s2 = mix(s2, binary.LittleEndian.Uint32(w[8:]))
-			s3 = mix(s3, binary.LittleEndian.Uint32(w[12:]))
-			s4 = mix(s4, binary.LittleEndian.Uint32(w[16:]))
-			s5 = mix(s5, binary.LittleEndian.Uint32(w[20:]))
-			s6 = mix(s6, binary.LittleEndian.Uint32(w[24:]))
-			s7 = mix(s7, binary.LittleEndian.Uint32(w[28:]))
+	for first := 0; first < lanes; first += 4 {
+		s := (*[4]uint32)(sums[first:])
+		s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
+		for at := rowBytes + 4*first; at <= usualPage-16; at += rowBytes {
+			w := (*[16]byte)(page[at:])
+			a, b := binary.LittleEndian.Uint64(w[0:]), binary.LittleEndian.Uint64(w[8:])
+			s0, s1 = mix(s0, uint32(a)), mix(s1, uint32(a>>32))
+			s2, s3 = mix(s2, uint32(b)), mix(s3, uint32(b>>32))
 		}
-		*s = [8]uint32{s0, s1, s2, s3, s4, s5, s6, s7}
+		*s = [4]uint32{s0, s1, s2, s3}
 	}
 }
 

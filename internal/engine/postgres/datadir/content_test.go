@@ -115,7 +115,8 @@ func TestWalkKeepsWhatTheServerWould(t *testing.T) {
 	}
 	put(dir, "global/pg_control")
 	put(space, "hba")
-	for link, to := range map[string]string{"pg_tblspc/16385": space, "pg_tblspc/16386": late, "pg_hba.conf": filepath.Join(space, "hba"), "weblog": late} {
+	put(dir, "tablespaces/16387/PG_15_1/5/16700") // reached by its link alone
+	for link, to := range map[string]string{"pg_tblspc/16387": filepath.Join(dir, "tablespaces/16387"), "pg_tblspc/16385": space, "pg_tblspc/16386": late, "pg_hba.conf": filepath.Join(space, "hba"), "weblog": late} {
 		if err := os.MkdirAll(filepath.Join(dir, "pg_tblspc"), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -125,10 +126,11 @@ func TestWalkKeepsWhatTheServerWould(t *testing.T) {
 	}
 	want = append(want, "pg_hba.conf")
 	spaces, err := Tablespaces(dir)
-	if err != nil || len(spaces) != 2 || spaces[0] != (Tablespace{16385, space}) {
+	if err != nil || len(spaces) != 3 || spaces[0] != (Tablespace{16385, space}) {
 		t.Fatalf("tablespaces %v, %v", spaces, err)
 	}
-	list, err := Walk(dir, 15, Control{CatalogVersion: 1}, spaces[:1])
+	want = append(want, "pg_tblspc/16387/PG_15_1/5/16700")
+	list, err := Walk(dir, 15, Control{CatalogVersion: 1}, []Tablespace{spaces[0], spaces[2]})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"sync"
@@ -141,12 +142,11 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, fmt.Errorf("read %s: %w", f.name, err)
 	}
-	if f.page > 0 {
-		if err := f.check(p[:n], off); err != nil {
-			return 0, err
-		}
+	crc, err := f.sumUp(p[:n], off)
+	if err != nil {
+		return 0, err
 	}
-	f.sum.Add(off, int64(want), CRCOfZeros(CRC32C(p[:n]), int64(want-n)))
+	f.sum.Add(off, int64(want), CRCOfZeros(crc, int64(want-n)))
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -162,7 +162,7 @@ func (f *File) readPart(p []byte, off int64) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("read %s: %w", f.name, err)
 	}
-	if err := f.check(buf[:n], start); err != nil {
+	if _, err := f.check(buf[:n], start); err != nil {
 		return 0, err
 	}
 	got := copy(p, buf[min(off-start, int64(n)):n])
@@ -186,23 +186,51 @@ func (f *File) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// check verifies the whole pages in p. What is no whole page is being extended, and comes from the log.
-func (f *File) check(p []byte, off int64) error {
+// sumStep is how much is summed up before its pages are verified. The sum runs straight through and so brings the bytes
+// into the processor's cache, where the verification, which jumps, finds them: together they cost a sixth less than the
+// other way round.
+const sumStep = 16 << 10
+
+// sumUp verifies the pages in p, which may mend them, and returns the CRC-32C of p.
+func (f *File) sumUp(p []byte, off int64) (crc uint32, err error) {
+	if f.page == 0 {
+		return CRC32C(p), nil
+	}
+	step := max(sumStep, int(f.page))
+	for at := 0; at < len(p); at += step {
+		part := p[at:min(at+step, len(p))]
+		next := crc32.Update(crc, castagnoli, part)
+		changed, err := f.check(part, off+int64(at))
+		if err != nil {
+			return 0, err
+		}
+		if changed {
+			next = crc32.Update(crc, castagnoli, part)
+		}
+		crc = next
+	}
+	return crc, nil
+}
+
+// check verifies the whole pages in p and reports whether it changed any. What is no whole page is being extended, and
+// comes from the log.
+func (f *File) check(p []byte, off int64) (changed bool, err error) {
 	size := int(f.page)
 	block := f.first + uint32(off/f.page)
 	pages := int64(0)
 	for at := 0; at+size <= len(p); at += size {
 		page := p[at : at+size]
 		if CheckPage(page, block) == PageBad {
+			changed = true
 			if err := f.again(page, off+int64(at), block); err != nil {
-				return err
+				return changed, err
 			}
 		}
 		block++
 		pages++
 	}
 	f.checker.count(pages, 0, 0)
-	return nil
+	return changed, nil
 }
 
 // A page that was caught while the server wrote it is whole a moment later. One that stays as it is, is damaged: no

@@ -33,7 +33,16 @@ type Listing struct {
 // Walk lists what belongs to a base of the server whose data lies in dir. Only the tablespaces named by OID are
 // entered: one that was made after the base began is made again by replay.
 func Walk(dir string, major int, c Control, tablespaces []Tablespace) (*Listing, error) {
-	w := walker{dir: dir, list: &Listing{}}
+	w := walker{dir: dir, list: &Listing{}, spaces: map[string]bool{}}
+	linked, err := Tablespaces(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range append(linked, tablespaces...) {
+		if rel, err := filepath.Rel(dir, t.Path); err == nil && filepath.IsLocal(rel) {
+			w.spaces[filepath.ToSlash(rel)] = true
+		}
+	}
 	if err := w.folder("."); err != nil {
 		return nil, err
 	}
@@ -49,8 +58,9 @@ func Walk(dir string, major int, c Control, tablespaces []Tablespace) (*Listing,
 }
 
 type walker struct {
-	dir  string
-	list *Listing
+	dir    string
+	list   *Listing
+	spaces map[string]bool // folders of tablespaces in the data directory itself, as a restore puts them: listed as such
 }
 
 func (w *walker) path(name string) string { return filepath.Join(w.dir, filepath.FromSlash(name)) }
@@ -114,7 +124,7 @@ func (w *walker) entry(name string) error {
 		if name == "pg_tblspc" {
 			return w.inPlace(name)
 		}
-		if KeepsFolder(name) {
+		if KeepsFolder(name) && !w.spaces[name] {
 			return w.folder(name)
 		}
 	case info.Mode().IsRegular():
