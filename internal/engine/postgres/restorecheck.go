@@ -105,7 +105,8 @@ func (p *replay) clean() error {
 			return err
 		}
 	}
-	if err := p.spaces.settle(); err != nil {
+	// A standby replays again, when it starts, what followed the last checkpoint: the log names the aliases.
+	if err := p.spaces.settle(p.standby); err != nil {
 		return err
 	}
 	if err := f.configure(); err != nil {

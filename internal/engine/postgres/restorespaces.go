@@ -103,7 +103,7 @@ func (s *spaces) make(oid uint32, former string) (string, error) {
 	if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	if rel, err := filepath.Rel(s.dir, to); err != nil || !filepath.IsLocal(rel) {
+	if !s.inside(to) {
 		s.mu.Lock()
 		s.filled = append(s.filled, to)
 		s.mu.Unlock()
@@ -113,6 +113,12 @@ func (s *spaces) make(oid uint32, former string) (string, error) {
 		return to, s.user.Give(to)
 	}
 	return to, s.user.Give(filepath.Join(s.dir, spacesFolder))
+}
+
+// inside reports whether path lies in the data directory.
+func (s *spaces) inside(path string) bool {
+	rel, err := filepath.Rel(s.dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // relink makes link a link to an absolute path, in place of a link or an empty folder.
@@ -139,8 +145,13 @@ func (s *spaces) alias(oid uint32, former string) (string, error) {
 		return "", errors.New("the log makes more than 676 tablespaces")
 	}
 	name := string([]byte{letters[n/len(letters)], letters[n%len(letters)]})
-	for _, place := range []string{name, filepath.Join(linksFolder, name)} {
-		if err := os.Symlink(to, filepath.Join(s.dir, place)); err != nil {
+	for _, folder := range []string{s.dir, filepath.Join(s.dir, linksFolder)} {
+		// A standby keeps them, and is moved: so they lead to a place beside them where they can.
+		target, err := filepath.Rel(folder, to)
+		if err != nil || !s.inside(to) {
+			target = to
+		}
+		if err := os.Symlink(target, filepath.Join(folder, name)); err != nil {
 			return "", fmt.Errorf("make tablespace %d: %w", oid, err)
 		}
 	}
@@ -148,8 +159,8 @@ func (s *spaces) alias(oid uint32, former string) (string, error) {
 	return name, nil
 }
 
-// settle makes each link an absolute one to the folder itself, and removes the aliases.
-func (s *spaces) settle() error {
+// settle makes each link an absolute one to the folder itself, and removes the aliases unless they are kept.
+func (s *spaces) settle(keep bool) error {
 	links := filepath.Join(s.dir, linksFolder)
 	entries, err := os.ReadDir(links)
 	if err != nil {
@@ -169,6 +180,9 @@ func (s *spaces) settle() error {
 		}
 	}
 	for _, name := range s.aliases {
+		if keep {
+			continue
+		}
 		if err := errors.Join(os.Remove(filepath.Join(s.dir, name)), os.Remove(filepath.Join(links, name))); err != nil {
 			return err
 		}

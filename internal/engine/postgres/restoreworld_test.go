@@ -1,3 +1,5 @@
+//go:build unix
+
 package postgres
 
 import (
@@ -40,7 +42,11 @@ func newWorld(t *testing.T, o pgtest.Options) *world {
 	if o.Settings == nil {
 		o.Settings = map[string]string{}
 	}
-	o.Settings["wal_keep_size"] = "2GB"
+	if o.Version == 12 {
+		o.Settings["wal_keep_segments"] = "2000"
+	} else {
+		o.Settings["wal_keep_size"] = "2GB"
+	}
 	o.Initdb = append(o.Initdb, "--wal-segsize=1")
 	o.Checksums = true
 	w := &world{cluster: pgtest.New(t, o), size: 1 << 20, rows: map[uint32]int{}}
@@ -64,11 +70,15 @@ func (w *world) commit(t *testing.T, times, size int) {
 }
 
 // take takes a base. during runs while it is being taken.
-func (w *world) take(t *testing.T, during func()) {
+func (w *world) take(t testing.TB, during func()) {
 	t.Helper()
 	conn := w.cluster.Connect(t)
 	var text string
-	if err := conn.QueryRow(t.Context(), "select pg_backup_start('test', true)").Scan(&text); err != nil {
+	start, stop := "select pg_backup_start('test', true)::text", "select lsn::text, labelfile, spcmapfile from pg_backup_stop()"
+	if w.cluster.Version < 15 {
+		start, stop = "select pg_start_backup('test', true, false)::text", "select lsn::text, labelfile, spcmapfile from pg_stop_backup(false, true)"
+	}
+	if err := conn.QueryRow(t.Context(), start).Scan(&text); err != nil {
 		t.Fatal(err)
 	}
 	w.base = t.TempDir()
@@ -77,7 +87,7 @@ func (w *world) take(t *testing.T, during func()) {
 		during()
 	}
 	var label, spaces string
-	if err := conn.QueryRow(t.Context(), "select lsn::text, labelfile, spcmapfile from pg_backup_stop()").Scan(&text, &label, &spaces); err != nil {
+	if err := conn.QueryRow(t.Context(), stop).Scan(&text, &label, &spaces); err != nil {
 		t.Fatal(err)
 	}
 	l, err := datadir.ParseLabel(label)
@@ -98,7 +108,7 @@ func (w *world) take(t *testing.T, during func()) {
 }
 
 // copy copies what belongs to a base, tablespaces by following their links.
-func (w *world) copy(t *testing.T) {
+func (w *world) copy(t testing.TB) {
 	t.Helper()
 	var walk func(name string)
 	walk = func(name string) {
@@ -138,7 +148,7 @@ func (w *world) copy(t *testing.T) {
 }
 
 // lay copies the base to a new folder, as recovery does: as ourselves, readable for nobody else.
-func (w *world) lay(t *testing.T) string {
+func (w *world) lay(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(pgtest.Place(t), "restored")
 	if err := os.CopyFS(dir, os.DirFS(w.base)); err != nil {

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+)
+
+// Launch starts a private server on restored data: on a socket that only its user and root can reach, without the
+// data's configuration, archiving, jobs and subscriptions. It ends with this process.
+func (Engine) Launch(ctx context.Context, dir string, r engine.Reached) (engine.Server, error) {
+	f, err := readFacts(dir)
+	if err != nil {
+		return nil, fmt.Errorf("launch: %w", err)
+	}
+	if err := f.open(); err != nil {
+		return nil, fmt.Errorf("launch: %w", err)
+	}
+	srv, role, err := f.start(ctx, server.Config{})
+	if err != nil {
+		return nil, fmt.Errorf("launch: %w", err)
+	}
+	return &launched{facts: f, server: srv, role: role, reached: r}, nil
+}
+
+// start starts a private server and finds out who is its first superuser, whom each cluster has.
+func (f facts) start(ctx context.Context, c server.Config) (*server.Server, string, error) {
+	c.Programs, c.Dir, c.User, c.Settings = f.programs, f.dir, f.user, f.scratchSettings()
+	role := "postgres"
+	for {
+		srv, err := server.Start(ctx, c)
+		if err != nil {
+			return nil, "", err
+		}
+		err = srv.Ready(ctx)
+		if err == nil {
+			err = tryRole(ctx, srv, role)
+		}
+		if err == nil {
+			return srv, role, nil
+		}
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		serr := srv.Stop(stop, server.Fast)
+		cancel()
+		var refused *pgconn.PgError
+		if serr != nil || role != "postgres" || !errors.As(err, &refused) || refused.Code != "28000" {
+			return nil, "", errors.Join(err, serr)
+		}
+		if role, err = f.firstRole(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+}
+
+func tryRole(ctx context.Context, srv *server.Server, role string) error {
+	conn, err := pgx.Connect(ctx, srv.DSN(role, anyDatabase))
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+// anyDatabase is one that each cluster has and that takes connections.
+const anyDatabase = "template1"
+
+// firstRole asks the server in its single-user mode, in which it asks nobody who he is, for the role with the number 10.
+func (f facts) firstRole(ctx context.Context) (string, error) {
+	cmd := f.programs.Command(f.user, "postgres", "--single", "-D", f.dir, "-c", "config_file="+os.DevNull, "-c", "shared_preload_libraries=", anyDatabase)
+	cmd.Stdin = strings.NewReader("select 'first role: ' || rolname from pg_authid where oid = 10\n")
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	_, rest, ok := strings.Cut(string(out), "first role: ")
+	name, _, closed := strings.Cut(rest, `"`)
+	if !ok || !closed {
+		return "", fmt.Errorf("ask for the first superuser: %v: %.300s", err, out)
+	}
+	return name, nil
+}
+
+// launched is a private server on restored data.
+type launched struct {
+	facts   facts
+	server  *server.Server
+	role    string
+	reached engine.Reached
+}
+
+// DSN reaches it through its socket.
+func (l *launched) DSN() string { return l.server.DSN(l.role, anyDatabase) }
+
+// Stop ends it cleanly.
+func (l *launched) Stop(ctx context.Context) error { return l.server.Stop(ctx, server.Fast) }
+
+// Start leaves a private server running on restored data, beyond the end of this process.
+func (Engine) Start(ctx context.Context, dir string) (engine.Running, error) {
+	f, err := readFacts(dir)
+	if err != nil {
+		return engine.Running{}, fmt.Errorf("start: %w", err)
+	}
+	c := server.Config{LogFile: f.path("backstay_start.log")}
+	srv, role, err := f.start(ctx, c)
+	if err != nil {
+		return engine.Running{}, fmt.Errorf("start: %w", err)
+	}
+	stop := fmt.Sprintf("%s -D %s -m fast stop", filepath.Join(f.programs.Dir, "pg_ctl"), f.dir)
+	if os.Geteuid() == 0 {
+		stop = fmt.Sprintf("su %s -c '%s'", f.user.Name, stop)
+	}
+	return engine.Running{DSN: srv.DSN(role, anyDatabase), Stop: stop, Log: c.LogFile}, srv.Release()
+}

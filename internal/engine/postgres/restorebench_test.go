@@ -1,0 +1,112 @@
+//go:build unix
+
+package postgres
+
+import (
+	"context"
+	"io"
+	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// fileLog is log in the segment files of a folder.
+type fileLog struct {
+	dir     string
+	size    uint64
+	from    wal.LSN
+	to      wal.LSN
+	entries []engine.LogEntry
+}
+
+func (l *fileLog) Segments() []history.Segment {
+	return []history.Segment{{Name: "all", From: position(1, l.from), To: position(1, l.to)}}
+}
+
+func (l *fileLog) Open(context.Context, int) (engine.LogSegment, error) { return l, nil }
+
+func (l *fileLog) Entries() []engine.LogEntry { return l.entries }
+
+func (l *fileLog) Read(_ context.Context, e engine.LogEntry) (io.ReadCloser, error) {
+	return os.Open(filepath.Join(l.dir, e.File))
+}
+
+func (l *fileLog) Marks(context.Context) iter.Seq2[history.Mark, error] {
+	return func(func(history.Mark, error) bool) {}
+}
+
+func (l *fileLog) Close() error { return nil }
+
+// BenchmarkReplay replays what pgbench wrote, MB of log from BACKSTAY_BENCH_LOG (256), served by us and by
+// restore_command=cp with the same settings, from the start of the server to its clean end.
+func BenchmarkReplay(b *testing.B) {
+	megabytes, err := strconv.Atoi(os.Getenv("BACKSTAY_BENCH_LOG"))
+	if err != nil {
+		megabytes = 256
+	}
+	c := pgtest.New(b, pgtest.Options{Checksums: true, Settings: map[string]string{"wal_keep_size": "64GB", "shared_buffers": "512MB", "max_wal_size": "4GB"}})
+	w := &world{cluster: c, size: wal.DefaultSegmentSize, rows: map[uint32]int{}}
+	bench := func(arguments ...string) {
+		cmd := exec.Command(filepath.Join(c.Programs.Dir, "pgbench"), append(arguments, c.SocketURL(pgtest.Admin))...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("pgbench: %v\n%s", err, out)
+		}
+	}
+	bench("-i", "-s", "20", "-q")
+	w.take(b, nil)
+	for c.LSN(b)-w.start < wal.LSN(megabytes)<<20 {
+		bench("-n", "-c", "4", "-j", "2", "-T", "5")
+	}
+	l := &fileLog{dir: filepath.Join(c.Dir, "pg_wal"), size: w.size, from: w.start.SegmentStart(w.size), to: c.LSN(b)}
+	for at := l.from; at < l.to; at += wal.LSN(l.size) {
+		l.entries = append(l.entries, engine.LogEntry{File: wal.SegmentName(1, at, l.size), Size: int64(min(wal.LSN(l.size), l.to-at))})
+	}
+	b.Run("served", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			dir := w.lay(b)
+			b.StartTimer()
+			if _, err := (restorer{}).Replay(b.Context(), dir, l, engine.Goal{}); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(l.to - l.from))
+		}
+	})
+	b.Run("cp", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			dir := w.lay(b)
+			f, err := readFacts(dir)
+			if err != nil {
+				b.Fatal(err)
+			}
+			p := &replay{facts: f, spaces: &spaces{dir: f.dir, user: f.user}}
+			if err := p.prepare(); err != nil {
+				b.Fatal(err)
+			}
+			settings := f.replaySettings(1)
+			settings["restore_command"] = "cp " + l.dir + "/%f %p"
+			b.StartTimer()
+			s, err := server.Start(b.Context(), server.Config{Programs: f.programs, Dir: f.dir, User: f.user, Settings: settings})
+			if err == nil {
+				err = s.Ready(b.Context())
+			}
+			if err == nil {
+				err = s.Stop(b.Context(), server.Fast)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(l.to - l.from))
+		}
+	})
+}
