@@ -27,10 +27,12 @@ type Entry struct {
 	Writer int
 	N      int64
 	XID    uint32
-	Stamp  time.Time // the server's time in the commit record
+	Stamp  time.Time // the server's time in the commit record; zero where it could not be asked for
 	Before wal.LSN   // the commit record lies behind it
-	After  wal.LSN   // and ends at or before it
+	After  wal.LSN   // and ends at or before it; zero where it could not be asked for
 	Acked  bool      // the server answered that it was committed
+
+	Answered time.Time // when the answer came, by our clock
 }
 
 const slots = 89

@@ -38,7 +38,7 @@ func (l *Ledger) Moment(kind string, e Entry) Moment {
 		return l.Now()
 	}
 	// Other writers: whose commit ended before this one's began is in, whose began after it ended is not.
-	m.Least = l.count(func(o Entry) bool { return o.Acked && o.After <= e.Before })
+	m.Least = l.count(func(o Entry) bool { return o.Acked && o.After != 0 && o.After <= e.Before })
 	m.Most = l.count(func(o Entry) bool { return o.Before < e.After })
 	m.Least[e.Writer], m.Most[e.Writer] = e.N, e.N
 	if kind == BeforeXID {
@@ -51,7 +51,7 @@ func (l *Ledger) Moment(kind string, e Entry) Moment {
 func (l *Ledger) AtLSN(at wal.LSN) Moment {
 	return Moment{
 		Target: "lsn:" + at.String(),
-		Least:  l.count(func(e Entry) bool { return e.Acked && e.After <= at }),
+		Least:  l.count(func(e Entry) bool { return e.Acked && e.After != 0 && e.After <= at }),
 		Most:   l.count(func(e Entry) bool { return e.Before < at }),
 	}
 }
@@ -64,9 +64,16 @@ func (l *Ledger) AtTime(at time.Time) Moment {
 	}
 	return Moment{
 		Target: at.UTC().Format(time.RFC3339Nano),
-		Least:  l.count(func(e Entry) bool { return e.Acked && !e.Stamp.After(at.Add(-about)) }),
-		Most:   l.count(func(e Entry) bool { return !e.Acked || !e.Stamp.After(at.Add(about)) }),
+		Least:  l.count(func(e Entry) bool { return e.Acked && !e.Stamp.IsZero() && !e.Stamp.After(at.Add(-about)) }),
+		Most:   l.count(func(e Entry) bool { return !e.Stamp.After(at.Add(about)) }),
 	}
+}
+
+// Since is the newest moment, of which only what was answered by a time is sure to be there.
+func (l *Ledger) Since(at time.Time) Moment {
+	m := l.Now()
+	m.Least = l.count(func(e Entry) bool { return e.Acked && !e.Answered.After(at) })
+	return m
 }
 
 // Now is the moment of all that there is.

@@ -117,7 +117,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// settle asks the server about a last commit that was not answered: it is there, or it never was.
+// settle asks the server about a last commit that was not answered: it is there, or it never was. One that was answered
+// before the server could be asked for its position and stamp is completed.
 func (w *writer) settle(ctx context.Context, conn *pgx.Conn) error {
 	e, ok := w.open()
 	if !ok {
@@ -128,17 +129,19 @@ func (w *writer) settle(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	if there == 0 {
-		w.forget()
+		if !e.Acked { // else it is lost, which is for Check to say
+			w.forget()
+		}
 		return nil
 	}
 	return w.answered(ctx, conn.PgConn(), e)
 }
 
-// open is the last commit if it was not answered.
+// open is the last commit if it was not answered, or is not known whole.
 func (w *writer) open() (Entry, bool) {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
-	if n := len(w.entries); n > 0 && !w.entries[n-1].Acked {
+	if n := len(w.entries); n > 0 && w.entries[n-1].After == 0 {
 		return w.entries[n-1], true
 	}
 	return Entry{}, false
@@ -202,7 +205,9 @@ func (w *writer) put(e Entry) {
 
 // answered completes an entry that is committed.
 func (w *writer) answered(ctx context.Context, c *pgconn.PgConn, e Entry) error {
-	e.Acked = true
+	if !e.Acked {
+		e.Acked, e.Answered = true, time.Now()
+	}
 	w.put(e)
 	result, err := row(ctx, c, fmt.Sprintf("select pg_current_wal_flush_lsn(), (extract(epoch from pg_xact_commit_timestamp('%d'::xid)) * 1000000)::bigint", e.XID))
 	if err != nil {
