@@ -137,6 +137,14 @@ func takeRemote(t *testing.T, c *pgtest.Cluster, sink engine.BaseSink) *takenBas
 	return taken
 }
 
+// long is for tests that need servers of their own.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+}
+
 // bothWays runs a test with each way to take a base, on each version.
 func bothWays(t *testing.T, test func(t *testing.T, version int, take func(*testing.T, *pgtest.Cluster, *folderSink) *takenBase)) {
 	for _, v := range pgtest.Versions(t) {
@@ -288,6 +296,7 @@ func TestABaseIsWhole(t *testing.T) {
 		stop()
 		l.Settle(t)
 
+		checkControl(t, c)
 		if b.start >= b.stop || b.startLine != 1 || b.stopLine != 1 {
 			t.Errorf("the base is from %s on %d to %s on %d", b.start, b.startLine, b.stop, b.stopLine)
 		}
@@ -320,7 +329,25 @@ func TestABaseIsWhole(t *testing.T) {
 	})
 }
 
+// checkControl compares our reading of pg_control with the server's own.
+func checkControl(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	got := control(t, c.Dir)
+	text := fmt.Sprint(got.SystemID, " ", got.Version, " ", got.CatalogVersion, " ", got.Checkpoint, " ", got.Redo, " ", got.Timeline, " ", got.FullPageWrites,
+		" ", got.BlockSize, " ", got.SegmentBlocks, " ", got.WALSegmentSize, " ", got.DataChecksums, " ", got.State, " ", got.WALLevel,
+		" ", got.MaxConnections, " ", got.MaxWorkers, " ", got.MaxWALSenders, " ", got.MaxPrepared, " ", got.MaxLocks, " ", got.TrackCommitTime)
+	want := c.Ask(t, `select concat_ws(' ', system_identifier, pg_control_version, catalog_version_no, checkpoint_lsn, redo_lsn, timeline_id, full_page_writes::text,
+		database_block_size, blocks_per_segment, bytes_per_wal_segment, data_page_checksum_version, 'in production', current_setting('wal_level'),
+		current_setting('max_connections'), current_setting('max_worker_processes'), current_setting('max_wal_senders'),
+		current_setting('max_prepared_transactions'), current_setting('max_locks_per_transaction'), (current_setting('track_commit_timestamp') = 'on')::text)
+		from pg_control_system(), pg_control_checkpoint(), pg_control_init()`)
+	if text != want {
+		t.Errorf("pg_control says\n%s, the server\n%s", text, want)
+	}
+}
+
 func TestPagesAreVerifiedAndFilesReadInParallel(t *testing.T) {
+	long(t)
 	c := pgtest.New(t, pgtest.Options{Checksums: true})
 	c.Exec(t, "create table big as select i, md5(i::text) t from generate_series(1, 60000) i")
 	sink := &folderSink{dir: pgtest.Folder(t)}
@@ -337,16 +364,16 @@ func TestPagesAreVerifiedAndFilesReadInParallel(t *testing.T) {
 }
 
 func TestDamageIsNamed(t *testing.T) {
+	c := pgtest.New(t, pgtest.Options{Checksums: true})
+	c.Exec(t, "create table big as select i, md5(i::text) t from generate_series(1, 60000) i", "checkpoint")
+	file := c.Ask(t, "select pg_relation_filepath('big')")
+	c.Stop(t)
+	damage(t, filepath.Join(c.Dir, file), 5*8192+4000)
+	damage(t, filepath.Join(c.Dir, file), 6*8192+5000)
+	damage(t, filepath.Join(c.Dir, file), 300*8192+8000)
+	c.Start(t)
 	for _, way := range []string{"files", "stream"} {
 		t.Run(way, func(t *testing.T) {
-			c := pgtest.New(t, pgtest.Options{Checksums: true})
-			c.Exec(t, "create table big as select i, md5(i::text) t from generate_series(1, 60000) i", "checkpoint")
-			file := c.Ask(t, "select pg_relation_filepath('big')")
-			c.Stop(t)
-			damage(t, filepath.Join(c.Dir, file), 5*8192+4000)
-			damage(t, filepath.Join(c.Dir, file), 6*8192+5000)
-			damage(t, filepath.Join(c.Dir, file), 300*8192+8000)
-			c.Start(t)
 			sink := &folderSink{dir: pgtest.Folder(t)}
 			var b *takenBase
 			if way == "files" {
@@ -387,6 +414,7 @@ func damage(t *testing.T, file string, at int64) {
 }
 
 func TestRelationsThatComeAndGoAreTheLogs(t *testing.T) {
+	long(t)
 	c := pgtest.New(t, pgtest.Options{Checksums: true})
 	c.Exec(t, `create table dropped as select i, md5(i::text) t from generate_series(1, 60000) i;
 		create table truncated as select * from dropped; create table stays as select * from dropped;
@@ -426,6 +454,7 @@ func TestRelationsThatComeAndGoAreTheLogs(t *testing.T) {
 }
 
 func TestABaseOfAStandby(t *testing.T) {
+	long(t)
 	c := pgtest.New(t, pgtest.Options{Checksums: true})
 	l := pgtest.NewLedger(t, c, 1)
 	s := c.Standby(t, "s")
@@ -451,6 +480,7 @@ func TestABaseOfAStandby(t *testing.T) {
 }
 
 func TestOnlyTheServersOwnFolderIsRead(t *testing.T) {
+	long(t)
 	c := pgtest.New(t, pgtest.Options{})
 	s := c.Standby(t, "s")
 	conn := sql(t, c, pgtest.Admin)

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+)
+
+func connectBase(t *testing.T, url string) *Source {
+	t.Helper()
+	s, err := Engine{}.Connect(t.Context(), url, engine.Options{Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.(*Source)
+}
+
+func TestTheWayDependsOnWhatTheRoleMay(t *testing.T) {
+	c := pgtest.New(t, pgtest.Options{Checksums: true, Settings: map[string]string{"wal_keep_size": "64MB"}})
+	system := c.Ask(t, "select system_identifier from pg_control_system()")
+	t.Setenv("PGPASSWORD", pgtest.Password)
+	for _, x := range []struct {
+		name, url, hba string
+		files, streams int64
+	}{
+		{"superuser", c.SocketURL(pgtest.Admin), "", 1, 0},
+		{"may replicate", strings.Replace(c.URL(pgtest.Backup), ":"+strings.ReplaceAll(pgtest.Password, " ", "%20")+"@", "@", 1), "", 0, 1},
+		{"may do nothing else", c.SocketURL(pgtest.Backup), "local all postgres trust\nlocal replication all trust\n", 0, 1},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			if x.hba != "" {
+				c.HBA(t, x.hba)
+				c.Reload(t)
+			}
+			s := connectBase(t, x.url)
+			sink := &folderSink{dir: pgtest.Folder(t)}
+			r, err := s.TakeBase(t.Context(), engine.BaseOptions{}, sink)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := s.Counters(); n.FileBases != x.files || n.StreamBases != x.streams {
+				t.Errorf("%d bases by files and %d by stream", n.FileBases, n.StreamBases)
+			}
+			if r.Base.SystemID != system || r.Base.Bytes < 20<<20 || !r.Base.Start.Before(r.Base.Stop) || r.Damage != nil {
+				t.Errorf("result %+v", r)
+			}
+			if at := r.Bookmark.Position; at.Seq%(16<<20) != 0 || r.Base.Start.Seq-at.Seq >= 16<<20 || r.Bookmark.Time.IsZero() {
+				t.Errorf("it is to be followed from %s, and begins at %s", at, r.Base.Start)
+			}
+			if r.Base.StopTime.Before(r.Base.StartTime) || c.Ask(t, "select clock_timestamp() - $1::timestamptz between '0s' and '60s'", r.Base.StopTime.Format("2006-01-02T15:04:05.999999Z07:00")) != "t" {
+				t.Errorf("from %s to %s, which is not by the server's clock", r.Base.StartTime, r.Base.StopTime)
+			}
+			verify(t, c, sink.dir)
+		})
+	}
+}
+
+// badSink fails after some files.
+type badSink struct{ left int }
+
+var errSink = errors.New("the store is full")
+
+func (s *badSink) Put(context.Context, engine.File, io.Reader) error {
+	if s.left--; s.left < 0 {
+		return errSink
+	}
+	return nil
+}
+
+func TestASinkThatFailsLeavesNoBackupBehind(t *testing.T) {
+	long(t)
+	c := pgtest.New(t, pgtest.Options{})
+	for _, role := range []string{pgtest.Admin, pgtest.Backup} {
+		s := connectBase(t, c.SocketURL(role))
+		if _, err := s.TakeBase(t.Context(), engine.BaseOptions{}, &badSink{left: 20}); !errors.Is(err, errSink) {
+			t.Errorf("%s: %v", role, err)
+		}
+		sink := &folderSink{dir: pgtest.Folder(t)}
+		if _, err := s.TakeBase(t.Context(), engine.BaseOptions{}, sink); err != nil {
+			t.Errorf("%s, the next one: %v", role, err)
+		}
+	}
+}
+
+// mapConfig is a host with files in memory.
+type mapConfig map[string]string
+
+func (m mapConfig) read(_ context.Context, file string) ([]byte, error) {
+	if text, ok := m[file]; ok {
+		return []byte(text), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (m mapConfig) list(_ context.Context, folder string) (names []string, err error) {
+	for name := range m {
+		if rest, ok := strings.CutPrefix(name, folder+"/"); ok && !strings.Contains(rest, "/") {
+			names = append(names, rest)
+		}
+	}
+	if names == nil {
+		return nil, fs.ErrNotExist
+	}
+	return names, nil
+}
+
+func TestConfigurationIsCollectedWithWhatItIncludes(t *testing.T) {
+	host := mapConfig{
+		"/etc/pg/postgresql.conf": "# include 'no'\nport = 5432\ninclude_dir = 'conf.d'\nInclude 'it''s.conf' # here\ninclude_if_exists = missing.conf\ninclude '/data/in.conf'\n",
+		"/etc/pg/conf.d/b.conf":   "include 'c.conf'\n", "/etc/pg/conf.d/a.conf": "include '../postgresql.conf'\n", "/etc/pg/conf.d/.x.conf": "", "/etc/pg/conf.d/notes": "",
+		"/etc/pg/conf.d/c.conf": "include '/srv/shared.conf'", "/etc/pg/it's.conf": "", "/srv/shared.conf": "a = 1",
+		"/etc/pg/hba": "local @dbs +group,@roles trust\ninclude hba.more\ninclude_dir \"hba.d\"\n", "/etc/pg/dbs": "a b", "/etc/pg/roles": "c", "/etc/pg/hba.more": "",
+		"/etc/pg/hba.d/1.conf": "", "/data/pg_ident.conf": "", "/data/in.conf": "include '/etc/pg/late.conf'", "/etc/pg/late.conf": "",
+	}
+	files, err := collectConfig(t.Context(), host, configPlaces{dataDir: "/data", config: "/etc/pg/postgresql.conf", hba: "/etc/pg/hba", ident: "/data/pg_ident.conf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, f := range files {
+		got[strings.TrimPrefix(f.name, configFolder+"/")] = true
+	}
+	want := []string{"conf.d/a.conf", "conf.d/b.conf", "conf.d/c.conf", "dbs", "hba.d/1.conf", "hba.more", "it's.conf", "late.conf", "other/srv/shared.conf",
+		"pg_hba.conf", "postgresql.conf", "roles"}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) || len(files) != len(want) {
+		t.Errorf("got  %q\nwant %q", names, want)
+	}
+	delete(host, "/etc/pg/hba")
+	if _, err := collectConfig(t.Context(), host, configPlaces{dataDir: "/data", config: "/etc/pg/postgresql.conf", hba: "/etc/pg/hba", ident: "/data/pg_ident.conf"}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing pg_hba.conf: %v", err)
+	}
+}
