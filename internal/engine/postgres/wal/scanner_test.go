@@ -95,7 +95,7 @@ func TestScannerBeginsAnywhere(t *testing.T) {
 			t.Fatalf("from %s: %d records, want %d", r.End, len(records), len(want))
 		}
 	}
-	for at := w.start; at < w.pos(); at += PageSize {
+	for at := w.start; at < w.pos(); at += 23 * PageSize {
 		s, records, _, err := scan(at, Options{SegmentSize: segment}, w.b[at-w.start:], 9000)
 		if err != nil && w.b[at-w.start] != 0 {
 			t.Fatalf("from page %s: %v", at, err)
