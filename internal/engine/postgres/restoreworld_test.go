@@ -310,10 +310,10 @@ func (w *world) plain(t *testing.T, dir string) *pgx.Conn {
 	}
 	ctl("-o", "-k "+sockets+" -c listen_addresses= -p 5432", "start")
 	t.Cleanup(func() { ctl("-m", "immediate", "stop") })
-	return connectTo(t, sockets)
+	return connectSocket(t, sockets)
 }
 
-func connectTo(t *testing.T, sockets string) *pgx.Conn {
+func connectSocket(t *testing.T, sockets string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), "postgres://postgres@/postgres?port=5432&host="+sockets)
 	if err != nil {

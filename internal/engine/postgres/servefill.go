@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
@@ -202,6 +201,3 @@ func (f *filler) repeat(open *segmentFile) error {
 	}
 	return nil
 }
-
-// emptyFolder removes what is in the folder and the folder.
-func (f *filler) emptyFolder() error { return os.RemoveAll(filepath.Clean(f.dir)) }
