@@ -35,6 +35,8 @@ func TestRestore(t *testing.T) {
 		run   func(*testing.T, *world)
 	}{
 		{"stands at the goal", true, testGoals},
+		{"through recovery", false, testRun},
+		{"a drill", false, testDrill},
 		{"damage in the log is never a shorter success", true, testDamagedLog},
 		{"a server that takes damage for the end is caught", false, testDamageBehindUs},
 		{"a store that fails promotes nothing", false, testFailingStore},
