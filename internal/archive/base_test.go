@@ -111,3 +111,20 @@ func TestFirstBaseThatSpreadsOverCommits(t *testing.T) {
 		}
 	})
 }
+
+func TestDamageOfTheSourceIsTold(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		h.w.commit(5, 10)
+		h.w.damage = []string{"lines: wrong page checksum in block 3"}
+		d := h.start()
+		d.until("the base", func(st Status) bool { return st.Repositories[0].Bases == 1 })
+		d.shipped()
+		d.stop()
+		if n := h.saw(BaseDamaged); n != 1 {
+			t.Errorf("it was told %d times", n)
+		}
+		if b := h.proveAll()[0].history.Bases[0]; b.DamagedPages != 1 {
+			t.Errorf("the base says %d damaged pages", b.DamagedPages)
+		}
+	})
+}

@@ -25,8 +25,9 @@ type world struct {
 	refused  int // bases to be refused
 	bases    int
 	slowBase time.Duration
-	parts    int // in how many pieces a commit is shipped; zero and one mean whole
-	spread   int // commits that happen while a base is copied: Start is before Stop
+	parts    int      // in how many pieces a commit is shipped; zero and one mean whole
+	damage   []string // what is found damaged by each base
+	spread   int      // commits that happen while a base is copied: Start is before Stop
 	connects int
 	acked    int // the newest commit that was acknowledged
 	forks    []history.Fork
@@ -142,7 +143,8 @@ func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 	now := time.Now()
 	from, to := history.At(line, uint64(start)), history.At(line, uint64(start+spread))
 	mark := engine.Bookmark{Position: from, Time: began, Token: token(from)}
-	return engine.BaseResult{Base: history.Base{SystemID: "w", Start: from, Stop: to, StartTime: began, StopTime: now}, Bookmark: mark}, nil
+	return engine.BaseResult{Base: history.Base{SystemID: "w", Start: from, Stop: to, StartTime: began, StopTime: now, DamagedPages: int64(len(s.w.damage))},
+		Bookmark: mark, Damage: s.w.damage}, nil
 }
 
 func token(p history.Position) []byte { return []byte("at " + p.String()) }
