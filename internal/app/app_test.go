@@ -19,6 +19,8 @@ func TestNameOf(t *testing.T) {
 	for url, want := range map[string]string{
 		"sqlite:./app.db": "app", "sqlite:/var/lib/my shop/data.sqlite3": "data", "sqlite:.hidden.db": "hidden",
 		"sqlite:./über name.db": "ber-name", "sqlite:./---": "app", "sqlite:": "app",
+		"postgres://me@db1.example.org:5432/shop": "db1", "postgres://me@127.0.0.1:5432": "postgres", "postgres://me@localhost": "postgres",
+		"postgres:///shop?host=/var/run/postgresql": "postgres",
 	} {
 		if got := NameOf(url); got != want {
 			t.Errorf("%s: %s, want %s", url, got, want)

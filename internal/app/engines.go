@@ -2,11 +2,14 @@ package app
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"path/filepath"
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres"
 	"github.com/backstaydb/backstay/internal/engine/sqlite"
 )
 
@@ -18,6 +21,7 @@ var engines = []struct {
 	isLocal bool // the URL is a path, relative to backstay.yaml
 }{
 	{sqlite.Engine{}, "sqlite:FILE", "SQLite 3, in WAL and rollback-journal mode, while any process writes it", true},
+	{postgres.Engine{}, "postgres://USER@HOST:PORT", "PostgreSQL 12 to 18, a whole server, over its replication protocol", false},
 }
 
 // EngineInfo says what one engine can do.
@@ -94,10 +98,14 @@ func protectorOf(url, dir string) (engine.Protector, string, error) {
 	return p, kind + ":" + rest, nil
 }
 
-// NameOf suggests a name for the source behind a URL: the file's, without its extension.
-func NameOf(url string) string {
-	_, rest, _ := strings.Cut(url, ":")
+// NameOf suggests a name for the source behind a URL: the file's, without its extension, or the host's, without its
+// domain.
+func NameOf(raw string) string {
+	_, rest, _ := strings.Cut(raw, ":")
 	base := filepath.Base(filepath.ToSlash(rest))
+	if host, ok := hostOf(raw); ok {
+		base = host
+	}
 	name, _, _ := strings.Cut(strings.TrimLeft(base, "."), ".")
 	clean := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("_-=", r) || r < 128 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
@@ -109,4 +117,16 @@ func NameOf(url string) string {
 		return "app"
 	}
 	return clean
+}
+
+// hostOf is the host in a URL of a server; an address, or a socket's folder, names nothing that people would know it by.
+func hostOf(raw string) (string, bool) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" || !strings.Contains(raw, "://") {
+		return "", false
+	}
+	if host := u.Hostname(); host != "" && net.ParseIP(host) == nil && host != "localhost" {
+		return host, true
+	}
+	return u.Scheme, true
 }
