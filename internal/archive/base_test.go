@@ -117,6 +117,7 @@ func TestDamageOfTheSourceIsTold(t *testing.T) {
 		h.w.commit(5, 10)
 		h.w.damage = []string{"lines: wrong page checksum in block 3"}
 		d := h.start()
+		time.Sleep(time.Second)
 		d.until("the base", func(st Status) bool { return st.Repositories[0].Bases == 1 })
 		d.shipped()
 		d.stop()
