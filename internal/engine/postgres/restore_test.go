@@ -104,6 +104,9 @@ func testGoals(t *testing.T, w *world) {
 		"end of the base":    w.stop,
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "a commit" {
+				t.Skip("with -short one of them")
+			}
 			dir, r := w.restored(t, l, position(1, at))
 			if at != w.stop && r.Time.IsZero() {
 				t.Error("no time of the last commit")
@@ -112,6 +115,9 @@ func testGoals(t *testing.T, w *world) {
 		})
 	}
 	t.Run("no goal at all", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("with -short one of them")
+		}
 		dir := w.lay(t)
 		r, err := restorer{}.Replay(t.Context(), dir, l, engine.Goal{})
 		if err != nil {
@@ -150,6 +156,9 @@ func testDamagedLog(t *testing.T, w *world) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "a flipped bit" {
+				t.Skip("with -short one of them")
+			}
 			l := w.log(t, 600_000)
 			harm(l)
 			_, err := restorer{}.Replay(t.Context(), w.lay(t), l, engine.Goal{Position: end})

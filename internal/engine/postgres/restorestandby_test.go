@@ -80,7 +80,7 @@ func TestReplayOverForks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	missing := *l
+	missing := memLog{segments: l.segments, parts: slices.Clone(l.parts)}
 	first := slices.IndexFunc(l.segments, func(s history.Segment) bool { return s.To.Timeline == 2 })
 	l.parts[first].entries = append(l.parts[first].entries, engine.LogEntry{File: wal.HistoryName(2), Size: int64(len(text))})
 	l.parts[first].data = append(l.parts[first].data, text)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,7 +217,9 @@ func (w *world) capture(t *testing.T, l *memLog, dir string, timeline uint32, fr
 type memLog struct {
 	segments []history.Segment
 	parts    []*memSegment
-	open     func(i int) error // before a segment is opened; may be nil
+
+	mu   sync.Mutex
+	open func(i int) error // before a segment is opened, one at a time; may be nil
 }
 
 type memSegment struct {
@@ -262,6 +265,8 @@ func (l *memLog) Segments() []history.Segment { return l.segments }
 
 func (l *memLog) Open(_ context.Context, i int) (engine.LogSegment, error) {
 	if l.open != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if err := l.open(i); err != nil {
 			return nil, err
 		}
