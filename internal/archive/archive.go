@@ -46,6 +46,7 @@ type Archive struct {
 	whole     history.Moment // up to when nothing beyond the spool was committed
 	alarm     int            // the last spool alarm given, in percent
 	full      bool
+	left      map[uint32]history.Position // by timeline: where its log ended when the source went on to another
 }
 
 // New returns an archive that does nothing yet.
@@ -54,7 +55,7 @@ func New(c Config) (*Archive, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	a := &Archive{c: c, cutNow: make(chan struct{}, 1), settled: make(chan struct{}), draining: make(chan struct{})}
+	a := &Archive{c: c, cutNow: make(chan struct{}, 1), settled: make(chan struct{}), draining: make(chan struct{}), left: map[uint32]history.Position{}}
 	for _, r := range c.Repos {
 		a.shippers = append(a.shippers, &shipper{a: a, c: r, copyNow: make(chan struct{}, 1), beatNow: make(chan struct{}, 1)})
 	}

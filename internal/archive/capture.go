@@ -209,6 +209,7 @@ func (a *Archive) ship(ctx context.Context, pieces []engine.Piece) error {
 		return nil
 	}
 	last := pieces[len(pieces)-1]
+	a.noteForks(pieces)
 	keep := a.worthKeeping(pieces)
 	if len(keep) > 0 {
 		if err := a.persist(ctx, func() error { return a.sp.Append(ctx, keep) }); err != nil {
@@ -266,14 +267,35 @@ func (a *Archive) account(pieces []engine.Piece) {
 	}
 }
 
-// waitDurable waits until the log up to p is durable in s; in any repository if s is nil.
+// noteForks remembers where the log of a timeline ends. The pieces are not durable yet, but no more of it will come.
+func (a *Archive) noteForks(pieces []engine.Piece) {
+	at := a.sp.Bookmark().Position
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range pieces {
+		if pieces[i].Fork != nil {
+			a.left[at.Timeline] = at
+		}
+		at = pieces[i].To
+	}
+}
+
+// waitDurable waits until the log up to p is durable in s; in any repository if s is nil. It fails when that log will
+// never come, because the source left p's timeline before it.
 func (a *Archive) waitDurable(ctx context.Context, s *shipper, p history.Position) error {
 	for {
 		wake := a.changed.wait()
 		for _, t := range a.shippers {
-			if (s == nil || s == t) && !t.durableEnd().Position.Before(p) {
-				return nil
+			if s != nil && s != t || t.durableEnd().Position.Before(p) {
+				continue
 			}
+			a.mu.Lock()
+			end, left := a.left[p.Timeline]
+			a.mu.Unlock()
+			if left && end.Before(p) {
+				return fmt.Errorf("wait for the log up to %s: the source went on to another timeline at %s", p.Plain(), end.Plain())
+			}
+			return nil
 		}
 		select {
 		case <-ctx.Done():

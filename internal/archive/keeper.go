@@ -298,7 +298,7 @@ func (k *keeper) commit(t *taken) {
 	}
 	took := k.a.c.Now().Sub(t.began)
 	k.a.emit(Event{Kind: BaseDone, Repository: t.to.c.Name, Done: b.StoredBytes,
-		Text: fmt.Sprintf("base %s at %s: %d bytes, %d stored, in %s", b.ID, b.Stop, b.Bytes, b.StoredBytes, took.Round(time.Millisecond))})
+		Text: fmt.Sprintf("base %s at %s: %d bytes, %d stored, in %s", b.ID, b.Stop.Plain(), b.Bytes, b.StoredBytes, took.Round(time.Millisecond))})
 	if len(t.res.Damage) > 0 {
 		k.a.emit(Event{Kind: BaseDamaged, Repository: t.to.c.Name, Text: fmt.Sprintf(
 			"the source is damaged, and base %s of it too: %s", b.ID, strings.Join(t.res.Damage, "; "))})

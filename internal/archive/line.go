@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
@@ -57,24 +58,54 @@ func (a *Archive) beginLine(ctx context.Context, source engine.Source, gap *hist
 		ended()
 		return err
 	}
-	// Where both stand at one position nothing was committed between them.
-	if b := t.res.Base; b.Stop.Equal(t.res.Bookmark.Position) && b.StopTime.Before(t.res.Bookmark.Time) {
-		t.res.Bookmark.Time = b.StopTime
+	begin, lost, err := joinLine(book, t.res, gap)
+	if err == nil {
+		err = a.persist(ctx, func() error { return a.sp.Reset(begin, lost) })
 	}
-	var lost *history.Gap
-	if gap != nil {
-		lost = &history.Gap{From: book.Position, To: t.res.Bookmark.Position, Since: book.Time, Until: t.res.Base.StopTime, Reason: gap.Reason}
-	}
-	if err := a.persist(ctx, func() error { return a.sp.Reset(t.res.Bookmark, lost) }); err != nil {
+	if err != nil {
 		k.count(-1)
 		ended()
 		return errors.Join(err, t.w.Abort())
 	}
-	a.setWhole(history.Moment{Position: t.res.Bookmark.Position, Time: t.res.Bookmark.Time})
+	a.setWhole(history.Moment{Position: begin.Position, Time: begin.Time})
 	a.appended.wake()
 	k.commits.Go(func() {
 		defer ended()
 		k.commit(t)
 	})
 	return nil
+}
+
+// joinLine is where the log goes on with a base that was taken because the line that ends at book could not be
+// continued, or because there is none, and what was lost between the two.
+func joinLine(book engine.Bookmark, res engine.BaseResult, gap *history.GapError) (engine.Bookmark, *history.Gap, error) {
+	begin, base := res.Bookmark, res.Base
+	// Where both stand at one position nothing was committed between them.
+	if base.Stop.Equal(begin.Position) && base.StopTime.Before(begin.Time) {
+		begin.Time = base.StopTime
+	}
+	if begin.Position.Timeline == book.Position.Timeline && begin.Position.Before(book.Position) {
+		if base.Stop.Before(book.Position) {
+			return begin, nil, &RewoundError{Had: book.Position, Stands: base.Stop}
+		}
+		// The base's log begins before the end of ours: nothing lies between them.
+		return engine.Bookmark{Position: book.Position, Time: book.Time}, nil, nil
+	}
+	if gap == nil {
+		return begin, nil, nil
+	}
+	return begin, &history.Gap{From: book.Position, To: begin.Position, Since: book.Time, Until: base.StopTime, Reason: gap.Reason}, nil
+}
+
+// RewoundError says that a source stands before what was captured of it, on the same timeline: two histories would
+// have the same positions.
+type RewoundError struct{ Had, Stands history.Position }
+
+func (e *RewoundError) Error() string {
+	return fmt.Sprintf("the source stands at position %s, but its log up to %s was captured already: it was put back to an earlier state without a new timeline", e.Stands.Plain(), e.Had.Plain())
+}
+
+// Hint says how both histories stay apart.
+func (e *RewoundError) Hint() string {
+	return "protect it under another name; what is in the repository under this one stays recoverable"
 }

@@ -45,7 +45,7 @@ func (o *backupOptions) run(ctx context.Context, c *console, args []string) erro
 	if o.json {
 		return c.json(base)
 	}
-	c.printf("base %s of %s stands at position %s: %s, %s stored, in %s\n", base.ID, name, base.Position, size(base.Bytes), size(base.StoredBytes), span(time.Since(began)))
+	c.printf("base %s of %s stands at position %s: %s, %s stored, in %s\n", base.ID, name, base.Position.Plain(), size(base.Bytes), size(base.StoredBytes), span(time.Since(began)))
 	c.damaged(base)
 	return nil
 }

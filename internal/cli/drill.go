@@ -76,7 +76,7 @@ func (c *console) drillReport(r drill.Report, path string) {
 	if r.Lost != "" {
 		c.printf("  %s\n", r.Lost)
 	}
-	c.printf("  stands at %s; base %s, %s\n", r.Reached.Position, r.Base, count(r.Segments, "segment"))
+	c.printf("  stands at %s; base %s, %s\n", r.Reached.Position.Plain(), r.Base, count(r.Segments, "segment"))
 	if r.Local != nil {
 		c.printf("  %s\n", r.Local)
 	}

@@ -50,7 +50,7 @@ func (l *live) show(s api.Status) {
 }
 
 func (l *live) line(s api.Source) string {
-	text := fmt.Sprintf("%s %s at %s", s.Name, s.State, s.Position)
+	text := fmt.Sprintf("%s %s at %s", s.Name, s.State, s.Position.Plain())
 	for _, r := range s.Repositories {
 		if r.State == "ok" || r.State == "behind" {
 			text += fmt.Sprintf(", %s durable up to %s (lag %s)", r.Name, r.DurableTime.Local().Format("15:04:05"), span(seconds(r.LagSeconds)))

@@ -47,7 +47,7 @@ func (c *console) history(h api.History) error {
 	c.printf("%s in %s (%s), %s stored, checkpoint %d\n", h.Source, h.Repository, h.Store, size(h.StoredBytes), h.Checkpoint)
 	rows := [][]string{{"BASE", "TYPE", "TIME", "POSITION", "SIZE", "STORED"}}
 	for _, b := range h.Bases {
-		rows = append(rows, []string{b.ID, b.Type, clock(b.Time), b.Position.String(), size(b.Bytes), size(b.StoredBytes)})
+		rows = append(rows, []string{b.ID, b.Type, clock(b.Time), b.Position.Plain(), size(b.Bytes), size(b.StoredBytes)})
 	}
 	if err := c.columns(rows); err != nil {
 		return err
@@ -57,13 +57,13 @@ func (c *console) history(h api.History) error {
 	}
 	rows = [][]string{{"WINDOW", "SINCE", "UNTIL", "POSITIONS"}}
 	for i, w := range h.Windows {
-		rows = append(rows, []string{fmt.Sprint(i + 1), clock(w.Since), clock(w.Until), w.Start.String() + " to " + w.End.String()})
+		rows = append(rows, []string{fmt.Sprint(i + 1), clock(w.Since), clock(w.Until), w.Start.Plain() + " to " + w.End.Plain()})
 	}
 	if err := c.columns(rows); err != nil {
 		return err
 	}
 	for _, g := range h.Gaps {
-		c.printf("gap from %s (%s) to %s (%s): %s\n", clock(g.Since), g.From, clock(g.Until), g.To, orDash(g.Reason))
+		c.printf("gap from %s (%s) to %s (%s): %s\n", clock(g.Since), g.From.Plain(), clock(g.Until), g.To.Plain(), orDash(g.Reason))
 	}
 	return nil
 }

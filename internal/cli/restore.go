@@ -79,7 +79,7 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 		return c.json(out)
 	}
 	if out.Done != nil {
-		c.printf("done: recovered %s in %s; the data stands at position %s%s\n", strings.Join(out.Done.Files, ", "), span(seconds(out.Done.RestoreSeconds)), out.Done.Position, lastCommit(out.Done.Time))
+		c.printf("done: recovered %s in %s; the data stands at position %s%s\n", strings.Join(out.Done.Files, ", "), span(seconds(out.Done.RestoreSeconds)), out.Done.Position.Plain(), lastCommit(out.Done.Time))
 		c.tellServer(out.Done.Server)
 	}
 	return nil

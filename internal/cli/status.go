@@ -79,7 +79,7 @@ func (c *console) status(s api.Status) error {
 func (c *console) sourceLines(s api.Source) []string {
 	var lines []string
 	if s.Mode != "" {
-		lines = append(lines, "captured by "+s.Mode+", at position "+s.Position.String())
+		lines = append(lines, "captured by "+s.Mode+", at position "+s.Position.Plain())
 	}
 	if waits(s) {
 		lines = append(lines, fmt.Sprintf("waiting here for repositories: %s of %s", size(s.SpoolBytes), size(s.SpoolLimit)))
@@ -127,5 +127,5 @@ func position(r api.Repository) string {
 	if r.Position.IsZero() {
 		return "-"
 	}
-	return r.Position.String()
+	return r.Position.Plain()
 }

@@ -52,6 +52,6 @@ func (r *Report) judge(checks []engine.Check) {
 		r.Verdict, r.Reason = EnvironmentBad, "the server was asked nothing"
 	default:
 		r.Verdict = Proved
-		r.Reason = fmt.Sprintf("the server stands at position %s and passed %d checks", r.Reached.Position, len(checks))
+		r.Reason = fmt.Sprintf("the server stands at position %s and passed %d checks", r.Reached.Position.Plain(), len(checks))
 	}
 }

@@ -49,6 +49,19 @@ func (p Position) String() string {
 	return s
 }
 
+// Plain is the place as the engine's users write it, for texts: "0/16BDF48", with the timeline where that is not the
+// first. Without a spelling of its own it is String.
+func (p Position) Plain() string {
+	switch {
+	case p.Mark == "":
+		return p.String()
+	case p.Timeline > 1:
+		return p.Mark + " of timeline " + strconv.FormatUint(uint64(p.Timeline), 10)
+	default:
+		return p.Mark
+	}
+}
+
 // ParsePosition reads what String printed.
 func ParsePosition(s string) (Position, error) {
 	place, mark, _ := strings.Cut(s, "@")

@@ -136,6 +136,6 @@ func (r *run) segmentDamage(s history.Segment, err error) error {
 	if r.fromSpool(s) {
 		o.Repository = spoolName
 	}
-	lost := fmt.Sprintf("what was committed after position %s and up to %s is lost, and what follows it up to the next base", s.From, s.To)
+	lost := fmt.Sprintf("what was committed after position %s and up to %s is lost, and what follows it up to the next base", s.From.Plain(), s.To.Plain())
 	return &DamageError{Source: r.plan.Source, Object: o, Lost: lost, Alternatives: Alternatives(r.deps.Origins, o, r.plan.Target), Err: err}
 }

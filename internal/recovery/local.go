@@ -60,5 +60,5 @@ func (p *Plan) NoteSpool(spool engine.Log) {
 
 // String is one line for people.
 func (l Local) String() string {
-	return fmt.Sprintf("from this host's spool: up to %d commits, up to position %s of %s", l.Commits, l.To, stamp(l.Until))
+	return fmt.Sprintf("from this host's spool: up to %d commits, up to position %s of %s", l.Commits, l.To.Plain(), stamp(l.Until))
 }

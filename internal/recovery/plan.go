@@ -115,13 +115,13 @@ func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "recover %s to %s", p.Source, p.Asked)
 	if p.Asked.Kind != history.AtPosition && !p.Chain.Stop.IsZero() {
-		fmt.Fprintf(&b, " (position %s)", p.Chain.Stop)
+		fmt.Fprintf(&b, " (position %s)", p.Chain.Stop.Plain())
 	}
 	fmt.Fprintf(&b, "\n  because  %s\n", p.Reason)
-	fmt.Fprintf(&b, "  base     %s, %s, position %s of %s\n", p.Chain.Base.ID, size(p.LayBytes), p.Chain.Base.Stop, stamp(p.Chain.Base.StopTime))
+	fmt.Fprintf(&b, "  base     %s, %s, position %s of %s\n", p.Chain.Base.ID, size(p.LayBytes), p.Chain.Base.Stop.Plain(), stamp(p.Chain.Base.StopTime))
 	if n := len(p.Chain.Segments); n > 0 {
 		first, last := p.Chain.Segments[0], p.Chain.Segments[n-1]
-		fmt.Fprintf(&b, "  log      %d × segment, %s, position %s to %s\n", n, size(p.ReplayBytes), first.From, last.To)
+		fmt.Fprintf(&b, "  log      %d × segment, %s, position %s to %s\n", n, size(p.ReplayBytes), first.From.Plain(), last.To.Plain())
 	}
 	if p.Local != nil {
 		fmt.Fprintf(&b, "  spool    %s\n", p.Local)
