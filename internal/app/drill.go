@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/recovery"
@@ -19,7 +21,7 @@ type DrillOptions struct {
 	Pick     drill.Pick
 	Target   history.Target
 	Tool     string // version of backstay
-	Scratch  string // folder for scratch folders; "" means in the state folder
+	Scratch  string // folder for scratch folders; "" means the default
 	Progress func(step recovery.Step, done, total int64)
 }
 
@@ -49,21 +51,38 @@ func (r *Reached) Drill(ctx context.Context, o DrillOptions) (report drill.Repor
 			return report, "", err
 		}
 		c.Signer, c.Log, c.Now = signer, r.host.Log, r.host.Now
-		if c.Scratch == "" {
-			c.Scratch = filepath.Join(r.host.State(), "drill")
-		}
 	}
-	if c.Scratch == "" {
-		c.Scratch = filepath.Join(os.TempDir(), "backstay-drill")
-	}
-	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
-		return report, "", fmt.Errorf("make the scratch folder: %w", err)
+	if c.Scratch, err = r.scratch(c.Scratch, e); err != nil {
+		return report, "", err
 	}
 	if report, err = drill.Run(ctx, c); err != nil || r.host == nil {
 		return report, "", err
 	}
 	path, err = r.host.keepReport(ctx, repo, signer, report)
 	return report, path, err
+}
+
+// sharedScratch is where root drills engines whose server runs as another user: such a user cannot enter the state
+// folder, and a folder in /tmp could be somebody else's.
+const sharedScratch = "/var/lib/backstay/drill"
+
+// scratch makes the folder that drills restore into; given is what was asked for, "" for the default.
+func (r *Reached) scratch(given string, e engine.Engine) (string, error) {
+	_, server := e.(engine.Starter)
+	dir, perm := given, fs.FileMode(0o700)
+	switch {
+	case given != "":
+	case server && os.Geteuid() == 0:
+		dir, perm = sharedScratch, 0o711
+	case r.host != nil:
+		dir = filepath.Join(r.host.State(), "drill")
+	default:
+		dir = filepath.Join(os.TempDir(), "backstay-drill")
+	}
+	if err := os.MkdirAll(dir, perm); err != nil {
+		return "", fmt.Errorf("make the scratch folder: %w", err)
+	}
+	return dir, nil
 }
 
 func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {

@@ -28,7 +28,7 @@ func (o *drillOptions) flags(cmd *cobra.Command) {
 	o.listing.flags(cmd)
 	o.change.flags(cmd)
 	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to restore to, or random")
-	cmd.Flags().StringVar(&o.scratch, "scratch", "", "`DIR` for the throwaway restore (default in .backstay)")
+	cmd.Flags().StringVar(&o.scratch, "scratch", "", "`DIR` for the throwaway restore (default in .backstay; for servers drilled by root /var/lib/backstay/drill)")
 }
 
 func (o *drillOptions) run(ctx context.Context, c *console, args []string) error {
