@@ -267,7 +267,14 @@ func (s *shipper) passBreak(ctx context.Context) (bool, error) {
 	}
 	s.segments = history.Moment{Position: brk.Piece.To, Time: brk.Piece.Until}
 	s.next = lineAt(brk.Piece.To, brk.Piece.Until, brk.After)
-	s.update(func(v *view) { v.segments, v.durable = s.segments, s.segments })
+	forked := brk.Piece.Fork != nil
+	s.update(func(v *view) {
+		if forked {
+			v.segments, v.durable = s.segments, s.segments
+		} else {
+			v.enter(s.segments)
+		}
+	})
 	if err := s.a.release(); err != nil {
 		return false, err
 	}

@@ -75,17 +75,18 @@ func (a *Archive) Status() Status {
 
 func (s *shipper) status(now time.Time) RepositoryStatus {
 	v := s.look()
+	safe := v.recoverable()
 	st := RepositoryStatus{
-		Name: s.c.Name, Position: v.durable.Position, Time: v.durable.Time, Bases: v.bases, LastBase: v.lastBase,
+		Name: s.c.Name, Position: safe.Position, Time: safe.Time, Bases: v.bases, LastBase: v.lastBase,
 		Segments: v.full, Tips: v.tips, Stored: v.stored, Durable: s.lags.read(now),
 	}
 	if r := s.opened(); r != nil {
 		st.Opened, st.Store = true, r.Store().String()
 	}
-	if v.whole.Position.Equal(v.durable.Position) && v.whole.Time.After(st.Time) {
-		st.Time = v.whole.Time
-	}
 	st.Lag, st.LagBytes = s.a.backlog.behind(v.durable.Position, now)
+	if safe.Position.Before(v.durable.Position) && !safe.Time.IsZero() {
+		st.Lag = max(st.Lag, now.Sub(safe.Time))
+	}
 	if st.Since, st.Error = s.outage.state(); st.Error == nil {
 		st.Since, st.Error = s.copying.state()
 	}

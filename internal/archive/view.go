@@ -12,6 +12,7 @@ type view struct {
 	durable  history.Moment // up to where there is log at all
 	top      history.Moment // the newest position that the repository knows of, when it was opened
 	whole    history.Moment // up to when that is said to be complete
+	line     line           // that durable lies on
 	tips     int
 	full     int
 	bases    int
@@ -19,6 +20,42 @@ type view struct {
 	lastBase time.Time
 	owed     time.Time // a statement of completeness up to here is to be made at once
 	refused  time.Time // when a base could last not be kept here
+}
+
+// line is a stretch of log that begins behind a gap, or with the first base of all. Until a base of it is there nothing
+// on it can be recovered, however durable its log is.
+type line struct {
+	begin  history.Position
+	base   history.Position // Stop of the newest base
+	before history.Moment   // up to where the lines before it can be recovered to
+}
+
+// recoverable is up to where the repository can bring the source back.
+func (v *view) recoverable() history.Moment {
+	if v.bases == 0 || v.line.base.Before(v.line.begin) {
+		return v.line.before
+	}
+	m := v.durable
+	if v.whole.Position.Equal(m.Position) && v.whole.Time.After(m.Time) {
+		m.Time = v.whole.Time
+	}
+	return m
+}
+
+// enter goes on to the line that begins at m.
+func (v *view) enter(m history.Moment) {
+	v.line.before = v.recoverable()
+	v.line.begin = m.Position
+	v.segments, v.durable = m, m
+}
+
+// take notes a base.
+func (v *view) take(b history.Base) {
+	v.bases++
+	v.stored += b.StoredBytes
+	if v.line.base.Before(b.Stop) {
+		v.line.base = b.Stop
+	}
 }
 
 func (s *shipper) look() view {
@@ -59,6 +96,14 @@ func (v *view) read(h history.History, stored int64) {
 		}
 	}
 	v.top = laterMoment(v.top, v.segments)
+	for _, w := range h.Windows() {
+		if !w.Abandoned {
+			v.line = line{begin: w.Start, base: w.Start, before: history.Moment{Position: w.End, Time: w.Until}}
+		}
+	}
+	if v.line.before.Position.Before(v.durable.Position) { // the log that is there joins no base
+		v.line.begin = v.durable.Position
+	}
 }
 
 func laterMoment(a, b history.Moment) history.Moment {

@@ -1,0 +1,55 @@
+package archive
+
+import (
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// TestALineWithoutBase lets log become durable behind a gap, before and after its base is there: only then may a
+// repository be said to hold it.
+func TestALineWithoutBase(t *testing.T) {
+	moment := func(timeline uint32, seq uint64, second int) history.Moment {
+		return history.Moment{Position: history.At(timeline, seq), Time: time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC)}
+	}
+	base := func(m history.Moment) history.Base {
+		return history.Base{ID: m.Position.String(), Start: m.Position, Stop: m.Position, StartTime: m.Time, StopTime: m.Time}
+	}
+	log := func(from, to history.Moment) history.Segment {
+		return history.Segment{Name: to.Position.String(), From: from.Position, To: to.Position, Since: from.Time, Until: to.Time}
+	}
+	one, two, three, four := moment(1, 10, 1), moment(1, 20, 2), moment(2, 30, 3), moment(2, 40, 4)
+	h := history.History{Bases: []history.Base{base(one)}, Segments: []history.Segment{log(one, two)}, Whole: two}
+
+	var v view
+	expect := func(when string, want history.Moment) {
+		t.Helper()
+		if got := v.recoverable(); !got.Position.Equal(want.Position) || !got.Time.Equal(want.Time) {
+			t.Errorf("%s: recoverable up to %v, want %v", when, got, want)
+		}
+	}
+	expect("nothing is there", history.Moment{})
+	v.read(h, 0)
+	expect("one line", two)
+	v.enter(three)
+	expect("behind the gap", two)
+	v.durable, v.whole = four, four
+	expect("log behind the gap", two)
+
+	gap := history.Gap{From: two.Position, To: three.Position, Since: two.Time, Until: three.Time, Reason: "test"}
+	h.Gaps, h.Segments, h.Whole = []history.Gap{gap}, append(h.Segments, log(three, four)), four
+	var again view
+	again.read(h, 0) // a restart before the base
+	if got := again.recoverable(); !got.Position.Equal(two.Position) {
+		t.Errorf("after a restart: recoverable up to %v, want %v", got, two)
+	}
+
+	v.take(base(three))
+	expect("with its base", four)
+	h.Bases = append(h.Bases, base(three))
+	again.read(h, 0)
+	if got := again.recoverable(); !got.Position.Equal(four.Position) || !got.Time.Equal(four.Time) {
+		t.Errorf("after a restart with its base: recoverable up to %v, want %v", got, four)
+	}
+}
