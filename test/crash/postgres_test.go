@@ -27,11 +27,6 @@ type bank struct {
 // newBank starts a server with a ledger of so many writers.
 func newBank(t *testing.T, writers int, o pgtest.Options) *bank {
 	t.Helper()
-	if out, err := exec.Command(binary, "engines").Output(); err != nil {
-		t.Fatal(err)
-	} else if !strings.Contains(string(out), "postgres") {
-		t.Skip("this binary has no engine for PostgreSQL")
-	}
 	s := &shop{t: t, dir: pgtest.Place(t)}
 	log, err := os.Create(s.path("agent.log"))
 	if err != nil {

@@ -27,15 +27,14 @@ const role = "postgres"
 // settings of every server here: one that could serve, with synced writes.
 func settings() map[string]string {
 	return map[string]string{
-		"shared_buffers":            "512MB",
-		"max_wal_size":              "4GB",
-		"min_wal_size":              "1GB",
-		"wal_level":                 "replica",
-		"max_wal_senders":           "10",
-		"max_replication_slots":     "10",
-		"checkpoint_timeout":        "30min",
-		"synchronous_standby_names": "",
-		"logging_collector":         "off",
+		"shared_buffers":        "512MB",
+		"max_wal_size":          "4GB",
+		"min_wal_size":          "1GB",
+		"wal_level":             "replica",
+		"max_wal_senders":       "10",
+		"max_replication_slots": "10",
+		"checkpoint_timeout":    "30min",
+		"logging_collector":     "off",
 	}
 }
 

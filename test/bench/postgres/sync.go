@@ -98,7 +98,7 @@ func (b *bench) syncTurn(ctx context.Context, d *database, start func() (*measur
 	if tps, err = d.pressure(b.seconds, b.clients); err != nil {
 		return 0, err
 	}
-	if err := d.exec(ctx, "set synchronous_commit = local; alter system reset synchronous_standby_names", "select pg_reload_conf()"); err != nil {
+	if err := d.exec(ctx, "alter system reset synchronous_standby_names", "select pg_reload_conf()"); err != nil {
 		return 0, err
 	}
 	_, err = p.Stop()
