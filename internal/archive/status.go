@@ -34,8 +34,8 @@ type RepositoryStatus struct {
 	Name     string
 	Store    string // "" before it was opened
 	Opened   bool
-	Position history.Position // durable there
-	Time     time.Time        // everything committed up to this time is durable there
+	Position history.Position // up to where there is log
+	Time     time.Time        // everything committed up to this time can be recovered from there; zero without a base
 	Lag      time.Duration    // age of the oldest commit that is not durable there; 0 if there is none
 	LagBytes int64            // log in the spool that is not durable there, and so waits for it
 	Bases    int
@@ -77,7 +77,7 @@ func (s *shipper) status(now time.Time) RepositoryStatus {
 	v := s.look()
 	safe := v.recoverable()
 	st := RepositoryStatus{
-		Name: s.c.Name, Position: safe.Position, Time: safe.Time, Bases: v.bases, LastBase: v.lastBase,
+		Name: s.c.Name, Position: v.durable.Position, Time: safe.Time, Bases: v.bases, LastBase: v.lastBase,
 		Segments: v.full, Tips: v.tips, Stored: v.stored, Durable: s.lags.read(now),
 	}
 	if r := s.opened(); r != nil {
