@@ -130,11 +130,23 @@ func findMark(ctx context.Context, o Origin, spool engine.Log, t history.Target,
 		}
 		at := found.Position
 		if t.Before {
-			at = before
+			at = newestBase(o.History.Bases, before, at)
 		}
 		return history.Target{Kind: history.AtPosition, Position: at}, nil
 	}
 	return t, &NoCommitError{Source: o.History.Source, Target: t}
+}
+
+// newestBase is the last place before end, from begin on, at which a base stands: between two commits all places show
+// the same data, and a base cannot be brought to one before its own.
+func newestBase(bases []history.Base, begin, end history.Position) history.Position {
+	at := begin
+	for _, b := range bases {
+		if b.Stop.Timeline == end.Timeline && at.Before(b.Stop) && b.Stop.Before(end) {
+			at = b.Stop
+		}
+	}
+	return at
 }
 
 // scan looks for a commit in one segment and gives the position before it too.
