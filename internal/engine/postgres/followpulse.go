@@ -5,7 +5,7 @@ import "time"
 // Times of the pulse.
 const (
 	pulseEvery   = time.Second           // the server hears of us at least so often
-	pulseTwice   = 30 * time.Millisecond // between two questions for the server's clock, the second of which says since when all is here
+	pulseAgain   = 30 * time.Millisecond // between three questions for the server's clock, the third of which says that all is here since the first
 	silenceLimit = 30 * time.Second      // without an answer the server is taken for gone
 )
 
@@ -21,7 +21,7 @@ func (r *receiver) pulse(done <-chan struct{}, timeout time.Duration) {
 	tick := time.NewTicker(max(every, time.Millisecond))
 	defer tick.Stop()
 	for {
-		for range 2 {
+		for range 3 {
 			if r.confirm(true) != nil || r.silent() {
 				r.stream.Close() // the receiver says why
 				return
@@ -29,7 +29,7 @@ func (r *receiver) pulse(done <-chan struct{}, timeout time.Duration) {
 			select {
 			case <-done:
 				return
-			case <-time.After(min(pulseTwice, every/2)):
+			case <-time.After(min(pulseAgain, every/4)):
 			}
 		}
 		select {

@@ -34,6 +34,7 @@ type receiver struct {
 	marks          []history.Mark
 
 	clock     time.Time    // the server's, of the message before
+	earlier   time.Time    // and of the one before that
 	heard     atomic.Int64 // when the last message came, by our clock; 0 while we let the server wait
 	confirmed atomic.Uint64
 }
@@ -104,12 +105,18 @@ func (r *receiver) take(m replication.Message) error {
 		}
 	}
 	r.s.sees(m.End)
-	// The server looked up to where its log was flushed after it had sent the message before: whoever got an answer to
-	// a COMMIT by then is in what has arrived now. A standby's clock says nothing about its primary's commits.
-	if r.scanner.Pos() >= m.End && !r.clock.IsZero() && !r.standby {
-		r.q.knows(r.clock)
+	// Before it sent log the server looked up to where that was flushed, and after it had sent the message before:
+	// whoever got an answer to a COMMIT by then is in what has arrived now. A question for its clock it may answer
+	// without having looked since (walsender.c, ProcessRepliesIfAny), but not the question before it too. A standby's
+	// clock says nothing about its primary's commits.
+	looked := r.clock
+	if len(m.Data) == 0 {
+		looked = r.earlier
 	}
-	r.clock = m.Time
+	if r.scanner.Pos() >= m.End && !looked.IsZero() && !r.standby {
+		r.q.knows(looked)
+	}
+	r.earlier, r.clock = r.clock, m.Time
 	return nil
 }
 
