@@ -69,11 +69,15 @@ const sharedScratch = "/var/lib/backstay/drill"
 // scratch makes the folder that drills restore into; given is what was asked for, "" for the default.
 func (r *Reached) scratch(given string, e engine.Engine) (string, error) {
 	_, server := e.(engine.Starter)
+	shared := server && os.Geteuid() == 0
 	dir, perm := given, fs.FileMode(0o700)
+	if shared {
+		perm = 0o711 // a way through, and no look inside
+	}
 	switch {
 	case given != "":
-	case server && os.Geteuid() == 0:
-		dir, perm = sharedScratch, 0o711
+	case shared:
+		dir = sharedScratch
 	case r.host != nil:
 		dir = filepath.Join(r.host.State(), "drill")
 	default:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 )
 
 // TestGuide runs every console block of docs/guide, page by page, each in a folder of its own with the database that
@@ -46,7 +49,12 @@ func TestGuide(t *testing.T) {
 		}
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			t.Parallel()
-			s := &session{t: t, dir: t.TempDir(), bin: bin}
+			s := &session{t: t, dir: openFolder(t), bin: bin}
+			if filepath.Base(page) == "postgresql.md" {
+				s.server = pgtest.New(t, pgtest.Options{})
+				s.server.HBA(t, "local all all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n")
+				s.server.Exec(t, "DROP ROLE "+pgtest.Backup, "SELECT pg_reload_conf()")
+			}
 			t.Cleanup(s.end)
 			if filepath.Base(page) != "README.md" {
 				s.run(consoleBlock{command: `sqlite3 app.db "PRAGMA journal_mode=wal; CREATE TABLE notes (text); INSERT INTO notes VALUES ('one')"`, line: 0})
@@ -56,6 +64,23 @@ func TestGuide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// openFolder is a folder that a server's user can enter too, unlike those of t.TempDir.
+func openFolder(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "backstay-guide-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // consoleBlock is one command of a page and what it must print.
@@ -99,6 +124,7 @@ func (b consoleBlock) pattern() string {
 // session is one page's terminal.
 type session struct {
 	t          *testing.T
+	server     *pgtest.Cluster // that the page calls db1; nil for none
 	dir        string
 	bin        string
 	background *exec.Cmd
@@ -106,9 +132,19 @@ type session struct {
 }
 
 func (s *session) bash(ctx context.Context, command string) *exec.Cmd {
+	var env []string
+	if s.server != nil {
+		u, err := url.Parse(s.server.URL("postgres"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		command = strings.ReplaceAll(command, "db1:5432", u.Host)
+		env = []string{"PGHOST=" + u.Hostname(), "PGPORT=" + u.Port(), "PGUSER=postgres", "PGDATABASE=postgres"}
+	}
 	cmd := exec.CommandContext(ctx, "bash", "-c", command)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "PATH="+s.bin+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+s.dir)
+	cmd.Env = append(cmd.Env, env...)
 	return cmd
 }
 
