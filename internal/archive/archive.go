@@ -46,6 +46,7 @@ type Archive struct {
 	whole     history.Moment // up to when nothing beyond the spool was committed
 	alarm     int            // the last spool alarm given, in percent
 	full      bool
+	parted    engine.Status               // of the source when it was last asked while it is not followed
 	left      map[uint32]history.Position // by timeline: where its log ended when the source went on to another
 }
 

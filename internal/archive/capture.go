@@ -327,6 +327,8 @@ func (a *Archive) waitForRoom(ctx context.Context, need int64) {
 	case a.cutNow <- struct{}{}:
 	default:
 	}
+	held := a.watchHeld()
+	defer held.stop()
 	for ctx.Err() == nil {
 		wake := a.changed.wait()
 		if st = a.sp.Stats(); st.Bytes < st.MaxBytes*3/4 && (st.Bytes+need <= st.MaxBytes || st.First == st.Last) {
@@ -335,6 +337,8 @@ func (a *Archive) waitForRoom(ctx context.Context, need int64) {
 		select {
 		case <-ctx.Done():
 		case <-wake:
+		case <-held.tick.C:
+			held.look(ctx)
 		}
 	}
 	a.setFull(false)

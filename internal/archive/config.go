@@ -31,6 +31,7 @@ type Config struct {
 	Dir     string                                       // of the spool; made if it is not there
 
 	MaxSpool     int64         // bytes, sealed segments that wait included; zero means 1 GiB
+	MaxHeld      int64         // bytes of log that the source may keep for us while it is not followed; zero means 16 GiB
 	SegmentBytes int64         // raw bytes of a full segment; zero means 64 MiB, never more than a quarter of MaxSpool
 	SegmentAge   time.Duration // a segment is cut when its oldest piece is older; zero means 1 h
 	Ack          Ack           // "" means AckSpool
@@ -67,6 +68,9 @@ func (c *Config) validate() error {
 }
 
 func (c *Config) setDefaults() {
+	if c.MaxHeld <= 0 {
+		c.MaxHeld = 16 << 30
+	}
 	if c.MaxSpool <= 0 {
 		c.MaxSpool = 1 << 30
 	}

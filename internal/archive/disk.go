@@ -69,7 +69,14 @@ func (a *Archive) waitForDisk(ctx context.Context, refused *spool.WriteError) {
 	defer a.setFull(false)
 	began := a.c.Now()
 	a.emit(Event{Kind: SpoolAlarm, Percent: 100, Text: "the spool cannot be written: the source is not followed until its disk has room; nothing in the spool is dropped", Err: refused})
+	held := a.watchHeld()
+	defer held.stop()
 	for try, err := 1, error(refused); err != nil; try++ {
+		select {
+		case <-held.tick.C:
+			held.look(ctx)
+		default:
+		}
 		a.source.fail(&diskError{dir: a.c.Dir, stopped: true, err: err}, began)
 		if backoff.Sleep(ctx, diskRetry.Delay(try, rand.Float64)) != nil {
 			return

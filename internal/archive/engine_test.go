@@ -31,6 +31,8 @@ type world struct {
 	connects int
 	acked    int // the newest commit that was acknowledged
 	forks    []history.Fork
+	slot     bool // what was not acknowledged is kept, and counted
+	dropped  int  // slots
 	moved    signal
 }
 
@@ -231,7 +233,34 @@ func (s *source) part(ctx context.Context, pieces []engine.Piece, ship engine.Sh
 	return ctx.Err()
 }
 
-func (s *source) Status() engine.Status { return engine.Status{} }
+func (s *source) Status() (st engine.Status) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, line := range s.w.lines[min(s.w.acked, len(s.w.lines)):] {
+		if s.w.slot {
+			st.HeldBytes += int64(len(line))
+		}
+	}
+	return st
+}
+
+func (s *source) Remains() string {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if !s.w.slot {
+		return ""
+	}
+	return "a slot"
+}
+
+// Remove drops the slot: the log that it kept is gone.
+func (s *source) Remove(context.Context) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.slot, s.w.trimmed = false, len(s.w.lines)
+	s.w.dropped++
+	return nil
+}
 
 func (s *source) Close() error {
 	s.mu.Lock()

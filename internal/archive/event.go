@@ -23,6 +23,7 @@ const (
 	GapFound       EventKind = "gap"
 	SpoolAlarm     EventKind = "spool-alarm" // at 50, 80 and 100 % of the bound
 	SpoolRoom      EventKind = "spool-room"  // capture goes on after the spool was full
+	HeldAlarm      EventKind = "held-alarm"  // what the source keeps for us, at 50, 80 and 100 % of the bound
 	SpoolLost      EventKind = "spool-lost"  // the spool is behind the repositories, or damaged
 	SegmentCut     EventKind = "segment-cut"
 	LogMissing     EventKind = "log-missing" // a repository lacks log that no one here has

@@ -3,6 +3,7 @@ package archive
 import (
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,49 @@ func TestWhatTheSourceDidNotKeepIsAGap(t *testing.T) {
 			if len(p.history.Gaps) != 1 || len(p.windows) != 2 || int(p.history.Gaps[0].From.Seq) != before {
 				t.Errorf("gaps %+v, windows %+v, stood at %d", p.history.Gaps, p.windows, before)
 			}
+		}
+	})
+}
+
+// TestAFullSpoolHoldsTheSourceOnlySoFar lets a server keep its log for us while nobody takes it: it is watched, told at
+// half and at four fifths of the bound, and let go beyond it; then there is a gap and a new base.
+func TestAFullSpoolHoldsTheSourceOnlySoFar(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		h.config.MaxSpool, h.config.MaxHeld = 64<<10, 100<<10
+		h.w.set(func() { h.w.slot = true })
+		d := h.start()
+		h.work(10)
+		d.shipped()
+		h.die(0)
+		for !d.Status().SpoolFull {
+			h.w.commit(7, 50)
+			time.Sleep(30 * time.Millisecond)
+		}
+		var seen int64
+		for dropped := 0; dropped == 0; h.w.set(func() { dropped = h.w.dropped }) {
+			h.w.commit(20, 1000)
+			time.Sleep(time.Minute)
+			seen = max(seen, d.Status().Source.HeldBytes)
+		}
+		if seen < 70<<10 || seen > 100<<10 {
+			t.Errorf("Status tells of %d bytes at most", seen)
+		}
+		var alarms []int
+		for _, e := range h.events {
+			if e.Kind == HeldAlarm {
+				alarms = append(alarms, e.Percent)
+			}
+		}
+		if !slices.Equal(alarms, []int{50, 80, 100}) {
+			t.Errorf("alarms %v", alarms)
+		}
+		h.heal(0)
+		d.until("a new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
+		h.work(3)
+		d.shipped()
+		d.stop()
+		if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
+			t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
 		}
 	})
 }

@@ -37,6 +37,7 @@ type Source struct {
 	URL          string   `yaml:"url" json:"url" doc:"what is protected: sqlite:./app.db" required:"true"`
 	Repositories []string `yaml:"repositories" json:"repositories" doc:"names of the repositories that its history goes to" required:"true"`
 	Ack          Ack      `yaml:"ack,omitempty" json:"ack,omitempty" doc:"when the source may forget a piece of log: once it is synced in the spool (the default) or once a repository has it" enum:"spool,repository"`
+	HeldLimit    Size     `yaml:"held_limit,omitempty" json:"held_limit,omitempty" doc:"how much log a server may keep for Backstay while the spool is full, as in 16GiB (the default); beyond it the slot is dropped, and a new base is taken when there is room"`
 	SpoolLimit   Size     `yaml:"spool_limit,omitempty" json:"spool_limit,omitempty" doc:"how much log may wait on this host for repositories, as in 10GiB (the default)"`
 	SegmentSize  Size     `yaml:"segment_size,omitempty" json:"segment_size,omitempty" doc:"how much log makes a full segment, as in 64MiB (the default); one is cut every hour in any case"`
 }

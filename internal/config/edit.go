@@ -235,6 +235,9 @@ func flowSource(s Source) string {
 	if s.Ack != "" {
 		text += ", ack: " + string(s.Ack)
 	}
+	if s.HeldLimit != 0 {
+		text += ", held_limit: " + s.HeldLimit.String()
+	}
 	if s.SpoolLimit != 0 {
 		text += ", spool_limit: " + s.SpoolLimit.String()
 	}
