@@ -43,6 +43,9 @@ func advise(f serverFacts) []engine.Advice {
 	add(!names(set["synchronous_standby_names"], f.name), "info",
 		"commits do not wait for Backstay: what was committed in the last moments before a loss of the server can be missing",
 		fmt.Sprintf("for no loss at all, as long as this host can be reached: ALTER SYSTEM SET synchronous_standby_names = '%s'; SELECT pg_reload_conf();", quoteIdentifier(f.name)))
+	if names(set["synchronous_standby_names"], f.name) {
+		list = append(list, f.place.advise())
+	}
 	return list
 }
 

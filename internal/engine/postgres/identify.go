@@ -37,6 +37,7 @@ type serverFacts struct {
 	standby  bool
 	bytes    int64 // size of all databases, 0 if it cannot be asked for
 	name     string
+	place    place
 	strays   []stray
 }
 
@@ -68,6 +69,7 @@ func (s *Source) ask(ctx context.Context, conn *replication.Conn) (serverFacts, 
 		return f, ctx.Err()
 	}
 	defer closeSoon(db.Close)
+	f.place = s.place(ctx, db)
 	row, err := queryRow(ctx, db, "SELECT pg_catalog.pg_is_in_recovery(), (SELECT sum(pg_catalog.pg_database_size(oid)) FROM pg_catalog.pg_database "+
 		"WHERE pg_catalog.has_database_privilege(oid, 'CONNECT'))")
 	if err != nil {
