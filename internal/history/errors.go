@@ -29,10 +29,10 @@ func (e *UnreachableError) Error() string {
 func (e *UnreachableError) Hint() string {
 	var near []string
 	if e.Before != nil {
-		near = append(near, fmt.Sprintf("before it: %s (position %s)", e.Before.Time.Format(time.RFC3339Nano), e.Before.Position))
+		near = append(near, fmt.Sprintf("before it: %s (position %s)", e.Before.Time.Format(time.RFC3339Nano), e.Before.Position.Plain()))
 	}
 	if e.After != nil {
-		near = append(near, fmt.Sprintf("after it: %s (position %s)", e.After.Time.Format(time.RFC3339Nano), e.After.Position))
+		near = append(near, fmt.Sprintf("after it: %s (position %s)", e.After.Time.Format(time.RFC3339Nano), e.After.Position.Plain()))
 	}
 	switch {
 	case len(near) == 0 && e.Timeline != 0:
