@@ -247,13 +247,6 @@ func (l *memLog) add(size uint64, timeline uint32, from, to wal.LSN, data []byte
 	l.segments, l.parts = append(l.segments, h), append(l.parts, s)
 }
 
-// file adds a whole file to the last segment.
-func (l *memLog) file(name string, data []byte) {
-	s := l.parts[len(l.parts)-1]
-	s.entries = append(s.entries, engine.LogEntry{File: name, Size: int64(len(data))})
-	s.data = append(s.data, data)
-}
-
 func (l *memLog) marks() (all []history.Mark) {
 	for _, p := range l.parts {
 		all = append(all, p.marks...)

@@ -24,9 +24,8 @@ type Source struct {
 	mu       sync.Mutex // guards what follows
 	slotMade bool       // the slot is there, as far as is known
 	status   engine.Status
-	shipped  wal.LSN   // of Follow
-	end      wal.LSN   // where the server's log ends, as it last said
-	behind   time.Time // since when there is log that was not shipped
+	shipped  wal.LSN // of Follow
+	end      wal.LSN // where the server's log ends, as it last said
 	counters Counters
 }
 
