@@ -51,9 +51,9 @@ func Short(d time.Duration) string {
 	switch {
 	case d == 0:
 		return "-"
-	case d < time.Millisecond:
+	case d < time.Millisecond && d > -time.Millisecond:
 		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
+	case d < time.Second && d > -time.Second:
 		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
 	}
 	return fmt.Sprintf("%.2f s", d.Seconds())

@@ -62,14 +62,14 @@ func (o *backstay) until(ctx context.Context, ready func() (bool, error)) error 
 
 // base takes a full one and gives the size of what it stored.
 func (o *backstay) base(context.Context) (u measure.Usage, size int64, err error) {
-	before, err := folderSize(o.store)
+	before, err := measure.FolderSize(o.store)
 	if err != nil {
 		return u, 0, err
 	}
 	if u, err = o.run("backup", source); err != nil {
 		return u, 0, err
 	}
-	after, err := folderSize(o.store)
+	after, err := measure.FolderSize(o.store)
 	return u, after - before, err
 }
 

@@ -79,7 +79,7 @@ func (b *bench) pair(ctx context.Context) (d *database, theirs *pgBackRest, ours
 	if d, err = b.filled(ctx, extra); err != nil {
 		return nil, nil, nil, err
 	}
-	size, err := folderSize(d.dir)
+	size, err := measure.FolderSize(d.dir)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -7,10 +7,8 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // command is one row of the table of benchmarks.
@@ -29,27 +27,11 @@ var commands = []command{
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
-}
-
-func run(ctx context.Context, args []string) error {
-	if len(args) > 0 {
-		for _, c := range commands {
-			if c.name == args[0] {
-				return runCommand(ctx, c, args[1:])
-			}
-		}
-	}
-	fmt.Fprintln(os.Stderr, "usage: go run ./test/bench/postgres NAME [flags]")
+	var table []measure.Command
 	for _, c := range commands {
-		fmt.Fprintf(os.Stderr, "  %-8s  %s\n", c.name, c.does)
+		table = append(table, measure.Command{Name: c.name, Does: c.does, Run: func(ctx context.Context, args []string) error { return runCommand(ctx, c, args) }})
 	}
-	return errors.New("name one benchmark")
+	measure.Main("postgres", table)
 }
 
 func runCommand(ctx context.Context, c command, args []string) (err error) {

@@ -86,7 +86,7 @@ func (p *pgBackRest) base(context.Context) (u measure.Usage, size int64, err err
 	if u, err = p.run("--type=full", "backup"); err != nil {
 		return u, 0, err
 	}
-	size, err = folderSize(filepath.Join(p.repo, "backup"))
+	size, err = measure.FolderSize(filepath.Join(p.repo, "backup"))
 	return u, size, err
 }
 

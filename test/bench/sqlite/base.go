@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/test/bench/sqlite/shop"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 const calm = 5 * time.Second // between two measurements, for the disk and the WAL to settle
@@ -61,8 +63,7 @@ func runBase(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.note("writer: %d commits, %s", len(sales), rate(sales))
-	b.printBase(stretches, sales)
-	return nil
+	return b.printBase(stretches, sales)
 }
 
 func (b *bench) baseRounds(ctx context.Context, w *writing, o *ours, vacuum string) ([]stretch, error) {
@@ -85,7 +86,7 @@ func (b *bench) baseRounds(ctx context.Context, w *writing, o *ours, vacuum stri
 				return nil, err
 			}
 			all = append(all, s)
-			b.note("round %d: %s: %s", round+1, s.name, short(s.to.Sub(s.from)))
+			b.note("round %d: %s: %s", round+1, s.name, measure.Short(s.to.Sub(s.from)))
 		}
 	}
 	return all, nil
@@ -123,7 +124,7 @@ func (b *bench) vacuumTurn(ctx context.Context, program, db string) (s stretch, 
 // baseTurn is `backstay backup`, alone, from start to end of its process: encrypted, compressed, indexed, signed and
 // synced.
 func baseTurn(ctx context.Context, o *ours) (s stretch, err error) {
-	before, err := folderSize(o.store.folder)
+	before, err := measure.FolderSize(o.store.folder)
 	if err != nil {
 		return s, err
 	}
@@ -132,7 +133,7 @@ func baseTurn(ctx context.Context, o *ours) (s stretch, err error) {
 		return s, err
 	}
 	s.to = time.Now()
-	after, err := folderSize(o.store.folder)
+	after, err := measure.FolderSize(o.store.folder)
 	s.bytes = after - before
 	return s, err
 }
@@ -145,8 +146,8 @@ func (b *bench) aloneTurn(ctx context.Context) (stretch, error) {
 	return s, err
 }
 
-func (b *bench) printBase(all []stretch, sales []shop.Sale) {
-	t := newTable("", "wall (median)", "each", "CPU", "peak memory", "copy", "commit p50", "p99", "max", "commits")
+func (b *bench) printBase(all []stretch, sales []shop.Sale) error {
+	t := measure.NewTable("", "wall (median)", "each", "CPU", "peak memory", "copy", "commit p50", "p99", "max", "commits")
 	walls := map[string]time.Duration{}
 	p99 := map[string]time.Duration{}
 	var synced []time.Duration
@@ -163,21 +164,24 @@ func (b *bench) printBase(all []stretch, sales []shop.Sale) {
 				continue
 			}
 			wall, cpu, peak, size = append(wall, s.usage.Wall), append(cpu, s.usage.CPU), max(peak, s.usage.Peak), s.bytes
-			each += short(s.usage.Wall) + " "
+			each += measure.Short(s.usage.Wall) + " "
 			if s.synced > 0 {
 				synced = append(synced, s.synced)
 			}
 		}
 		d := newDistribution(commit)
-		walls[name], p99[name] = median(wall), d.at(0.99)
-		t.add(name, short(median(wall)), each, short(median(cpu)), formatBytes(peak), formatBytes(size), short(d.at(0.5)), short(d.at(0.99)), short(d.max()), fmt.Sprint(len(d)))
+		walls[name], p99[name] = measure.MedianTime(wall), d.at(0.99)
+		t.Add(name, measure.Short(measure.MedianTime(wall)), each, measure.Short(measure.MedianTime(cpu)), measure.Size(peak), measure.Size(size), measure.Short(d.at(0.5)), measure.Short(d.at(0.99)), measure.Short(d.max()), fmt.Sprint(len(d)))
 	}
-	t.print(b.out)
+	if err := t.Print(b.out); err != nil {
+		return err
+	}
 	ours, theirs := "backstay backup", "VACUUM INTO"
-	b.note("wall: %s of VACUUM INTO; %s of VACUUM INTO and fsync of its file (another %s)", ratio(walls[ours], walls[theirs]),
-		ratio(walls[ours], walls[theirs]+median(synced)), short(median(synced)))
-	b.note("writer's p99 commit latency: %s of that during VACUUM INTO; %s of that alone", ratio(p99[ours], p99[theirs]), ratio(p99[ours], p99["writer alone"]))
+	b.note("wall: %s of VACUUM INTO; %s of VACUUM INTO and fsync of its file (another %s)", measure.Ratio(walls[ours], walls[theirs]),
+		measure.Ratio(walls[ours], walls[theirs]+measure.MedianTime(synced)), measure.Short(measure.MedianTime(synced)))
+	b.note("writer's p99 commit latency: %s of that during VACUUM INTO; %s of that alone", measure.Ratio(p99[ours], p99[theirs]), measure.Ratio(p99[ours], p99["writer alone"]))
 	b.note("goals: wall <= 1.0 x; p99 no worse than during VACUUM INTO")
+	return nil
 }
 
 // findVacuum is the sqlite3 program: SQLite in C, which is the faster yardstick.
@@ -200,26 +204,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// folderSize adds up the files below dir. Files that vanish meanwhile do not count.
-func folderSize(dir string) (n int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return ignoreMissing(err)
-		}
-		info, err := d.Info()
-		if err == nil {
-			n += info.Size()
-		}
-		return ignoreMissing(err)
-	})
-	return n, err
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // idleSettle is how long a daemon may work after its first copy before it counts as idle.
@@ -19,7 +21,7 @@ func runIdle(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	t := newTable("system", "store", "resident, mean", "max", "share of a core", "over")
+	t := measure.NewTable("system", "store", "resident, mean", "max", "share of a core", "over")
 	for range b.rounds {
 		for _, store := range []string{"folder", "S3"} {
 			for _, name := range []string{"backstay", "Litestream"} {
@@ -32,12 +34,14 @@ func runIdle(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	t.print(b.out)
+	if err := t.Print(b.out); err != nil {
+		return err
+	}
 	b.note("goals for ours: <= 60 MB resident, <= 0.5 %% of a core")
 	return nil
 }
 
-func (b *bench) idleTurn(ctx context.Context, pristine, name, kind string, t *table) error {
+func (b *bench) idleTurn(ctx context.Context, pristine, name, kind string, t *measure.Table) error {
 	db, err := b.copyDatabase(pristine)
 	if err != nil {
 		return err
@@ -68,8 +72,8 @@ func (b *bench) idleTurn(ctx context.Context, pristine, name, kind string, t *ta
 	if err != nil {
 		return err
 	}
-	t.add(s.String(), kind, formatBytes(mean), formatBytes(top), fmt.Sprintf("%.2f %%", 100*share), b.duration.String())
-	b.note("%s, %s: %s, %.2f %% of a core", s, kind, formatBytes(mean), 100*share)
+	t.Add(s.String(), kind, measure.Size(mean), measure.Size(top), fmt.Sprintf("%.2f %%", 100*share), b.duration.String())
+	b.note("%s, %s: %s, %.2f %% of a core", s, kind, measure.Size(mean), 100*share)
 	if _, err := s.process().stop(); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/test/bench/sqlite/shop"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 const (
@@ -45,11 +47,10 @@ func runLag(ctx context.Context, b *bench) error {
 			if err := b.lagTurn(ctx, pristine, r); err != nil {
 				return fmt.Errorf("%s, %s: %w", r.system, r.store, err)
 			}
-			b.note("round %d: %s to %s: p99 so far %s", round+1, r.system, r.store, short(newDistribution(r.lag).at(0.99)))
+			b.note("round %d: %s to %s: p99 so far %s", round+1, r.system, r.store, measure.Short(newDistribution(r.lag).at(0.99)))
 		}
 	}
-	b.printLags(results)
-	return nil
+	return b.printLags(results)
 }
 
 // pristine generates the database that every turn starts with a copy of.
@@ -63,7 +64,7 @@ func (b *bench) pristine(ctx context.Context) (string, error) {
 	if err := shop.Create(ctx, path, b.size, 1); err != nil {
 		return "", err
 	}
-	b.note("database: %s of orders, generated in %s", formatBytes(b.size), short(time.Since(began)))
+	b.note("database: %s of orders, generated in %s", measure.Size(b.size), measure.Short(time.Since(began)))
 	return path, nil
 }
 
@@ -178,22 +179,25 @@ func lagOf(sales []shop.Sale, sightings []sighting) ([]time.Duration, error) {
 	return lag, nil
 }
 
-func (b *bench) printLags(results []*lags) {
-	t := newTable("store", "system", "commits", "rate", "lag p50", "p90", "p99", "max", "commit p50", "p99", "max")
+func (b *bench) printLags(results []*lags) error {
+	t := measure.NewTable("store", "system", "commits", "rate", "lag p50", "p90", "p99", "max", "commit p50", "p99", "max")
 	p99 := map[string]time.Duration{}
 	for _, r := range results {
 		lag, commit := newDistribution(r.lag), newDistribution(r.commit)
 		p99[r.store+r.system] = lag.at(0.99)
-		t.add(r.store, r.system, fmt.Sprint(len(lag)), r.rate, short(lag.at(0.5)), short(lag.at(0.9)), short(lag.at(0.99)), short(lag.max()),
-			short(commit.at(0.5)), short(commit.at(0.99)), short(commit.max()))
+		t.Add(r.store, r.system, fmt.Sprint(len(lag)), r.rate, measure.Short(lag.at(0.5)), measure.Short(lag.at(0.9)), measure.Short(lag.at(0.99)), measure.Short(lag.max()),
+			measure.Short(commit.at(0.5)), measure.Short(commit.at(0.99)), measure.Short(commit.max()))
 	}
-	t.print(b.out)
+	if err := t.Print(b.out); err != nil {
+		return err
+	}
 	for _, store := range []string{"folder", "S3"} {
 		ours, theirs := p99[store+"backstay"], p99[store+"Litestream"]
-		b.note("%s: p99 lag %s, %s of Litestream's", store, short(ours), ratio(ours, theirs))
+		b.note("%s: p99 lag %s, %s of Litestream's", store, measure.Short(ours), measure.Ratio(ours, theirs))
 	}
 	b.note("goals: folder p99 < 1 s and <= 0.5 x Litestream's; S3 p99 < 2 s")
 	b.note(`lag = from the acknowledged COMMIT to the first sight of it in the store, looked for every %v in the folder (versitygw keeps
 objects as files, so S3 is looked at in the same way, without load on the server). Backstay: the object stands and a signed
 checkpoint that covers it stands. Litestream: the LTX file of level 0 stands; the counter in its pages says which commits it holds.`, lookEvery)
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // follow is how long protect is watched after its base, with the writer at work.
@@ -24,10 +26,10 @@ func runMemory(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	t := newTable("command", "peak memory", "wall", "CPU")
+	t := measure.NewTable("command", "peak memory", "wall", "CPU")
 	row := func(name string, u usage) {
-		t.add(name, formatBytes(u.Peak), short(u.Wall), short(u.CPU))
-		b.note("%s: %s", name, formatBytes(u.Peak))
+		t.Add(name, measure.Size(u.Peak), measure.Short(u.Wall), measure.Short(u.CPU))
+		b.note("%s: %s", name, measure.Size(u.Peak))
 	}
 	if err := b.memoryProtect(ctx, o, row); err != nil {
 		return err
@@ -58,8 +60,10 @@ func runMemory(ctx context.Context, b *bench) error {
 	if err := b.memoryPeer(ctx, db, row); err != nil {
 		return err
 	}
-	t.print(b.out)
-	b.note("goal: <= 200 MB for each command of ours. Source: %s; peak memory is VmHWM, which counts mapped files too.", formatBytes(b.size))
+	if err := t.Print(b.out); err != nil {
+		return err
+	}
+	b.note("goal: <= 200 MB for each command of ours. Source: %s; peak memory is VmHWM, which counts mapped files too.", measure.Size(b.size))
 	return nil
 }
 

@@ -3,9 +3,10 @@ package main
 import (
 	"flag"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 const minute = time.Minute
@@ -26,8 +27,8 @@ type options struct {
 
 func (o *options) register(fs *flag.FlagSet) {
 	fs.StringVar(&o.dir, "dir", "", "folder for all data; made, and what is put there is removed at the end (default: a temporary one)")
-	fs.Func("size", "of the database: 64MB, 2GB (default "+formatBytes(o.size)+")", func(s string) (err error) {
-		o.size, err = parseBytes(s)
+	fs.Func("size", "of the database: 64MB, 2GB (default "+measure.Size(o.size)+")", func(s string) (err error) {
+		o.size, err = measure.ParseSize(s)
 		return err
 	})
 	fs.Float64Var(&o.rate, "rate", o.rate, "commits a second of the writer")
@@ -53,32 +54,4 @@ func (o *options) validate(rest []string) error {
 // wants reports whether the system or store of this name has a turn.
 func (o *options) wants(name string) bool {
 	return strings.Contains(strings.ToLower(name), strings.ToLower(o.only))
-}
-
-var units = []struct {
-	name  string
-	bytes int64
-}{{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}}
-
-func parseBytes(s string) (int64, error) {
-	for _, u := range units {
-		if n, ok := strings.CutSuffix(strings.ToUpper(s), u.name); ok {
-			f, err := strconv.ParseFloat(n, 64)
-			return int64(f * float64(u.bytes)), err
-		}
-	}
-	return strconv.ParseInt(s, 10, 64)
-}
-
-// formatBytes prints three digits: "1.95 GB", and "-" for what was not measured. The units are powers of 1024.
-func formatBytes(n int64) string {
-	if n == 0 {
-		return "-"
-	}
-	for _, u := range units {
-		if n >= u.bytes {
-			return fmt.Sprintf("%.3g %s", float64(n)/float64(u.bytes), u.name)
-		}
-	}
-	return fmt.Sprintf("%d B", n)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/test/bench/sqlite/shop"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // simulated is the rate of the hour that is simulated: -commits at this rate. Both systems are fed faster than that,
@@ -54,7 +56,7 @@ func runRestore(ctx context.Context, b *bench) error {
 			if err := b.restoreTurn(ctx, r); err != nil {
 				return fmt.Errorf("%s: %w", r.name, err)
 			}
-			b.note("round %d: %s: %s", round+1, r.name, short(r.wall[round]))
+			b.note("round %d: %s: %s", round+1, r.name, measure.Short(r.wall[round]))
 		}
 	}
 	return b.printRestores(results)
@@ -99,8 +101,8 @@ func (b *bench) feed(ctx context.Context, s system, db string) error {
 		return err
 	}
 	u, err := s.process().stop()
-	b.note("%s: fed %d commits in %s (%s), in the store %s later; CPU %s, peak memory %s", s, len(sales), short(fed), rate(sales),
-		short(time.Since(began)-fed), short(u.CPU), formatBytes(u.Peak))
+	b.note("%s: fed %d commits in %s (%s), in the store %s later; CPU %s, peak memory %s", s, len(sales), measure.Short(fed), rate(sales),
+		measure.Short(time.Since(began)-fed), measure.Short(u.CPU), measure.Size(u.Peak))
 	return err
 }
 
@@ -127,23 +129,25 @@ func (b *bench) restoreTurn(ctx context.Context, r *restores) (err error) {
 }
 
 func (b *bench) printRestores(results []*restores) error {
-	t := newTable("", "wall (median)", "each", "CPU", "peak memory", "in the store")
+	t := measure.NewTable("", "wall (median)", "each", "CPU", "peak memory", "in the store")
 	walls := map[string]time.Duration{}
 	for _, r := range results {
-		size, err := folderSize(r.from.at().folder)
+		size, err := measure.FolderSize(r.from.at().folder)
 		if err != nil {
 			return err
 		}
 		each := ""
 		for _, w := range r.wall {
-			each += short(w) + " "
+			each += measure.Short(w) + " "
 		}
-		walls[r.name] = median(r.wall)
-		t.add(r.name, short(median(r.wall)), each, short(median(r.cpu)), formatBytes(r.peak), formatBytes(size))
+		walls[r.name] = measure.MedianTime(r.wall)
+		t.Add(r.name, measure.Short(measure.MedianTime(r.wall)), each, measure.Short(measure.MedianTime(r.cpu)), measure.Size(r.peak), measure.Size(size))
 	}
-	t.print(b.out)
-	b.note("wall: %s of Litestream, %s of Litestream with its full integrity check", ratio(walls["backstay"], walls["Litestream"]),
-		ratio(walls["backstay"], walls["Litestream, full integrity check"]))
+	if err := t.Print(b.out); err != nil {
+		return err
+	}
+	b.note("wall: %s of Litestream, %s of Litestream with its full integrity check", measure.Ratio(walls["backstay"], walls["Litestream"]),
+		measure.Ratio(walls["backstay"], walls["Litestream, full integrity check"]))
 	b.note("goal: <= 1.0 x wall")
 	b.note(`simulated: %d commits are %s at %d/s, fed at %.3g times that. Backstay keeps every commit, and its restore checks page
 checksum and integrity always; Litestream keeps merged files and checks on demand.`,
