@@ -37,17 +37,17 @@ type Archive struct {
 
 	releasing sync.Mutex
 
-	mu        sync.Mutex
-	running   context.Context // of Run; nil before
-	work      context.Context // ends when Run has shipped what it could
-	connected engine.Source   // nil while there is none
-	following bool
-	identity  engine.Identity
-	whole     history.Moment // up to when nothing beyond the spool was committed
-	alarm     int            // the last spool alarm given, in percent
-	full      bool
-	parted    engine.Status               // of the source when it was last asked while it is not followed
-	left      map[uint32]history.Position // by timeline: where its log ended when the source went on to another
+	mu         sync.Mutex
+	running    context.Context // of Run; nil before
+	work       context.Context // ends when Run has shipped what it could
+	connected  engine.Source   // nil while there is none
+	following  bool
+	identity   engine.Identity
+	whole      history.Moment // up to when nothing beyond the spool was committed
+	alarm      int            // the last spool alarm given, in percent
+	full       bool
+	unfollowed engine.Status               // of the source when it was last asked while it is not followed
+	left       map[uint32]history.Position // by timeline: where its log ended when the source went on to another
 }
 
 // New returns an archive that does nothing yet.

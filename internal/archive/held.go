@@ -26,7 +26,7 @@ func (h *holdWatch) stop() {
 	h.tick.Stop()
 	h.a.mu.Lock()
 	defer h.a.mu.Unlock()
-	h.a.parted = engine.Status{}
+	h.a.unfollowed = engine.Status{}
 }
 
 // look asks once. A source that cannot be asked is asked again next time.
@@ -45,7 +45,7 @@ func (h *holdWatch) look(ctx context.Context) {
 	}()
 	st := source.Status()
 	h.a.mu.Lock()
-	h.a.parted = st
+	h.a.unfollowed = st
 	h.a.mu.Unlock()
 	r, ok := source.(engine.Remainer)
 	if !ok || r.Remains() == "" {
@@ -62,7 +62,7 @@ func (h *holdWatch) look(ctx context.Context) {
 		return
 	}
 	h.a.mu.Lock()
-	h.a.parted = engine.Status{}
+	h.a.unfollowed = engine.Status{}
 	h.a.mu.Unlock()
 	h.a.emit(Event{Kind: HeldAlarm, Percent: 100, Text: fmt.Sprintf(
 		"the source kept %d bytes of log for us, more than %d: it was told to let go of it; what is missing then is a gap, and a new base is taken when there is room", st.HeldBytes, limit)})

@@ -51,7 +51,7 @@ type RepositoryStatus struct {
 // Status says how everything is doing. It is cheap and asks no store.
 func (a *Archive) Status() Status {
 	a.mu.Lock()
-	st := Status{Identity: a.identity, Following: a.following, Whole: a.whole, Source: a.parted, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
+	st := Status{Identity: a.identity, Following: a.following, Whole: a.whole, Source: a.unfollowed, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
 	source, open := a.connected, a.work != nil
 	a.mu.Unlock()
 	st.SourceSince, st.SourceError = a.source.state()
