@@ -62,9 +62,25 @@ func newShop(t *testing.T, mode string, rate int) *shop {
 				out = out[len(out)-8000:]
 			}
 			t.Logf("the agent's last words:\n%s", out)
+			keep(t, s.dir)
 		}
 	})
 	return s
+}
+
+// keep copies the folder of a failed test to a new one below $BACKSTAY_KEEP, where the environment names it: what random kills
+// found does not come again when asked.
+func keep(t *testing.T, dir string) {
+	below := os.Getenv("BACKSTAY_KEEP")
+	if below == "" {
+		return
+	}
+	kept := filepath.Join(below, fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()))
+	if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+		t.Logf("the failed folder was not kept: %v", err)
+		return
+	}
+	t.Logf("the failed folder is kept in %s", kept)
 }
 
 func (s *shop) path(name string) string { return filepath.Join(s.dir, name) }
