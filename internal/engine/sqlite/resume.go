@@ -93,20 +93,26 @@ func (s *Source) resumeAt(ctx context.Context, h head, x walIndex, b *batch) (mi
 	if x.frames == h.frame {
 		return false, nil
 	}
-	ok, err := s.preload(x)
-	if ok || err != nil {
-		return true, err
+	if !mayReset(x) {
+		if ok, err := s.preload(x); ok || err != nil {
+			return true, err
+		}
 	}
 	w, err := s.weigh(ctx, x)
 	if err != nil {
 		return true, err
 	}
-	if w.before == h.sum {
+	if w.before == h.sum && !mayReset(x) {
 		s.old = w.old
 		return true, nil
 	}
 	return true, s.bridge(w, x, b)
 }
+
+// mayReset reports whether a pin that began before x was read may let the WAL begin anew: it does if all of the WAL was in the
+// database file by then, as it reads that file alone (mark 0 in SQLite's wal.c). Missed commits must not be left in such a WAL for
+// the next round, even where their pages show no trace of them.
+func mayReset(x walIndex) bool { return x.backfill >= x.frames }
 
 // preload reads the sums that pages touched by missed commits had before. That works as long as no checkpoint has
 // copied those commits over them into the database file.
