@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/killpoint"
+	"github.com/backstaydb/backstay/internal/recovery"
 )
 
 // bank is a PostgreSQL server that is protected, with a ledger that is written to it. The agent, its status and its
@@ -87,8 +89,8 @@ func (b *bank) grown(by int64) {
 	b.until(60*time.Second, "the ledger grows", func() bool { return b.ledger.Acked() >= want })
 }
 
-// restored recovers to a target with the arguments given besides, and gives the folder. The server's user can enter it.
-func (b *bank) restored(target string, arguments ...string) string {
+// place makes a folder that the server's user can enter, and names one in it to restore into.
+func (b *bank) place() string {
 	b.t.Helper()
 	dir, err := os.MkdirTemp(b.dir, "restored-")
 	if err != nil {
@@ -97,12 +99,38 @@ func (b *bank) restored(target string, arguments ...string) string {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		b.t.Fatal(err)
 	}
-	into := filepath.Join(dir, "data")
+	return filepath.Join(dir, "data")
+}
+
+// restored recovers to a target with the arguments given besides, and gives the folder.
+func (b *bank) restored(target string, arguments ...string) string {
+	b.t.Helper()
+	into := b.place()
+	b.restore(into, target, arguments...)
+	return into
+}
+
+func (b *bank) restore(into, target string, arguments ...string) {
+	b.t.Helper()
 	out, err := b.command(append([]string{"restore", "app", "--to", target, "--into", into}, arguments...)...).CombinedOutput()
 	if err != nil {
 		b.t.Fatalf("restore to %s: %v\n%s", target, err, out)
 	}
-	return into
+}
+
+// laid begins a restore, kills it where the base is laid and nothing was replayed, and has PostgreSQL's own
+// pg_verifybackup, which 13 brought, compare every file with the server's manifest. The log is not in the base.
+func (b *bank) laid(into, target string, arguments ...string) {
+	b.t.Helper()
+	c := b.command(append([]string{"restore", "app", "--to", target, "--into", into}, arguments...)...)
+	c.Env = append(os.Environ(), "BACKSTAY_KILL_AT="+string(killpoint.RestoreLaid))
+	if out, err := c.CombinedOutput(); err == nil || c.ProcessState.Exited() {
+		b.t.Fatalf("the restore to %s was not killed when the base was laid: %v\n%s", target, err, out)
+	}
+	base := filepath.Join(into, recovery.Marker, "data")
+	if out, err := exec.Command(filepath.Join(b.db.Programs.Dir, "pg_verifybackup"), "--no-parse-wal", base).CombinedOutput(); err != nil {
+		b.t.Fatalf("the base for %s does not pass pg_verifybackup: %v\n%s", target, err, out)
+	}
 }
 
 // fromRepository are the arguments of a restore that needs repository and key alone.
@@ -110,10 +138,13 @@ func (b *bank) fromRepository() []string {
 	return []string{"--store", b.path("repo"), "--key", b.path("backstay.key")}
 }
 
-// stands restores a moment from the repository, starts the server there, and compares it with the ledger.
+// stands restores a moment from the repository, looks at its base before it is recovered, starts the server there, and
+// compares it with the ledger.
 func (b *bank) stands(m pgtest.Moment) {
 	b.t.Helper()
-	dir := b.restored(m.Target, b.fromRepository()...)
+	dir := b.place()
+	b.laid(dir, m.Target, b.fromRepository()...)
+	b.restore(dir, m.Target, b.fromRepository()...)
 	b.compare(dir, m)
 	if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
 		b.t.Fatal(err)
@@ -128,9 +159,7 @@ func (b *bank) compare(dir string, m pgtest.Moment) {
 	defer c.Stop(b.t)
 	b.ledger.Check(b.t, c.Connect(b.t), m)
 	b.balanced(c.Connect(b.t), m.Target)
-	if c.Programs.Has("pg_amcheck") {
-		c.Run(b.t, "pg_amcheck", "-h", c.Server().SocketDir(), "-p", c.Ask(b.t, "show port"), "-U", pgtest.Admin, "--all", "--install-missing", "--heapallindexed")
-	}
+	c.Run(b.t, "pg_amcheck", "-h", c.Server().SocketDir(), "-p", c.Ask(b.t, "show port"), "-U", pgtest.Admin, "--all", "--install-missing", "--heapallindexed")
 }
 
 // bench starts pgbench beside the ledger; the function it returns ends it.
