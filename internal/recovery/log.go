@@ -25,14 +25,14 @@ type watchedLog struct {
 	since  time.Time     // when the first of the reads that wait now began
 	busy   int
 	bytes  int64
-	newest int // the highest segment opened so far; -1 for none
+	opened int // the segment that was opened last; -1 for none
 	failed *history.Segment
 	err    error
 }
 
 // joinLogs serves segments from spool where that has one of the name, else from the repository.
 func joinLogs(segments []history.Segment, repository func([]history.Segment) engine.Log, spool engine.Log) *watchedLog {
-	w := &watchedLog{all: segments, newest: -1}
+	w := &watchedLog{all: segments, opened: -1}
 	at := map[string]int{}
 	if spool != nil {
 		for i, s := range spool.Segments() {
@@ -66,7 +66,7 @@ func (w *watchedLog) Segments() []history.Segment { return w.all }
 func (w *watchedLog) Open(ctx context.Context, i int) (engine.LogSegment, error) {
 	defer w.wait()()
 	w.mu.Lock()
-	w.newest = max(w.newest, i)
+	w.opened = i
 	w.mu.Unlock()
 	s, err := w.parts[i].Open(ctx, w.index[i])
 	for err != nil && w.elsewhere != nil && ctx.Err() == nil && w.elsewhere(ctx, err) {
@@ -115,14 +115,14 @@ func (w *watchedLog) failure() (history.Segment, error) {
 	return *w.failed, w.err
 }
 
-// last is the highest segment that was opened.
+// last is the segment that was opened last: what an engine refuses without having failed to read it.
 func (w *watchedLog) last() (history.Segment, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.newest < 0 {
+	if w.opened < 0 {
 		return history.Segment{}, false
 	}
-	return w.all[w.newest], true
+	return w.all[w.opened], true
 }
 
 // read says how much was read and how long that kept its readers.

@@ -6,63 +6,74 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/superfly/ltx"
 )
 
-// apply writes the pages of the chosen files, newest file first, and returns the checksum of the result.
-func (p *replay) apply(ctx context.Context, db *os.File) (uint64, error) {
-	after := ltx.Checksum(0) // the checksum that the file after this one begins with
-	for i := len(p.files) - 1; i >= 0; i-- {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		f := p.files[i]
-		pre, err := p.applyFile(ctx, db, f, after)
-		if err != nil {
-			return 0, fmt.Errorf("log file %s: %w", f.name, err)
-		}
-		after = pre
-		p.done += f.size()
-		if p.goal.Progress != nil {
-			p.goal.Progress(p.done, p.total)
-		}
+// segment applies what is to be applied of a segment, newest file first.
+func (p *replay) segment(ctx context.Context, db *os.File, i int) error {
+	if err := p.show(ctx, i); err != nil {
+		return err
 	}
-	if len(p.files) > 0 {
-		if err := db.Truncate(int64(p.pages) * int64(p.pageSize)); err != nil {
-			return 0, err
-		}
-		if err := db.Sync(); err != nil {
-			return 0, err
-		}
-	}
-	sum, err := fileSum(ctx, db)
+	files, err := choose(p.open.Entries(), p.position.Seq)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if len(p.files) > 0 && sum != p.sum {
-		return 0, fmt.Errorf("the database at %s has the checksum %s, the log recorded %s", p.position, checksum(sum), checksum(p.sum))
+	if files, err = p.line.join(files, i); err != nil {
+		return err
 	}
-	return sum, nil
+	p.meter.begin(p.segments[i], files)
+	for _, f := range slices.Backward(files) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.applyFile(ctx, db, f); err != nil {
+			return fmt.Errorf("log file %s: %w", f.name(), err)
+		}
+		p.meter.add(f.size())
+	}
+	p.meter.end()
+	return nil
 }
 
-// applyFile writes those pages of one file that no newer file gave and returns the checksum before it.
-func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile, after ltx.Checksum) (ltx.Checksum, error) {
-	r := &parts{ctx: ctx, file: f}
+// finish gives the database its size, syncs it, and compares its checksum with the one that the log recorded.
+func (p *replay) finish(ctx context.Context, db *os.File) (err error) {
+	applied := p.pageSize != 0
+	if applied {
+		if err := db.Truncate(int64(p.pages) * int64(p.pageSize)); err != nil {
+			return err
+		}
+		if err := db.Sync(); err != nil {
+			return err
+		}
+	}
+	if p.digest, err = fileSum(ctx, db); err != nil {
+		return err
+	}
+	if applied && p.digest != p.sum {
+		return fmt.Errorf("the database at %s has the checksum %s, the log recorded %s", p.position, checksum(p.digest), checksum(p.sum))
+	}
+	return nil
+}
+
+// applyFile writes those pages of one file that no newer file gave.
+func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile) error {
+	r := &parts{ctx: ctx, log: p.log, segment: p.open, file: f}
 	defer r.Close()
 	dec := p.decoder
 	if err := dec.open(r); err != nil {
-		return 0, err
+		return err
 	}
 	h := dec.header
 	if uint64(h.MinTXID) != f.from || uint64(h.MaxTXID) != f.to {
-		return 0, fmt.Errorf("its header says %s to %s", h.MinTXID, h.MaxTXID)
+		return fmt.Errorf("its header says %s to %s", h.MinTXID, h.MaxTXID)
 	}
 	if p.pageSize == 0 {
 		p.pageSize, p.pages = h.PageSize, h.Commit
 	}
 	if h.PageSize != p.pageSize {
-		return 0, fmt.Errorf("page size %d is not %d", h.PageSize, p.pageSize)
+		return fmt.Errorf("page size %d is not %d", h.PageSize, p.pageSize)
 	}
 	for {
 		n, page, err := dec.next()
@@ -70,21 +81,27 @@ func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile, after lt
 			break
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if n > p.pages || !p.written.add(n) {
 			continue
 		}
 		if _, err := db.WriteAt(page, int64(n-1)*int64(h.PageSize)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if after == 0 {
-		p.sum = sumOf(dec.post)
-	} else if dec.post != after {
-		return 0, fmt.Errorf("it ends with checksum %s, the file after it begins with %s", dec.post, after)
+	return p.link(h.PreApplyChecksum, dec.post)
+}
+
+// link checks that a file ends with the checksum that the file after it begins with.
+func (p *replay) link(pre, post ltx.Checksum) error {
+	if p.before == 0 {
+		p.sum = sumOf(post)
+	} else if post != p.before {
+		return fmt.Errorf("it ends with checksum %s, the file after it begins with %s", post, p.before)
 	}
-	return h.PreApplyChecksum, nil
+	p.before = pre
+	return nil
 }
 
 // fileSum reads a database file and returns the sum of its pages.
@@ -117,47 +134,4 @@ func fileSum(ctx context.Context, db io.ReaderAt) (uint64, error) {
 			return sum, nil
 		}
 	}
-}
-
-// parts reads the parts of a log file as one.
-type parts struct {
-	ctx  context.Context // of the Replay it serves
-	file logFile
-	next int
-	open io.ReadCloser
-}
-
-// Read is io.Reader.
-func (r *parts) Read(b []byte) (int, error) {
-	for {
-		if r.open == nil {
-			if r.next == len(r.file.parts) {
-				return 0, io.EOF
-			}
-			part := r.file.parts[r.next]
-			rc, err := part.segment.Read(r.ctx, part.entry)
-			if err != nil {
-				return 0, err
-			}
-			r.open = rc
-		}
-		n, err := r.open.Read(b)
-		if !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		err = r.open.Close()
-		r.open = nil
-		r.next++
-		if n > 0 || err != nil {
-			return n, err
-		}
-	}
-}
-
-// Close closes the part that is being read.
-func (r *parts) Close() error {
-	if r.open == nil {
-		return nil
-	}
-	return r.open.Close()
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/superfly/ltx"
 )
 
 var _ engine.Restorer = Engine{}
@@ -16,21 +18,17 @@ var _ engine.Restorer = Engine{}
 // Replay lays the last version of each page over the base in dir, newest log file first, so that every page is written at
 // most once. At the end the checksum of the whole database must be the one that the log recorded.
 //
-//  1. find the last commit that the goal includes;
-//  2. from the segment that holds it back to the first: the condensed file where the segment lies wholly before the
-//     goal, else its single files, newest first; of each only pages that no newer file gave;
+//  1. find the last commit that the goal includes, and the segment that holds it;
+//  2. from that segment back to the first, one at a time: choose the condensed file where the segment lies wholly before
+//     the goal, else its single files; of them, newest first, write only pages that no newer file gave;
 //  3. set the size of the file and sync it;
 //  4. compute the checksum of all pages and compare.
 //
-// If the goal includes nothing of the log the data is left as the base laid it, and Reached.Position is zero.
+// No more than one segment is open at a time, so memory does not grow with the log. If the goal includes nothing of the
+// log the data is left as the base laid it, and Reached.Position is zero.
 func (e Engine) Replay(ctx context.Context, dir string, log engine.Log, to engine.Goal) (engine.Reached, error) {
 	name, err := databaseIn(dir)
 	if err != nil {
-		return engine.Reached{}, fmt.Errorf("replay: %w", err)
-	}
-	p := &replay{log: log, goal: to, written: bitmap{}, decoder: newLTXReader()}
-	defer p.close()
-	if err := p.plan(ctx); err != nil {
 		return engine.Reached{}, fmt.Errorf("replay: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -42,14 +40,12 @@ func (e Engine) Replay(ctx context.Context, dir string, log engine.Log, to engin
 	if err != nil {
 		return engine.Reached{}, fmt.Errorf("replay: %w", err)
 	}
-	sum, err := p.apply(ctx, file)
-	if cerr := file.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	p := newReplay(log, to)
+	err = p.run(ctx, file)
+	if err = errors.Join(err, p.close(), file.Close()); err != nil {
 		return engine.Reached{}, fmt.Errorf("replay: %w", err)
 	}
-	return engine.Reached{Position: p.position, Time: p.time, Digest: checksum(sum).String(), Files: []string{name}}, nil
+	return engine.Reached{Position: p.position, Time: p.time, Digest: checksum(p.digest).String(), Files: []string{name}}, nil
 }
 
 // databaseIn finds the one database that a base laid in dir.
@@ -76,45 +72,66 @@ func databaseIn(dir string) (string, error) {
 
 // replay is one run of Replay.
 type replay struct {
-	log  engine.Log
-	goal engine.Goal
+	log      engine.Log
+	segments []history.Segment
+	goal     engine.Goal
 
-	files    []logFile // what is applied, oldest first
-	opened   []engine.LogSegment
-	position history.Position
+	open     engine.LogSegment // the one that is read; nil for none
+	number   int               // its place in segments
+	position history.Position  // of the last commit that the goal includes
 	time     time.Time
-	total    int64
-	done     int64
+	line     joint
+	meter    meter
 
-	pageSize uint32
+	pageSize uint32 // zero until the first file is applied
 	pages    uint32 // size of the database at the goal
 	sum      uint64 // that the log recorded for it
+	digest   uint64 // that it has
+	before   ltx.Checksum
 	written  bitmap
 	decoder  *ltxReader
 }
 
-// logFile is one LTX file, in one or more parts. Parts of a large commit may lie in several segments.
-type logFile struct {
-	name     string
-	from, to uint64
-	parts    []logPart
+func newReplay(log engine.Log, to engine.Goal) *replay {
+	return &replay{log: log, segments: log.Segments(), goal: to, number: -1, written: bitmap{}, decoder: newLTXReader()}
 }
 
-// logPart is an entry and the segment that holds it.
-type logPart struct {
-	segment engine.LogSegment
-	entry   engine.LogEntry
-}
-
-func (f logFile) size() (n int64) {
-	for _, p := range f.parts {
-		n += p.entry.Size
+func (p *replay) run(ctx context.Context, db *os.File) error {
+	newest, err := p.find(ctx)
+	if err != nil {
+		return err
 	}
-	return n
+	p.meter = newMeter(p.segments[:newest+1], p.goal.Progress)
+	for i := newest; i >= 0; i-- {
+		if err := p.segment(ctx, db, i); err != nil {
+			return fmt.Errorf("segment %s: %w", p.segments[i].Name, err)
+		}
+	}
+	return p.finish(ctx, db)
 }
 
-func (p *replay) close() {
-	for _, s := range p.opened {
-		_ = s.Close()
+// show opens a segment, and closes the one that was open.
+func (p *replay) show(ctx context.Context, i int) error {
+	if p.number == i {
+		return nil
 	}
+	if err := p.close(); err != nil {
+		return err
+	}
+	opened, err := p.log.Open(ctx, i)
+	if err != nil {
+		return fmt.Errorf("open segment %s: %w", p.segments[i].Name, err)
+	}
+	p.open, p.number = opened, i
+	return nil
+}
+
+// close closes what is open.
+func (p *replay) close() error {
+	if p.open == nil {
+		return nil
+	}
+	err := p.open.Close()
+	p.open, p.number = nil, -1
+	return err
 }
