@@ -2,7 +2,8 @@
 //
 // Each folder has an owner file beside it, "backstay-scratch-NAME.owner", which the process that made it holds locked
 // for as long as it lives. The lock ends with the process, however it ends, so whoever comes next finds what a crash
-// left behind and sweeps it. Nothing is removed that has no such owner file, and nothing whose owner lives.
+// left behind and sweeps it. Nothing is removed that has no such owner file, and nothing whose owner lives. A folder that
+// is lent to a child belongs to both.
 package scratch
 
 import (

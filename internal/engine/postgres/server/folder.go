@@ -17,9 +17,10 @@ type folder struct {
 	path    string
 	hba     string
 	scratch *scratch.Dir // nil for a folder that is not ours to remove
+	holder  *os.File     // of the scratch, for a server that outlives us; nil for any other, and once the server has it
 }
 
-// newFolder makes it. A server that outlives us gets one that nobody sweeps.
+// newFolder makes it. One for a server that outlives us is swept by whoever needs such a folder after its end.
 func newFolder(c Config) (*folder, error) {
 	f := &folder{path: c.SocketDir}
 	var err error
@@ -27,7 +28,12 @@ func newFolder(c Config) (*folder, error) {
 	case f.path != "":
 		f.path, err = filepath.Abs(f.path)
 	case c.LogFile != "":
-		f.path, err = os.MkdirTemp(shortTemp(c.User), "backstay-pg-")
+		f.scratch, f.holder, err = scratch.Lend(shortTemp(c.User))
+		if errors.Is(err, errors.ErrUnsupported) {
+			f.path, err = os.MkdirTemp(shortTemp(c.User), "backstay-pg-")
+		} else if err == nil {
+			f.path = f.scratch.Path()
+		}
 	default:
 		if f.scratch, err = scratch.New(shortTemp(c.User)); err == nil {
 			f.path = f.scratch.Path()
@@ -63,7 +69,20 @@ func (f *folder) prepare(c Config) error {
 	return c.User.Give(f.path)
 }
 
+// held closes our end of what holds the folder for the server.
+func (f *folder) held() error {
+	if f.holder == nil {
+		return nil
+	}
+	err := f.holder.Close()
+	f.holder = nil
+	return err
+}
+
 func (f *folder) close() error {
+	if err := f.held(); err != nil {
+		return err
+	}
 	if f.scratch != nil {
 		return f.scratch.Close()
 	}

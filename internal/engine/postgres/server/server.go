@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -40,7 +41,8 @@ type Config struct {
 
 	// Line is called with each line that the server logs, from a goroutine of the server; nil means nobody.
 	Line func(string)
-	// LogFile takes what the server logs instead; the server then outlives this process. "" means that it does not.
+	// LogFile takes what the server logs instead; the server then outlives this process, and its folder for the socket is
+	// swept when it has ended and the next one is started on this host. "" means that it does not.
 	LogFile string
 
 	// Files stay open in the server and in all that it starts, numbered from 3 on as in exec.Cmd. They stay the caller's
@@ -102,7 +104,7 @@ func start(ctx context.Context, c Config) (_ *Server, err error) {
 func (s *Server) spawn(arguments []string) (*child, error) {
 	cmd := s.config.Programs.Command(s.config.User, "postgres", arguments...)
 	cmd.Dir = s.config.Dir
-	cmd.ExtraFiles = s.config.Files
+	cmd.ExtraFiles = slices.Clone(s.config.Files)
 	cmd.WaitDelay = 5 * time.Second // a stray process of the server may hold the log open
 	if s.config.LogFile == "" {
 		cmd.Stdout, cmd.Stderr = s.tail, s.tail
@@ -114,7 +116,11 @@ func (s *Server) spawn(arguments []string) (*child, error) {
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	return spawn(cmd, outlivesUs)
+	if s.folder.holder != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.folder.holder)
+	}
+	child, err := spawn(cmd, outlivesUs)
+	return child, errors.Join(err, s.folder.held())
 }
 
 // PID is that of the postmaster.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/scratch"
 )
 
 // place is a folder that the server's user may enter.
@@ -173,10 +174,13 @@ func TestOutliving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(s.SocketDir())
 	defer s.Stop(t.Context(), server.Immediate)
 	if err := s.Ready(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	sweep(t, s)
+	if _, err := os.Stat(filepath.Join(s.SocketDir(), ".s.PGSQL.5432")); err != nil {
+		t.Errorf("the socket of a server that runs was swept: %v", err)
 	}
 	if _, err := pgx.Connect(t.Context(), s.DSN("alice", "postgres")); err == nil {
 		t.Error("the access rules of the data directory do not count")
@@ -196,6 +200,16 @@ func TestOutliving(t *testing.T) {
 	if !strings.Contains(s.Tail(), "database system is shut down") {
 		t.Errorf("log: %s", s.Tail())
 	}
+	sweep(t, s)
+	if _, err := os.Stat(s.SocketDir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket folder of a server that has ended is not swept: %v", err)
+	}
+}
+
+// sweep does what the start of another server does first.
+func sweep(t *testing.T, s *server.Server) {
+	t.Helper()
+	_, _ = scratch.Sweep(filepath.Dir(s.SocketDir())) // other users' folders may lie there
 }
 
 func TestFindSaysWhatToInstall(t *testing.T) {
