@@ -32,7 +32,7 @@ func (p *protected) status() api.Source {
 	}
 	bases := 0
 	for _, r := range s.Repositories {
-		out.Repositories = append(out.Repositories, p.repository(s, r))
+		out.Repositories = append(out.Repositories, p.repository(r))
 		bases = max(bases, r.Bases)
 	}
 	switch {
@@ -51,15 +51,11 @@ func (p *protected) status() api.Source {
 	return out
 }
 
-func (p *protected) repository(s archive.Status, r archive.RepositoryStatus) api.Repository {
+func (p *protected) repository(r archive.RepositoryStatus) api.Repository {
 	out := api.Repository{
 		Name: r.Name, Store: p.stores[r.Name], State: stateOK, Position: r.Position, DurableTime: r.Time,
 		LagSeconds: r.Lag.Seconds(), LagBytes: r.LagBytes, LagP99: r.Durable.P99.Seconds(), LagMax: r.Durable.Max.Seconds(),
 		Bases: r.Bases, LastBase: r.LastBase, StoredBytes: r.Stored,
-	}
-	// Nothing beyond this position had been committed when the log was last seen whole, so all until then is there.
-	if r.Position.Equal(s.Whole.Position) && s.Whole.Time.After(r.Time) {
-		out.DurableTime = s.Whole.Time
 	}
 	if r.Bases == 0 {
 		out.DurableTime = time.Time{} // log alone brings nothing back

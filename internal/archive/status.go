@@ -68,14 +68,18 @@ func (a *Archive) Status() Status {
 	st.Position, st.SpoolBytes = sp.Last, sp.Bytes
 	st.Sealed, st.SealedBytes = a.shelf.stats()
 	for _, s := range a.shippers {
-		st.Repositories = append(st.Repositories, s.status(a.c.Now()))
+		st.Repositories = append(st.Repositories, s.status(a.c.Now(), st.Whole))
 	}
 	return st
 }
 
-func (s *shipper) status(now time.Time) RepositoryStatus {
+// status says how s is doing, where whole is up to when the source is known to have committed nothing more.
+func (s *shipper) status(now time.Time, whole history.Moment) RepositoryStatus {
 	v := s.look()
 	safe := v.recoverable()
+	if safe.Position.Equal(whole.Position) {
+		safe = laterMoment(safe, whole)
+	}
 	st := RepositoryStatus{
 		Name: s.c.Name, Position: v.durable.Position, Time: safe.Time, Bases: v.bases, LastBase: v.lastBase,
 		Segments: v.full, Tips: v.tips, Stored: v.stored, Durable: s.lags.read(now),

@@ -53,3 +53,19 @@ func TestALineWithoutBase(t *testing.T) {
 		t.Errorf("after a restart with its base: recoverable up to %v, want %v", got, four)
 	}
 }
+
+// TestStatusOfALineWithoutBase: that the source committed nothing more up to now says nothing of a line that cannot be recovered.
+func TestStatusOfALineWithoutBase(t *testing.T) {
+	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
+	old := history.Moment{Position: history.At(1, 20), Time: at(2)}
+	now := history.Moment{Position: history.At(2, 30), Time: at(9)}
+	s := &shipper{a: &Archive{}}
+	s.view = view{bases: 1, durable: now, line: line{begin: history.At(2, 21), base: old.Position, before: old}}
+	if got := s.status(at(10), now); !got.Time.Equal(old.Time) || got.Lag != 8*time.Second {
+		t.Errorf("without its base: safe until %v, lag %v", got.Time, got.Lag)
+	}
+	s.view.take(history.Base{Stop: history.At(2, 25)})
+	if got := s.status(at(10), now); !got.Time.Equal(now.Time) || got.Lag != 0 {
+		t.Errorf("with its base: safe until %v, lag %v", got.Time, got.Lag)
+	}
+}
