@@ -25,14 +25,14 @@ type watchedLog struct {
 	since  time.Time     // when the first of the reads that wait now began
 	busy   int
 	bytes  int64
-	opened int // the segment that was opened last; -1 for none
+	looked int // the segment that was looked into last; -1 for none
 	failed *history.Segment
 	err    error
 }
 
 // joinLogs serves segments from spool where that has one of the name, else from the repository.
 func joinLogs(segments []history.Segment, repository func([]history.Segment) engine.Log, spool engine.Log) *watchedLog {
-	w := &watchedLog{all: segments, opened: -1}
+	w := &watchedLog{all: segments, looked: -1}
 	at := map[string]int{}
 	if spool != nil {
 		for i, s := range spool.Segments() {
@@ -65,12 +65,12 @@ func (w *watchedLog) Segments() []history.Segment { return w.all }
 
 func (w *watchedLog) Open(ctx context.Context, i int) (engine.LogSegment, error) {
 	defer w.wait()()
-	w.mu.Lock()
-	w.opened = i
-	w.mu.Unlock()
 	s, err := w.parts[i].Open(ctx, w.index[i])
 	for err != nil && w.elsewhere != nil && ctx.Err() == nil && w.elsewhere(ctx, err) {
 		s, err = w.parts[i].Open(ctx, w.index[i])
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, err // an engine that has failed gives up what it opens ahead: that is no failure of the log
 	}
 	if err != nil {
 		return nil, w.note(i, err)
@@ -115,14 +115,14 @@ func (w *watchedLog) failure() (history.Segment, error) {
 	return *w.failed, w.err
 }
 
-// last is the segment that was opened last: what an engine refuses without having failed to read it.
+// last is the segment that was looked into last: an engine may open others ahead.
 func (w *watchedLog) last() (history.Segment, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.opened < 0 {
+	if w.looked < 0 {
 		return history.Segment{}, false
 	}
-	return w.all[w.opened], true
+	return w.all[w.looked], true
 }
 
 // read says how much was read and how long that kept its readers.
@@ -138,7 +138,20 @@ type watchedSegment struct {
 	i   int
 }
 
+// look notes that the engine is at this segment.
+func (s *watchedSegment) look() {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.log.looked = s.i
+}
+
+func (s *watchedSegment) Entries() []engine.LogEntry {
+	s.look()
+	return s.LogSegment.Entries()
+}
+
 func (s *watchedSegment) Read(ctx context.Context, e engine.LogEntry) (io.ReadCloser, error) {
+	s.look()
 	defer s.log.wait()()
 	r, err := s.LogSegment.Read(ctx, e)
 	if err != nil {
@@ -148,6 +161,7 @@ func (s *watchedSegment) Read(ctx context.Context, e engine.LogEntry) (io.ReadCl
 }
 
 func (s *watchedSegment) Marks(ctx context.Context) iter.Seq2[history.Mark, error] {
+	s.look()
 	return func(yield func(history.Mark, error) bool) {
 		for m, err := range s.LogSegment.Marks(ctx) {
 			if err != nil {

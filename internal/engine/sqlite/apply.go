@@ -11,11 +11,8 @@ import (
 	"github.com/superfly/ltx"
 )
 
-// segment applies what is to be applied of a segment, newest file first.
+// segment applies what is to be applied of the open segment, number i, newest file first.
 func (p *replay) segment(ctx context.Context, db *os.File, i int) error {
-	if err := p.show(ctx, i); err != nil {
-		return err
-	}
 	files, err := choose(p.open.Entries(), p.position.Seq)
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ var _ engine.Restorer = Engine{}
 //  3. set the size of the file and sync it;
 //  4. compute the checksum of all pages and compare.
 //
-// No more than one segment is open at a time, so memory does not grow with the log. If the goal includes nothing of the
+// One segment is read at a time and few are open, so memory does not grow with the log. If the goal includes nothing of the
 // log the data is left as the base laid it, and Reached.Position is zero.
 func (e Engine) Replay(ctx context.Context, dir string, log engine.Log, to engine.Goal) (engine.Reached, error) {
 	name, err := databaseIn(dir)
@@ -76,8 +76,8 @@ type replay struct {
 	segments []history.Segment
 	goal     engine.Goal
 
+	ahead    *opener
 	open     engine.LogSegment // the one that is read; nil for none
-	number   int               // its place in segments
 	position history.Position  // of the last commit that the goal includes
 	time     time.Time
 	line     joint
@@ -93,7 +93,7 @@ type replay struct {
 }
 
 func newReplay(log engine.Log, to engine.Goal) *replay {
-	return &replay{log: log, segments: log.Segments(), goal: to, number: -1, written: bitmap{}, decoder: newLTXReader()}
+	return &replay{log: log, segments: log.Segments(), goal: to, written: bitmap{}, decoder: newLTXReader()}
 }
 
 func (p *replay) run(ctx context.Context, db *os.File) error {
@@ -103,6 +103,11 @@ func (p *replay) run(ctx context.Context, db *os.File) error {
 	}
 	p.meter = newMeter(p.segments[:newest+1], p.goal.Progress)
 	for i := newest; i >= 0; i-- {
+		if i < newest {
+			if err := p.older(ctx); err != nil {
+				return err
+			}
+		}
 		if err := p.segment(ctx, db, i); err != nil {
 			return fmt.Errorf("segment %s: %w", p.segments[i].Name, err)
 		}
@@ -110,28 +115,24 @@ func (p *replay) run(ctx context.Context, db *os.File) error {
 	return p.finish(ctx, db)
 }
 
-// show opens a segment, and closes the one that was open.
-func (p *replay) show(ctx context.Context, i int) error {
-	if p.number == i {
-		return nil
+// older goes on to the segment before the one that is open.
+func (p *replay) older(ctx context.Context) (err error) {
+	if p.open != nil {
+		if err := p.open.Close(); err != nil {
+			return err
+		}
 	}
-	if err := p.close(); err != nil {
-		return err
-	}
-	opened, err := p.log.Open(ctx, i)
-	if err != nil {
-		return fmt.Errorf("open segment %s: %w", p.segments[i].Name, err)
-	}
-	p.open, p.number = opened, i
-	return nil
+	p.open, err = p.ahead.older(ctx)
+	return err
 }
 
 // close closes what is open.
-func (p *replay) close() error {
-	if p.open == nil {
-		return nil
+func (p *replay) close() (err error) {
+	if p.open != nil {
+		err = p.open.Close()
 	}
-	err := p.open.Close()
-	p.open, p.number = nil, -1
+	if p.ahead != nil {
+		err = errors.Join(err, p.ahead.close())
+	}
 	return err
 }

@@ -10,8 +10,10 @@ import (
 // find looks for the last commit that the goal includes, from the end of the log back. It gives the number of the segment
 // that holds it and leaves that open, or -1 where the log has no such commit.
 func (p *replay) find(ctx context.Context) (int, error) {
-	for i := p.reach() - 1; i >= 0; i-- {
-		if err := p.show(ctx, i); err != nil {
+	newest := p.reach() - 1
+	p.ahead = openBack(ctx, p.log, newest)
+	for i := newest; i >= 0; i-- {
+		if err := p.older(ctx); err != nil {
 			return -1, err
 		}
 		if err := p.findIn(ctx); err != nil {
