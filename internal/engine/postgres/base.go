@@ -20,15 +20,25 @@ type takenBase struct {
 }
 
 // result is b as the engine's contract has it. The log is followed from the beginning of the segment that holds the
-// start: the server streams from there, and a restored server asks for whole segments.
-func (b *takenBase) result(systemID string, segmentSize uint64) engine.BaseResult {
+// start: the server streams from there, and a restored server asks for whole segments. But not over a gap in that
+// segment, which cannot be received this time either: then from the start on, which restores can do with. (Only on a
+// standby; a primary begins a new segment for each base.)
+func (b *takenBase) result(systemID string, segmentSize uint64, o engine.BaseOptions) (engine.BaseResult, error) {
+	from, gap := b.start.SegmentStart(segmentSize), wal.LSN(o.After.Seq)
+	if o.NewTimeline && o.After.Timeline == b.startLine && from < gap && gap <= b.stop {
+		if b.start < gap {
+			return engine.BaseResult{}, withHint("a standby's bases begin at its last restart point: CHECKPOINT; on its primary leads to a newer one",
+				"the base begins at %s, before the gap in the log at %s: what it needs cannot be received", b.start, gap)
+		}
+		from = b.start
+	}
 	return engine.BaseResult{
 		Base: history.Base{Type: history.Full, SystemID: systemID,
 			Start: position(b.startLine, b.start), Stop: position(b.stopLine, b.stop),
 			StartTime: b.startTime, StopTime: b.stopTime, Bytes: b.bytes, DamagedPages: b.damage.Pages()},
 		Damage:   b.damageLines(),
-		Bookmark: engine.Bookmark{Position: position(b.startLine, b.start.SegmentStart(segmentSize)), Time: b.startTime},
-	}
+		Bookmark: engine.Bookmark{Position: position(b.startLine, from), Time: b.startTime},
+	}, nil
 }
 
 // damageLines says what is damaged. A server may have found what passed here unseen: a page that it read twice.

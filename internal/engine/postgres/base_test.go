@@ -388,8 +388,8 @@ func TestDamageIsNamed(t *testing.T) {
 			if got := b.damage.Lines(); !slices.Equal(got, want) {
 				t.Errorf("damage is %q, want %q", got, want)
 			}
-			if r := b.result("1", 16<<20); !slices.Equal(r.Damage, want) || r.Base.DamagedPages != 3 {
-				t.Errorf("the result says %q and %d pages", r.Damage, r.Base.DamagedPages)
+			if r, err := b.result("1", 16<<20, engine.BaseOptions{}); err != nil || !slices.Equal(r.Damage, want) || r.Base.DamagedPages != 3 {
+				t.Errorf("the result says %q and %d pages, %v", r.Damage, r.Base.DamagedPages, err)
 			}
 			verify(t, c, sink.dir) // what was stored is what was read
 		})

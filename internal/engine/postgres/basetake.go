@@ -31,10 +31,14 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 	if code(err) != "" {
 		err = s.explain(ctx, "copy "+s.where(), err)
 	}
+	var res engine.BaseResult
+	if err == nil {
+		res, err = b.result(s.system, s.segmentSize, o)
+	}
 	if err != nil {
 		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
 	}
-	return b.result(s.system, s.segmentSize), nil
+	return res, nil
 }
 
 // takeBase pins the log and takes the base in the way that this host can.

@@ -67,6 +67,8 @@ const (
 	notReady          = "57P03"
 	undefinedObject   = "42704"
 	undefinedFile     = "58P01"
+	ioError           = "58030"
+	dataCorrupted     = "XX001"
 	alreadyThere      = "42710"
 	featureNotEnabled = "0A000"
 )

@@ -29,11 +29,23 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 	for tries := 0; ; {
 		err := f.timeline(ctx)
 		var ended *replication.EndOfTimeline
+		var bad *unreadable
+		if errors.As(err, &bad) {
+			if err = f.lookAgain(ctx, bad); err == nil {
+				continue
+			}
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &ended):
 			tries = 0
+		case code(err) == wrongState && !f.renewed:
+			f.renewed = true
+			if err := s.dropInvalidSlot(ctx); err != nil {
+				s.fault(err)
+				return err
+			}
 		case code(err) == inUse && tries < slotTries: // perhaps by our last connection, which the server has not ended yet
 			tries++
 			_ = backoff.Sleep(ctx, slotPause)
@@ -58,6 +70,9 @@ type follower struct {
 	position history.Position // up to where everything was shipped
 	token    token            // of that position
 	until    time.Time        // up to when the log is known to be whole there
+
+	bad     suspicion
+	renewed bool // the slot was dropped because the server refused it
 }
 
 // timeline follows the timeline of the position to its end.
@@ -112,7 +127,7 @@ func (f *follower) look(ctx context.Context, conn *replication.Conn) (serverStat
 	if sys.Timeline > 1 {
 		raw, err := conn.TimelineHistory(ctx, sys.Timeline)
 		if err != nil {
-			return st, s.explain(ctx, fmt.Sprintf("ask for the history of timeline %d", sys.Timeline), err)
+			return st, s.explainHistory(ctx, sys.Timeline, err)
 		}
 		if st.way, err = wal.ParseHistory(sys.Timeline, raw); err != nil {
 			return st, err
@@ -127,6 +142,16 @@ func (f *follower) look(ctx context.Context, conn *replication.Conn) (serverStat
 	}
 	st.timeout, err = parseDuration(timeout)
 	return st, err
+}
+
+// explainHistory is for a history file that the server should have.
+func (s *Source) explainHistory(ctx context.Context, timeline uint32, err error) error {
+	what := fmt.Sprintf("ask for the history of timeline %d", timeline)
+	if code(err) != undefinedFile {
+		return s.explain(ctx, what, err)
+	}
+	return withHint(fmt.Sprintf("without it no standby can follow the server either: put pg_wal/%s back, from another server of the cluster or from a log archive", wal.HistoryName(timeline)),
+		"%s: %w", what, err)
 }
 
 // inRecovery asks over a replication connection, on which there are no functions.
@@ -165,7 +190,7 @@ func (f *follower) enterTimeline(ctx context.Context, conn *replication.Conn, wa
 	}
 	raw, err := conn.TimelineHistory(ctx, timeline)
 	if err != nil {
-		return f.s.explain(ctx, fmt.Sprintf("ask for the history of timeline %d", timeline), err)
+		return f.s.explainHistory(ctx, timeline, err)
 	}
 	if _, err := wal.ParseHistory(timeline, raw); err != nil {
 		return err

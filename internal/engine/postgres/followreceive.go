@@ -174,8 +174,8 @@ func (r *receiver) scan(b []byte) error {
 		return nil
 	}
 	var end *wal.EndError
-	if errors.As(err, &end) && end.At <= r.floor && r.check.Start != 0 {
-		return &lostLog{reason: fmt.Sprintf("the server's log does not go on from %s as it should (%s): it lost log, or an older copy of it was started", r.floor, end.Reason)}
+	if errors.As(err, &end) {
+		return badLog(end, r.floor)
 	}
 	return fmt.Errorf("receive log: %w", err)
 }

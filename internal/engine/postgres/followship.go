@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -44,13 +43,26 @@ func (f *follower) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &ended) && uint64(ended.At) > f.position.Seq:
-		return fmt.Errorf("follow log: timeline %d ends at %s, inside of a record", f.position.Timeline, ended.At)
-	case errors.As(err, &ended), errors.As(err, new(shipError)):
+		return f.gap("timeline %d ends at %s, inside of a record that was never finished", f.position.Timeline, ended.At)
+	case errors.As(err, &ended), errors.As(err, new(shipError)), errors.As(err, new(*unreadable)):
 		return err
 	case errors.As(err, &lost):
 		return f.gap("%s", lost.reason)
-	case code(err) == undefinedFile:
+	}
+	return f.explainRefusal(ctx, err)
+}
+
+// explainRefusal reads the server's own word on its log. See followdamage.go.
+func (f *follower) explainRefusal(ctx context.Context, err error) error {
+	switch code(err) {
+	case undefinedFile:
 		return f.gap("the server has removed log that was not received yet: %s", err)
+	case dataCorrupted:
+		return &unreadable{what: dataCorrupted, reason: err.Error(), looks: contentLooks}
+	case ioError:
+		return &unreadable{what: ioError, reason: err.Error(), looks: deviceLooks}
+	case noPrivilege: // who is connected may replicate, so this is about a file
+		return withHint("the server may not read its own log: see who owns the files in pg_wal, and their modes", "follow log: %w", err)
 	}
 	return f.s.explain(ctx, "follow log", err)
 }

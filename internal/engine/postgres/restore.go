@@ -21,7 +21,10 @@ import (
 )
 
 // restorer restores as its placement says. The zero restorer leaves a primary with its tablespaces below the data.
-type restorer struct{ placement engine.Placement }
+type restorer struct {
+	placement engine.Placement
+	spaces    **spaces // of the last Replay, for Settle; nil where no tablespace is mapped
+}
 
 var (
 	_ engine.Placer  = restorer{}
@@ -34,27 +37,25 @@ func (restorer) Kind() string { return "postgres" }
 // Place sees that the folders for tablespaces can be used.
 func (restorer) Place(p engine.Placement) (engine.Restorer, error) {
 	to := map[string]string{}
-	taken := map[string]bool{}
 	for from, dir := range p.Tablespaces {
 		dir, err := filepath.Abs(dir)
+		if err == nil {
+			err = vacant(dir)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("place tablespace %s: %w", from, err)
 		}
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("place tablespace %s: %w", from, err)
+		for other, taken := range to {
+			if rel, err := filepath.Rel(taken, dir); err == nil && filepath.IsLocal(rel) {
+				return nil, fmt.Errorf("place tablespace %s: %s is or lies in the folder for tablespace %s", from, dir, other)
+			} else if rel, err := filepath.Rel(dir, taken); err == nil && filepath.IsLocal(rel) {
+				return nil, fmt.Errorf("place tablespace %s: the folder for tablespace %s lies in %s", from, other, dir)
+			}
 		}
-		if len(entries) > 0 {
-			return nil, fmt.Errorf("place tablespace %s: %s is not empty (it holds %s)", from, dir, entries[0].Name())
-		}
-		if taken[dir] {
-			return nil, fmt.Errorf("place tablespace %s: %s takes another one already", from, dir)
-		}
-		taken[dir] = true
 		to[strings.TrimSuffix(from, "/")] = dir
 	}
 	p.Tablespaces = to
-	return restorer{p}, nil
+	return restorer{placement: p, spaces: new(*spaces)}, nil
 }
 
 // Replay recovers the base laid in dir with a private server of its version. It goes:
@@ -70,9 +71,11 @@ func (r restorer) Replay(ctx context.Context, dir string, log engine.Log, to eng
 	p := &replay{log: log, to: to, standby: r.placement.Standby}
 	err := p.plan(ctx, dir)
 	if err == nil {
-		p.spaces = &spaces{dir: p.facts.dir, user: p.facts.user, to: r.placement.Tablespaces}
+		p.spaces = newSpaces(p.facts, r.placement.Tablespaces)
 		if err = p.run(ctx); err != nil {
 			err = errors.Join(err, p.spaces.abandon())
+		} else if r.spaces != nil {
+			*r.spaces = p.spaces
 		}
 	}
 	if err != nil {

@@ -89,7 +89,7 @@ func BenchmarkReplay(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			p := &replay{facts: f, spaces: &spaces{dir: f.dir, user: f.user}}
+			p := &replay{facts: f, spaces: newSpaces(f, nil)}
 			if err := p.prepare(); err != nil {
 				b.Fatal(err)
 			}

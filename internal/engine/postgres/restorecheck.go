@@ -117,8 +117,8 @@ func (p *replay) clean() error {
 			return err
 		}
 	}
-	for _, dir := range p.spaces.filled {
-		if err := syncTree(dir); err != nil {
+	for _, c := range p.spaces.claims {
+		if err := syncTree(c.data()); err != nil {
 			return err
 		}
 	}
@@ -152,8 +152,8 @@ func syncTree(dir string) error {
 }
 
 // Settle makes the links of tablespaces below the data lead into its final folder, and gives the folder the owner and
-// the permissions that the server demands.
-func (restorer) Settle(_ context.Context, dir string) error {
+// the permissions that the server demands. What was restored elsewhere moves to its place.
+func (r restorer) Settle(_ context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -173,6 +173,11 @@ func (restorer) Settle(_ context.Context, dir string) error {
 	}
 	if len(links) > 0 {
 		if err := atomicfile.SyncDir(filepath.Join(dir, linksFolder)); err != nil {
+			return err
+		}
+	}
+	if r.spaces != nil && *r.spaces != nil {
+		if err := (*r.spaces).arrive(dir); err != nil {
 			return err
 		}
 	}

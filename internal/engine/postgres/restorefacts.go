@@ -58,10 +58,18 @@ func missingFile(err error) error {
 // ownerOf says whom a server on dir is to run as: the owner of dir. What is being restored as root is root's; there the
 // owner of the folder counts that it is restored to.
 func ownerOf(dir string) (server.User, error) {
-	if parent := filepath.Dir(dir); strings.HasPrefix(filepath.Base(parent), ".backstay-") && os.Geteuid() == 0 {
-		dir = filepath.Dir(parent)
+	if os.Geteuid() == 0 {
+		dir = finalFolder(dir)
 	}
 	return server.Owner(dir)
+}
+
+// finalFolder is where data will be that is restored in a marker.
+func finalFolder(dir string) string {
+	if parent := filepath.Dir(dir); strings.HasPrefix(filepath.Base(parent), ".backstay-") {
+		return filepath.Dir(parent)
+	}
+	return dir
 }
 
 func (f facts) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }

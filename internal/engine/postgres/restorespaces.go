@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
+	"time"
 
+	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/engine/postgres/datadir"
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
 )
@@ -26,18 +30,36 @@ type spaces struct {
 	to   map[string]string // by former path or number, absolute
 
 	mu      sync.Mutex
-	aliases []string // names that stand for folders in the log; see alias
-	filled  []string // folders elsewhere that hold something now
+	aliases []string          // names that stand for folders in the log; see alias
+	claims  map[string]*claim // folders elsewhere, by path
+	used    map[string]bool   // keys of to
 }
 
-// folder is where a tablespace goes.
-func (s *spaces) folder(oid uint32, former string) string {
+// mapped is the folder elsewhere that a tablespace goes to, "" for one that is not mapped.
+func (s *spaces) mapped(oid uint32, former string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, key := range []string{former, strconv.FormatUint(uint64(oid), 10)} {
 		if to, ok := s.to[key]; ok && key != "" {
+			s.used[key] = true
 			return to
 		}
 	}
-	return filepath.Join(s.dir, spacesFolder, strconv.FormatUint(uint64(oid), 10))
+	return ""
+}
+
+// unused lists the keys of the map that no tablespace had.
+func (s *spaces) unused() (keys []string) {
+	for _, key := range slices.Sorted(maps.Keys(s.to)) {
+		if !s.used[key] {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func newSpaces(f facts, to map[string]string) *spaces {
+	return &spaces{dir: f.dir, user: f.user, to: to, claims: map[string]*claim{}, used: map[string]bool{}}
 }
 
 // place moves what a base laid in pg_tblspc to its folders and makes the links. The map that says where it was is not
@@ -94,25 +116,36 @@ func (s *spaces) placeOne(oid uint32, former string) error {
 	return relink(link, to)
 }
 
-// make makes the folder of a tablespace.
+// make makes the folder of a tablespace, and gives the one in which it is restored.
 func (s *spaces) make(oid uint32, former string) (string, error) {
-	to := s.folder(oid, former)
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { // the server's user has to come through
+	if to := s.mapped(oid, former); to != "" {
+		return s.claim(to)
+	}
+	below := filepath.Join(s.dir, spacesFolder)
+	to := filepath.Join(below, strconv.FormatUint(uint64(oid), 10))
+	if err := os.MkdirAll(to, 0o700); err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	return to, s.user.Give(below)
+}
+
+// claim takes a folder elsewhere, once.
+func (s *spaces) claim(to string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.claims[to]; c != nil {
+		return c.data(), nil
+	}
+	final := finalFolder(s.dir)
+	if rel, err := filepath.Rel(final, to); err == nil && filepath.IsLocal(rel) {
+		return "", &SpaceError{Dir: to, Text: "lies in the folder that is restored into", Do: "leave it out of --tablespace-map: tablespaces that are not mapped go to " + spacesFolder + " in that folder"}
+	}
+	c, err := claimFolder(to, final, time.Now())
+	if err != nil {
 		return "", err
 	}
-	if !s.inside(to) {
-		s.mu.Lock()
-		s.filled = append(s.filled, to)
-		s.mu.Unlock()
-		if err := s.user.Reaches(filepath.Dir(to)); err != nil {
-			return "", err
-		}
-		return to, s.user.Give(to)
-	}
-	return to, s.user.Give(filepath.Join(s.dir, spacesFolder))
+	s.claims[to] = c
+	return c.data(), c.open(s.user)
 }
 
 // inside reports whether path lies in the data directory.
@@ -210,17 +243,63 @@ func (s *spaces) clean() error {
 	return nil
 }
 
-// abandon empties the folders outside of the data directory.
+// abandon gives the folders outside of the data directory up.
 func (s *spaces) abandon() error {
 	var all error
-	for _, dir := range s.filled {
-		entries, err := os.ReadDir(dir)
-		all = errors.Join(all, err)
-		for _, e := range entries {
-			all = errors.Join(all, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
+	for _, c := range s.claims {
+		all = errors.Join(all, c.drop())
 	}
 	return all
+}
+
+// arrive moves what was restored elsewhere to its place, once the data directory stands in dir, its own.
+func (s *spaces) arrive(dir string) error {
+	for _, c := range s.claims {
+		if err := c.moveUp(); err != nil {
+			return fmt.Errorf("place tablespace in %s: %w", c.folder, err)
+		}
+	}
+	if err := s.redirect(dir); err != nil {
+		return err
+	}
+	for _, c := range s.claims {
+		if err := c.finish(); err != nil {
+			return fmt.Errorf("place tablespace in %s: %w", c.folder, err)
+		}
+	}
+	return nil
+}
+
+// redirect makes the links that led into claims lead to what they moved up to.
+func (s *spaces) redirect(dir string) error {
+	for _, folder := range []string{dir, filepath.Join(dir, linksFolder)} {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			link := filepath.Join(folder, e.Name())
+			if e.Type() != fs.ModeSymlink {
+				continue
+			}
+			to, err := os.Readlink(link)
+			if err != nil {
+				return err
+			}
+			for _, c := range s.claims {
+				if real, err := filepath.EvalSymlinks(c.data()); err != nil || to != c.data() && to != real {
+					continue
+				}
+				if err := relink(link, c.folder); err != nil {
+					return err
+				}
+			}
+		}
+		if err := atomicfile.SyncDir(folder); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // moveContent moves what is in one folder to another, which may lie on another file system.

@@ -100,6 +100,21 @@ func (s *Source) ensureSlot(ctx context.Context, conn *replication.Conn) error {
 	return nil
 }
 
+// dropInvalidSlot drops a slot that the server refuses to stream from although it tells where it begins: from 18 on one
+// that was idle for too long. The next look makes it anew.
+func (s *Source) dropInvalidSlot(ctx context.Context) error {
+	conn, err := s.replication(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(conn.Close)
+	s.options.Log.WarnContext(ctx, "the server does not stream from the replication slot; making it anew", "source", s.options.Name, "slot", s.slot)
+	if err := conn.DropSlot(ctx, s.slot); err != nil && code(err) != undefinedObject {
+		return s.explain(ctx, "drop replication slot "+s.slot, err)
+	}
+	return nil
+}
+
 // Remains is engine.Remainer's.
 func (s *Source) Remains() string {
 	s.mu.Lock()

@@ -37,6 +37,7 @@ type Counters struct {
 	Forks     int64 // timelines that were entered
 	Blocked   int64 // times that the server had to wait because too much was not shipped yet
 	Slots     int64 // slots that were made
+	Again     int64 // times that log was asked for again because it could not be read
 
 	FileBases   int64 // bases that were taken by reading files
 	StreamBases int64 // bases that the server sent
