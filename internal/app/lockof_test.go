@@ -21,8 +21,8 @@ func TestLockReachesTheStore(t *testing.T) {
 	begin := func(storeURL string) error {
 		h := NewHost(&config.Config{
 			Path:         filepath.Join(t.TempDir(), config.Name),
-			Repositories: map[string]config.Repository{"far": {Store: storeURL, Lock: config.Age(lock)}},
-			Sources:      map[string]config.Source{"app": {URL: "sqlite:./app.db", Repositories: []string{"far"}}},
+			Repositories: map[string]config.Repository{"far": {Store: storeURL, Lock: config.Span(lock)}},
+			Sources:      map[string]config.Source{"app": {URL: "sqlite:./app.db", Promise: config.Promise{Repositories: []string{"far"}}}},
 		}, slog.New(slog.DiscardHandler))
 		w, err := h.newWriters(t.Context(), "app", "sqlite", "id")
 		if err != nil {

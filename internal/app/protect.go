@@ -142,7 +142,7 @@ func (p *Protection) repositories(cfg *config.Config) error {
 		p.Stores = append(p.Stores, r.Store)
 	}
 	if !known {
-		p.Adds.Sources[p.Source] = config.Source{URL: p.URL, Repositories: p.Repositories}
+		p.Adds.Sources[p.Source] = config.Source{URL: p.URL, Promise: config.Promise{Repositories: p.Repositories}}
 		return nil
 	}
 	if !slices.Equal(had.Repositories, p.Repositories) {

@@ -178,11 +178,18 @@ func configPage() string {
 	for _, group := range []struct {
 		name string
 		t    reflect.Type
-	}{{"The file", reflect.TypeFor[config.Config]()}, {"A repository", reflect.TypeFor[config.Repository]()}, {"A source", reflect.TypeFor[config.Source]()}} {
+	}{
+		{"The file", reflect.TypeFor[config.Config]()}, {"A repository", reflect.TypeFor[config.Repository]()}, {"A source", reflect.TypeFor[config.Source]()},
+		{"A class, and what a source states itself", reflect.TypeFor[config.Promise]()}, {"keep", reflect.TypeFor[config.Keep]()},
+		{"drill", reflect.TypeFor[config.Drill]()}, {"A check of a drill", reflect.TypeFor[config.Check]()}, {"hours", reflect.TypeFor[config.Hours]()},
+		{"A hold", reflect.TypeFor[config.Hold]()}, {"An exception", reflect.TypeFor[config.Exception]()},
+		{"An entry of notify", reflect.TypeFor[config.Receiver]()}, {"metrics", reflect.TypeFor[config.Metrics]()},
+	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | meaning |\n|---|---|\n", group.name)
-		for _, f := range reflect.VisibleFields(group.t) {
+		for i := range group.t.NumField() {
+			f := group.t.Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-			if name != "-" {
+			if name != "-" && name != "" {
 				fmt.Fprintf(&b, "| `%s` | %s |\n", name, f.Tag.Get("doc"))
 			}
 		}

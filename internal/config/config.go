@@ -22,24 +22,34 @@ type Config struct {
 	Path string `yaml:"-" json:"-"` // of the file; relative stores and sqlite URLs are relative to its folder
 
 	Repositories map[string]Repository `yaml:"repositories" json:"repositories" doc:"where history is kept, by name"`
+	Classes      map[string]Class      `yaml:"classes,omitempty" json:"classes,omitempty" doc:"promises that sources share, by name"`
 	Sources      map[string]Source     `yaml:"sources" json:"sources" doc:"what is protected, by name"`
 	Recipients   map[string]string     `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"who can read what new repositories hold: a name and an age recipient (age1...) each; without any, backstay.key is made beside this file"`
+	Notify       []Receiver            `yaml:"notify,omitempty" json:"notify,omitempty" doc:"who is told what changed"`
+	Metrics      *Metrics              `yaml:"metrics,omitempty" json:"metrics,omitempty" doc:"where Prometheus reads; nowhere if not given"`
+	Environment  string                `yaml:"environment,omitempty" json:"environment,omitempty" doc:"of this host, as in production; it stands in the audit log and in notices"`
 }
 
 // Repository is a place for sealed history.
 type Repository struct {
 	Store string `yaml:"store" json:"store" doc:"a folder (./repo) or a bucket (s3://bucket/prefix?endpoint=...)" required:"true"`
-	Lock  Age    `yaml:"lock,omitempty" json:"lock,omitempty" doc:"nobody can delete what is put there for so long, as in 30d: a bucket with object lock only; without it anybody can who may delete there"`
+	Lock  Span   `yaml:"object_lock,omitempty" json:"object_lock,omitempty" doc:"nobody can delete what is put there for so long, as in 30d: a bucket with object lock only; without it anybody can who may delete there"`
 }
 
 // Source is one protected thing.
 type Source struct {
-	URL          string   `yaml:"url" json:"url" doc:"what is protected: sqlite:./app.db" required:"true"`
-	Repositories []string `yaml:"repositories" json:"repositories" doc:"names of the repositories that its history goes to" required:"true"`
-	Ack          Ack      `yaml:"ack,omitempty" json:"ack,omitempty" doc:"when the source may forget a piece of log: once it is synced in the spool (the default) or once a repository has it" enum:"spool,repository"`
-	HeldLimit    Size     `yaml:"held_limit,omitempty" json:"held_limit,omitempty" doc:"how much log a server may keep for Backstay while the spool is full, as in 16GiB (the default); beyond it the slot is dropped, and a new base is taken when there is room"`
-	SpoolLimit   Size     `yaml:"spool_limit,omitempty" json:"spool_limit,omitempty" doc:"how much log may wait on this host for repositories, as in 10GiB (the default)"`
-	SegmentSize  Size     `yaml:"segment_size,omitempty" json:"segment_size,omitempty" doc:"how much log makes a full segment, as in 64MiB (the default); one is cut every hour in any case"`
+	Promise `yaml:",inline"`
+
+	URL         string      `yaml:"url" json:"url" doc:"what is protected: sqlite:./app.db" required:"true"`
+	Class       string      `yaml:"class,omitempty" json:"class,omitempty" doc:"name of the class whose promises hold where the source states none of its own"`
+	Owner       string      `yaml:"owner,omitempty" json:"owner,omitempty" doc:"who is responsible; it stands in notices and reports"`
+	After       []string    `yaml:"after,omitempty" json:"after,omitempty" doc:"names of sources whose bases are taken first"`
+	Hold        []Hold      `yaml:"hold,omitempty" json:"hold,omitempty" doc:"nothing of it is forgotten for a time, whatever the rules say"`
+	Exceptions  []Exception `yaml:"exceptions,omitempty" json:"exceptions,omitempty" doc:"findings that are silent for a time"`
+	Ack         Ack         `yaml:"ack,omitempty" json:"ack,omitempty" doc:"when the source may forget a piece of log: once it is synced in the spool (the default) or once a repository has it" enum:"spool,repository"`
+	HeldLimit   Size        `yaml:"held_limit,omitempty" json:"held_limit,omitempty" doc:"how much log a server may keep for Backstay while the spool is full, as in 16GiB (the default); beyond it the slot is dropped, and a new base is taken when there is room"`
+	SpoolLimit  Size        `yaml:"spool_limit,omitempty" json:"spool_limit,omitempty" doc:"how much log may wait on this host for repositories, as in 10GiB (the default)"`
+	SegmentSize Size        `yaml:"segment_size,omitempty" json:"segment_size,omitempty" doc:"how much log makes a full segment, as in 64MiB (the default); one is cut every hour in any case"`
 }
 
 // Ack says where a piece of log must be durable before the source may forget it.

@@ -58,7 +58,7 @@ func TestLoadReadsTheShapeOfTheIssue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Source{URL: "sqlite:./app.db", Repositories: []string{"local"}}
+	want := Source{URL: "sqlite:./app.db", Promise: Promise{Repositories: []string{"local"}}}
 	if diff := cmp.Diff(want, c.Sources["app"]); diff != "" {
 		t.Error(diff)
 	}
@@ -67,6 +67,62 @@ func TestLoadReadsTheShapeOfTheIssue(t *testing.T) {
 	}
 	if _, err := Load(path + "x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
+	}
+}
+
+// promised is a file with all that a person may promise.
+const promised = `repositories:
+  local:   { store: /var/lib/backstay/repo }
+  offsite: { store: "s3://acme-dr/shop?region=eu-central-1", object_lock: 30d }
+recipients:
+  ops: age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj
+classes:
+  critical: { rpo: 5s, rto: 10m, window: 30d, repositories: [local, offsite], durable_in: 1,
+              base: { full: daily }, keep: { daily: 14, weekly: 8, monthly: 12, zone: Europe/Berlin },
+              drill: daily, deep_check_every: 7d, recipients: [ops] }
+  standard:
+    rpo: 15m
+    repositories: [local]
+    base: { full: weekly }
+    drill: { every: weekly, to: [latest], checks: [ { sql: "select count(*) from orders", expect: "3" }, { command: [./probe, --quick], timeout: 5m } ] }
+sources:
+  orders:
+    url: "postgres://backstay@10.0.0.5/"
+    class: critical
+    owner: payments
+    rto: 20m
+    hours: { prefer: "22:00-04:00 Europe/Berlin" }
+    hold: [ { until: 2027-01-31, reason: "case 12", by: anna } ]
+    exceptions: [ { objective: drill, until: 2026-12-24, reason: "new disks come in January", by: anna } ]
+  sessions: { url: "sqlite:/srv/app/sessions.db", class: standard, after: [orders] }
+  plain:    { url: "sqlite:/srv/app/plain.db", repositories: [local] }
+notify:
+  - { to: "slack://", at: [warning], quiet: "22:00-07:00 Europe/Berlin" }
+  - { to: "env:MAIL_URL", at: [critical], escalate_after: 15m, classes: [critical] }
+metrics: { listen: "127.0.0.1:9465" }
+environment: production
+`
+
+func TestASourceInheritsItsClass(t *testing.T) {
+	c, err := Parse(Name, []byte(promised))
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, sessions, plain := c.Sources["orders"], c.Sources["sessions"], c.Sources["plain"]
+	want := Promise{RPO: Span(5 * time.Second), RTO: Span(20 * time.Minute), Window: Span(720 * time.Hour), Repositories: []string{"local", "offsite"}, DurableIn: 1,
+		Base: map[string]string{"full": "daily"}, Keep: Keep{Daily: 14, Weekly: 8, Monthly: 12, Zone: "Europe/Berlin"}, Drill: Drill{Every: "daily"},
+		DeepCheckEvery: Span(168 * time.Hour), Recipients: []string{"ops"}, Hours: Hours{Prefer: "22:00-04:00 Europe/Berlin"}}
+	if diff := cmp.Diff(want, orders.Promise); diff != "" {
+		t.Error(diff)
+	}
+	if got := orders.Hold[0].Until.End(); !got.Equal(time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("the hold ends %v", got)
+	}
+	if d := sessions.Drill; len(d.Checks) != 2 || d.Checks[0].Expect != "3" || d.Checks[1].Command[1] != "--quick" || len(d.Targets()) != 1 {
+		t.Errorf("drill %+v", d)
+	}
+	if plain.RPO != 0 || plain.Copies() != 1 || plain.Keep.AtLeast() != DefaultMinimum || !plain.Drill.IsZero() {
+		t.Errorf("without a class: %+v", plain.Promise)
 	}
 }
 
@@ -96,22 +152,22 @@ func TestSizes(t *testing.T) {
 }
 
 func TestAges(t *testing.T) {
-	for text, want := range map[string]time.Duration{"30d": 720 * time.Hour, "2w": 336 * time.Hour, "12 h": 12 * time.Hour, "0d": 0} {
-		got, err := ParseAge(text)
+	for text, want := range map[string]time.Duration{"30d": 720 * time.Hour, "2w": 336 * time.Hour, "12 h": 12 * time.Hour, "10m": 10 * time.Minute, "5s": 5 * time.Second, "90s": 90 * time.Second, "0d": 0} {
+		got, err := ParseSpan(text)
 		if err != nil || time.Duration(got) != want {
 			t.Errorf("%s: %s, %v", text, time.Duration(got), err)
 		}
-		if again, err := ParseAge(got.String()); err != nil || again != got {
+		if again, err := ParseSpan(got.String()); err != nil || again != got {
 			t.Errorf("%s printed as %s reads as %s, %v", text, got, again, err)
 		}
 	}
-	for _, text := range []string{"", "30", "d", "-1d", "1.5d", "30m", "9999999w", "99999999999999999999d"} {
-		if a, err := ParseAge(text); err == nil {
+	for _, text := range []string{"", "30", "d", "-1d", "1.5d", "30y", "9999999w", "99999999999999999999d"} {
+		if a, err := ParseSpan(text); err == nil {
 			t.Errorf("%q reads as %s", text, a)
 		}
 	}
-	c, err := Parse(Name, []byte("repositories: { far: { store: \"s3://b/p\", lock: 30d } }\n"))
-	if err != nil || c.Repositories["far"].Lock != Age(720*time.Hour) {
+	c, err := Parse(Name, []byte("repositories: { far: { store: \"s3://b/p\", object_lock: 30d } }\n"))
+	if err != nil || c.Repositories["far"].Lock != Span(720*time.Hour) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }

@@ -17,12 +17,12 @@ import (
 
 var shop = Addition{
 	Repositories: map[string]Repository{"local": {Store: "./repo"}},
-	Sources:      map[string]Source{"app": {URL: "sqlite:./app.db", Repositories: []string{"local"}}},
+	Sources:      map[string]Source{"app": {URL: "sqlite:./app.db", Promise: Promise{Repositories: []string{"local"}}}},
 }
 
 var far = Addition{
 	Repositories: map[string]Repository{"far": {Store: "s3://bucket/prefix?endpoint=http://127.0.0.1:7070"}},
-	Sources:      map[string]Source{"crm": {URL: "sqlite:./crm.db", Repositories: []string{"far"}, Ack: AckRepository, SpoolLimit: 1 << 30, SegmentSize: 8 << 20}},
+	Sources:      map[string]Source{"crm": {URL: "sqlite:./crm.db", Promise: Promise{Repositories: []string{"far"}}, Ack: AckRepository, SpoolLimit: 1 << 30, SegmentSize: 8 << 20}},
 }
 
 func TestAdd(t *testing.T) {
@@ -76,7 +76,7 @@ repositories:
 }
 
 func TestAddRefusesAnotherMeaning(t *testing.T) {
-	other := Addition{Sources: map[string]Source{"app": {URL: "sqlite:./other.db", Repositories: []string{"local"}}}}
+	other := Addition{Sources: map[string]Source{"app": {URL: "sqlite:./other.db", Promise: Promise{Repositories: []string{"local"}}}}}
 	if _, err := Add(Name, []byte(example), other); err == nil || !strings.Contains(err.Error(), "sources.app already stands there") {
 		t.Errorf("error %v", err)
 	}
@@ -133,7 +133,11 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, good := range map[string]bool{
-		example:                                          true,
+		example:                                  true,
+		promised:                                 true,
+		"classes: { c: { durable_in: many } }\n": false,
+		"classes: { c: { drill: { every: daily, to: [never] } } }\n": false,
+		"notify: [ { to: slack, at: [loud] } ]\n":                    false,
 		"sources:\n":                                     true,
 		"source: {}\n":                                   false,
 		"repositories: { a: { stor: x } }\n":             false,
@@ -162,6 +166,11 @@ func accepts(s map[string]any, v any) bool {
 	if want, ok := s["type"]; ok && !slices.Contains(strings.Fields(strings.Trim(toString(want), "[]")), kind(v)) {
 		return false
 	}
+	for _, kind := range []string{"anyOf", "oneOf"} {
+		if of, ok := s[kind].([]any); ok && !slices.ContainsFunc(of, func(one any) bool { return accepts(one.(map[string]any), v) }) {
+			return false
+		}
+	}
 	if enum, ok := s["enum"].([]any); ok && !slices.Contains(enum, v) {
 		return false
 	}
@@ -177,16 +186,17 @@ func accepts(s map[string]any, v any) bool {
 		return !slices.ContainsFunc(list, func(item any) bool { return !accepts(s["items"].(map[string]any), item) })
 	}
 	object, ok := v.(map[string]any)
-	return !ok || acceptsObject(s, object)
+	return !ok || s["properties"] == nil && s["additionalProperties"] == nil && hasAll(s, object) || acceptsObject(s, object)
+}
+
+func hasAll(s map[string]any, object map[string]any) bool {
+	required, _ := s["required"].([]any)
+	return !slices.ContainsFunc(required, func(name any) bool { _, ok := object[name.(string)]; return !ok })
 }
 
 func acceptsObject(s map[string]any, object map[string]any) bool {
-	if required, ok := s["required"].([]any); ok {
-		for _, name := range required {
-			if _, ok := object[name.(string)]; !ok {
-				return false
-			}
-		}
+	if !hasAll(s, object) {
+		return false
 	}
 	properties, _ := s["properties"].(map[string]any)
 	for name, value := range object {

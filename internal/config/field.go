@@ -16,11 +16,20 @@ type field struct {
 	required bool
 }
 
+// fieldsOf lists the keys of a struct, those of structs in it that have no key of their own included.
 func fieldsOf(t reflect.Type) iter.Seq[field] {
 	return func(yield func(field) bool) {
 		for i := range t.NumField() {
 			f := t.Field(i)
-			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if options == "inline" {
+				for inner := range fieldsOf(f.Type) {
+					if !yield(inner) {
+						return
+					}
+				}
+				continue
+			}
 			if name == "-" || name == "" {
 				continue
 			}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"reflect"
@@ -34,6 +35,7 @@ func Parse(file string, data []byte) (*Config, error) {
 			return nil, p.wrap(err)
 		}
 	}
+	c.inherit()
 	if err := p.validate(c); err != nil {
 		return nil, err
 	}
@@ -96,13 +98,31 @@ func (p *parser) keys(n ast.Node, t reflect.Type) error {
 	if n == nil {
 		return nil
 	}
+	if text, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
+		if _, scalar := n.(ast.ScalarNode); scalar && n.Type() != ast.NullType {
+			if err := text.UnmarshalText([]byte(n.GetToken().Value)); err != nil {
+				return p.at(n.GetToken(), mask(err.Error()), "")
+			}
+		}
+		return nil
+	}
 	switch t.Kind() {
 	case reflect.Struct:
 		return p.structKeys(n, t)
+	case reflect.Pointer:
+		return p.keys(n, t.Elem())
 	case reflect.Map:
 		for _, kv := range pairs(n) {
 			if err := p.keys(kv.Value, t.Elem()); err != nil {
 				return err
+			}
+		}
+	case reflect.Slice:
+		if list, ok := n.(*ast.SequenceNode); ok {
+			for _, v := range list.Values {
+				if err := p.keys(v, t.Elem()); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -23,10 +23,22 @@ func schemaOf(t reflect.Type) map[string]any {
 	switch {
 	case t == reflect.TypeFor[Size]():
 		return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9.]+ ?([kKMGT]i?)?B?$`}
-	case t == reflect.TypeFor[Age]():
-		return map[string]any{"type": "string", "pattern": `^[0-9]+ ?[wdh]$`}
+	case t == reflect.TypeFor[Span]():
+		return map[string]any{"type": "string", "pattern": `^[0-9]+ ?[wdhms]$`}
+	case t == reflect.TypeFor[Date]():
+		return map[string]any{"type": "string", "format": "date"}
+	case t == reflect.TypeFor[Drill]():
+		return map[string]any{"oneOf": []any{map[string]any{"type": "string"}, structSchema(t)}}
+	case t.Kind() == reflect.Pointer:
+		return schemaOf(t.Elem())
+	case t.Kind() == reflect.Int:
+		return map[string]any{"type": "integer", "minimum": 0}
 	case t.Kind() == reflect.Struct:
-		return structSchema(t)
+		out := structSchema(t)
+		if t == reflect.TypeFor[Source]() {
+			out["anyOf"] = []any{map[string]any{"required": []string{"repositories"}}, map[string]any{"required": []string{"class"}}}
+		}
+		return out
 	case t.Kind() == reflect.Map:
 		names := map[string]any{"pattern": validNames.String(), "maxLength": 64}
 		return map[string]any{"type": []string{"object", "null"}, "propertyNames": names, "additionalProperties": schemaOf(t.Elem())}
@@ -43,7 +55,9 @@ func structSchema(t reflect.Type) map[string]any {
 		if f.doc != "" {
 			s["description"] = f.doc
 		}
-		if len(f.enum) > 0 {
+		if items, ok := s["items"].(map[string]any); ok && len(f.enum) > 0 {
+			items["enum"] = f.enum
+		} else if len(f.enum) > 0 {
 			s["enum"] = f.enum
 		}
 		if f.required {

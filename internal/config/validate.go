@@ -24,6 +24,14 @@ func (p *parser) validate(c *Config) error {
 			return err
 		}
 	}
+	for _, name := range c.ClassNames() {
+		if err := p.name("classes", name); err != nil {
+			return err
+		}
+		if err := p.promises(c, c.Classes[name].Promise, "classes", name); err != nil {
+			return err
+		}
+	}
 	for _, name := range c.SourceNames() {
 		if err := p.source(c, name); err != nil {
 			return err
@@ -34,7 +42,7 @@ func (p *parser) validate(c *Config) error {
 			return err
 		}
 	}
-	return nil
+	return p.receivers(c)
 }
 
 func (p *parser) name(group, name string) error {
@@ -72,30 +80,19 @@ func (p *parser) source(c *Config, name string) error {
 	if err := p.noSecret(s.URL, "sources", name, "url"); err != nil {
 		return err
 	}
-	if len(s.Repositories) == 0 {
-		return p.at(tok, fmt.Sprintf("source %s names no repository", name), "add repositories: ["+strings.Join(append(c.RepositoryNames(), "local")[:1], "")+"]")
+	if _, ok := c.Classes[s.Class]; s.Class != "" && !ok {
+		tok, _ := p.find("sources", name, "class")
+		return p.at(tok, fmt.Sprintf("source %s is of class %q, which is not in this file", name, s.Class), suggest(s.Class, c.ClassNames()))
 	}
-	if err := p.references(c, name); err != nil {
+	if err := p.promises(c, s.Promise, "sources", name); err != nil {
+		return err
+	}
+	if err := p.whole(c, name); err != nil {
 		return err
 	}
 	if !slices.Contains([]Ack{"", AckSpool, AckRepository}, s.Ack) {
 		_, n := p.find("sources", name, "ack")
 		return p.at(n.GetToken(), fmt.Sprintf("ack %q", s.Ack), suggest(string(s.Ack), []string{string(AckSpool), string(AckRepository)}))
-	}
-	return nil
-}
-
-func (p *parser) references(c *Config, name string) error {
-	seen := map[string]bool{}
-	for _, r := range c.Sources[name].Repositories {
-		_, n := p.find("sources", name, "repositories")
-		if _, ok := c.Repositories[r]; !ok {
-			return p.at(n.GetToken(), fmt.Sprintf("source %s names repository %q, which is not in this file", name, r), suggest(r, c.RepositoryNames()))
-		}
-		if seen[r] {
-			return p.at(n.GetToken(), fmt.Sprintf("source %s names repository %q twice", name, r), "remove one of them")
-		}
-		seen[r] = true
 	}
 	return nil
 }

@@ -1,0 +1,39 @@
+package config
+
+// Drill says when and how a restore of a source is proved. In the file it is an expression alone (drill: daily) or a group of keys.
+type Drill struct {
+	Every  string   `yaml:"every,omitempty" json:"every,omitempty" doc:"when, as in daily or weekly; see when" required:"true"`
+	To     []string `yaml:"to,omitempty" json:"to,omitempty" doc:"what is recovered to, one drill for each: random (a random base and moment), latest (the tip); both if not given" enum:"random,latest"`
+	Checks []Check  `yaml:"checks,omitempty" json:"checks,omitempty" doc:"questions of the owner to the recovered data"`
+}
+
+// Check is one question to recovered data.
+type Check struct {
+	Name    string   `yaml:"name,omitempty" json:"name,omitempty" doc:"for the report; the question itself if not given"`
+	SQL     string   `yaml:"sql,omitempty" json:"sql,omitempty" doc:"a query that gives one value"`
+	Expect  string   `yaml:"expect,omitempty" json:"expect,omitempty" doc:"what that value must be, as text; without it any answer but an error, NULL, 0, false or nothing will do"`
+	Command []string `yaml:"command,omitempty" json:"command,omitempty" doc:"a program and its arguments; it gets the DSN of the recovered data as BACKSTAY_DSN and must end with 0"`
+	Timeout Span     `yaml:"timeout,omitempty" json:"timeout,omitempty" doc:"for how long it may take; 10m if not given"`
+}
+
+// IsZero reports whether no drill is asked for.
+func (d Drill) IsZero() bool { return d.Every == "" && len(d.To) == 0 && len(d.Checks) == 0 }
+
+// UnmarshalYAML reads both forms.
+func (d *Drill) UnmarshalYAML(unmarshal func(any) error) error {
+	var every string
+	if err := unmarshal(&every); err == nil {
+		*d = Drill{Every: every}
+		return nil
+	}
+	type group Drill
+	return unmarshal((*group)(d))
+}
+
+// Targets are what drills of the source recover to.
+func (d Drill) Targets() []string {
+	if len(d.To) == 0 {
+		return []string{"random", "latest"}
+	}
+	return d.To
+}
