@@ -47,8 +47,8 @@ func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, sink engi
 	if err != nil {
 		return nil, err
 	}
-	if sys.ID != s.system {
-		return nil, fmt.Errorf("behind %s is another cluster now: system identifier %s instead of %s", s.where(), sys.ID, s.system)
+	if err := s.sameCluster(sys.ID); err != nil {
+		return nil, err
 	}
 	if err := s.ensureSlot(ctx, conn); err != nil {
 		return nil, err
@@ -104,14 +104,21 @@ func (s *Source) localDir(ctx context.Context, db *pgconn.PgConn, major int) (st
 
 // baseSettings is the configuration for connections of a base: a name of their own, so that no commit ever waits for
 // them.
-func (s *Source) baseSettings() *pgconn.Config {
-	c := s.config.Copy()
+func (s *Source) baseSettings() (*pgconn.Config, error) {
+	c, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
 	c.RuntimeParams["application_name"] = ApplicationName + " base"
-	return c
+	return c, nil
 }
 
 func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error) {
-	conn, err := replication.Open(ctx, s.baseSettings())
+	settings, err := s.baseSettings()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := replication.Open(ctx, settings)
 	if err != nil {
 		return nil, s.explain(ctx, "connect to "+s.where(), err)
 	}
@@ -120,7 +127,11 @@ func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error)
 
 // baseSQL connects to a database. A role that may not gets none, and a base all the same.
 func (s *Source) baseSQL(ctx context.Context) (*pgconn.PgConn, error) {
-	db, err := pgconn.ConnectConfig(ctx, s.baseSettings())
+	settings, err := s.baseSettings()
+	if err != nil {
+		return nil, err
+	}
+	db, err := pgconn.ConnectConfig(ctx, settings)
 	if err == nil {
 		return db, nil
 	}

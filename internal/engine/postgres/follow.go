@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,9 +117,11 @@ func (f *follower) look(ctx context.Context, conn *replication.Conn) (serverStat
 	if err != nil {
 		return serverState{}, s.explain(ctx, "identify "+s.where(), err)
 	}
-	if known := f.token.System; known != "" && known != sys.ID || sys.ID != s.system {
-		return serverState{}, withHint("if this is right (pg_upgrade and initdb make new clusters): protect it under a name of its own, and keep the old one's repository for its history",
-			"follow log: another cluster stands behind the URL: its system identifier is %s, that of what is protected is %s", sys.ID, cmp.Or(known, s.system))
+	if known := f.token.System; known != "" && known != sys.ID {
+		return serverState{}, anotherCluster(sys.ID, known)
+	}
+	if err := s.sameCluster(sys.ID); err != nil {
+		return serverState{}, err
 	}
 	f.token.System = sys.ID
 	st := serverState{way: wal.History{Timeline: sys.Timeline}, flushed: sys.Flushed}

@@ -322,21 +322,6 @@ func TestAnInvalidatedSlotIsAGap(t *testing.T) {
 	}
 }
 
-func TestAnotherClusterIsRefused(t *testing.T) {
-	takesLong(t)
-	one, two := withSmallFiles(t, 0, nil), withSmallFiles(t, 0, nil)
-	s := connect(t, one)
-	b := newBook(here(t, s))
-	f := follow(t, s, b)
-	one.Exec(t, "create table t (i int)")
-	b.settled(t)
-	f.stop()
-	err := follow(t, connect(t, two), b).wait()
-	if err == nil || errors.As(err, new(*history.GapError)) || hint(err) == "" {
-		t.Fatalf("Follow of another cluster returned %v, hint %q", err, hint(err))
-	}
-}
-
 func hint(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {
