@@ -214,6 +214,7 @@ type Reached struct {
 	Time     time.Time        `json:"time"`             // of the last commit replayed; the base's if there was none
 	Digest   string           `json:"digest,omitempty"` // the engine's digest over the whole data at Position, from the log itself; "" if it has none
 	Files    []string         `json:"files,omitempty"`  // what a person opens, relative to dir
+	Notes    []string         `json:"notes,omitempty"`  // what a person should know before it is used, a sentence each
 }
 
 // Log is what Replay reads: the segments of a chain, in order.

@@ -49,6 +49,8 @@ func TestRestore(t *testing.T) {
 		{"configuration from elsewhere starts here", false, testConfiguration},
 		{"data without any configuration starts here", false, testNoConfiguration},
 		{"a server is left running", false, testStart},
+		{"records of an extension", false, testForeignRecords},
+		{"records of an extension that is here", false, testLoadedReplay},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if testing.Short() && !test.short {
