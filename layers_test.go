@@ -18,8 +18,8 @@ history
 engine store
 pack
 ledger
-scratch
-repository
+audit scratch
+repository retention
 spool
 archive recovery
 drill
