@@ -27,7 +27,7 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
 	}
 	defer closeSoon(conn.Close)
-	b, err := s.takeBase(ctx, conn, sink)
+	b, err := s.takeBase(ctx, conn, o, sink)
 	if code(err) != "" {
 		err = s.explain(ctx, "copy "+s.where(), err)
 	}
@@ -42,13 +42,18 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 }
 
 // takeBase pins the log and takes the base in the way that this host can.
-func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, sink engine.BaseSink) (*takenBase, error) {
+func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, o engine.BaseOptions, sink engine.BaseSink) (*takenBase, error) {
 	sys, err := conn.Identify(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.sameCluster(sys.ID); err != nil {
 		return nil, err
+	}
+	if o.NewTimeline {
+		if err := s.dropSlot(ctx, conn); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.ensureSlot(ctx, conn); err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 			tries = 0
 		case code(err) == wrongState && !f.renewed:
 			f.renewed = true
-			if err := s.dropInvalidSlot(ctx); err != nil {
+			if err := s.renewSlot(ctx); err != nil {
 				s.fault(err)
 				return err
 			}
@@ -53,6 +53,17 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 			return err
 		}
 	}
+}
+
+// renewSlot drops the slot that the server does not stream from.
+func (s *Source) renewSlot(ctx context.Context) error {
+	conn, err := s.replication(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(conn.Close)
+	s.options.Log.WarnContext(ctx, "the server does not stream from the replication slot; making it anew", "source", s.options.Name, "slot", s.slot)
+	return s.dropSlot(ctx, conn)
 }
 
 // How often a slot that is in use is tried again, and after what time.

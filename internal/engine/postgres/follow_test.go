@@ -262,66 +262,6 @@ func TestTheServerWaitsForASlowShip(t *testing.T) {
 	b.holds(t, c)
 }
 
-func TestALostSlotIsAGap(t *testing.T) {
-	takesLong(t)
-	c := pgtest.New(t, pgtest.Options{Initdb: []string{"--wal-segsize=1"}, Settings: map[string]string{"max_wal_size": "4MB", "min_wal_size": "2MB"}})
-	s := connect(t, c)
-	b := newBook(here(t, s))
-	f := follow(t, s, b)
-	c.Exec(t, "create table t (x text)")
-	b.settled(t)
-	drop := fmt.Sprintf("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '%s'; select pg_sleep(0.2); select pg_drop_replication_slot('%s')", s.slot, s.slot)
-	c.Exec(t, drop)
-	var gap *history.GapError
-	if err := f.wait(); err == nil || errors.As(err, &gap) {
-		t.Fatalf("Follow returned %v when its slot was dropped", err)
-	}
-	f = follow(t, s, b) // the log is still there: the slot is made anew and nothing is missing
-	c.Exec(t, "insert into t values ('a')")
-	b.settled(t)
-	if n := s.Counters().Slots; n != 2 {
-		t.Errorf("%d slots were made", n)
-	}
-	f.stop()
-	c.Exec(t, fmt.Sprintf("select pg_sleep(0.3); select pg_drop_replication_slot('%s')", s.slot))
-	for range 12 {
-		c.Exec(t, "insert into t select repeat(md5(i::text), 30) from generate_series(1, 2000) i", "select pg_switch_wal()", "checkpoint")
-	}
-	if err := follow(t, s, b).wait(); !errors.As(err, &gap) || !gap.From.Equal(b.at().Position) {
-		t.Fatalf("Follow returned %v after log was removed, want a gap at %s", err, b.at().Position)
-	}
-}
-
-func TestAnInvalidatedSlotIsAGap(t *testing.T) {
-	takesLong(t)
-	c := pgtest.New(t, pgtest.Options{Initdb: []string{"--wal-segsize=1"}, Settings: map[string]string{"max_wal_size": "4MB", "min_wal_size": "2MB", "max_slot_wal_keep_size": "3MB"}})
-	s := connect(t, c)
-	b := newBook(here(t, s))
-	f := follow(t, s, b)
-	c.Exec(t, "create table t (x text)")
-	b.settled(t)
-	f.stop()
-	for range 12 {
-		c.Exec(t, "insert into t select repeat(md5(i::text), 30) from generate_series(1, 2000) i", "select pg_switch_wal()", "checkpoint")
-	}
-	var gap *history.GapError
-	if err := follow(t, s, b).wait(); !errors.As(err, &gap) {
-		t.Fatalf("Follow returned %v when its slot was invalidated, want a gap", err)
-	}
-	if lost := c.Ask(t, "select count(*)::text from pg_replication_slots where restart_lsn is null"); lost != "0" {
-		t.Errorf("%s slots are still lost", lost)
-	}
-	if s.Remains() == "" {
-		t.Error("nothing is said to remain")
-	}
-	if err := s.Remove(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n := c.Ask(t, "select count(*)::text from pg_replication_slots"); n != "0" || s.Remains() != "" {
-		t.Errorf("%s slots are left, %q", n, s.Remains())
-	}
-}
-
 func hint(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {
