@@ -15,7 +15,7 @@ import (
 const layers = `
 atomicfile backoff process directio zstd killpoint
 history
-engine store
+engine store schedule
 pack
 ledger
 audit scratch
