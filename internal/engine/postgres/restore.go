@@ -27,8 +27,10 @@ type restorer struct {
 }
 
 var (
-	_ engine.Placer  = restorer{}
-	_ engine.Settler = restorer{}
+	_ engine.Placer      = restorer{}
+	_ engine.Settler     = restorer{}
+	_ engine.Abandoner   = restorer{}
+	_ engine.Preflighter = restorer{}
 )
 
 // Kind is "postgres".
@@ -58,6 +60,18 @@ func (restorer) Place(p engine.Placement) (engine.Restorer, error) {
 	return restorer{placement: p, spaces: new(*spaces)}, nil
 }
 
+// Needs names what tells a base's version and what its server demands.
+func (restorer) Needs() []string { return []string{"PG_VERSION", "global/pg_control"} }
+
+// Preflight sees that a server of the base's version is here, and that its user can come to the data.
+func (restorer) Preflight(_ context.Context, dir string) error {
+	f, err := readFacts(dir)
+	if err == nil {
+		err = f.open()
+	}
+	return blamed(err)
+}
+
 // Replay recovers the base laid in dir with a private server of its version. It goes:
 //
 //  1. see what the data is and that a server for it is here; find the goal, and see that log and history files lead there
@@ -79,7 +93,7 @@ func (r restorer) Replay(ctx context.Context, dir string, log engine.Log, to eng
 		}
 	}
 	if err != nil {
-		return engine.Reached{}, blamed(fmt.Errorf("replay: %w", err))
+		return engine.Reached{}, blamed(err)
 	}
 	return p.reached, nil
 }
@@ -138,7 +152,7 @@ func (p *replay) run(ctx context.Context) error {
 	if err := p.clean(); err != nil {
 		return err
 	}
-	p.reached = engine.Reached{Position: p.goal, Files: []string{"."}, Notes: p.notes()}
+	p.reached = engine.Reached{Position: p.goal, Files: []string{"."}, Notes: p.notes(), Next: p.next()}
 	p.reached.Time, err = lastCommit(ctx, p.log, p.goal)
 	return err
 }
@@ -152,6 +166,16 @@ func (p *replay) notes() (all []string) {
 		all = append(all, note)
 	}
 	return all
+}
+
+// next tells how the server is started.
+func (p *replay) next() string {
+	dir := finalFolder(p.facts.dir)
+	start := "start it with: " + p.facts.pgCtl(dir, "-l "+quoted(filepath.Join(dir, "server.log"))+" start")
+	if p.standby {
+		return fmt.Sprintf("a standby: set primary_conninfo in %s, then %s", filepath.Join(dir, autoConf), start)
+	}
+	return start
 }
 
 // prepare makes the data ready for a server.
