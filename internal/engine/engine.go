@@ -233,7 +233,7 @@ type Reached struct {
 	Digest   string           `json:"digest,omitempty"` // the engine's digest over the whole data at Position, from the log itself; "" if it has none
 	Files    []string         `json:"files,omitempty"`  // what a person opens, relative to dir
 	Notes    []string         `json:"notes,omitempty"`  // what a person should know before it is used, a sentence each
-	Next     string           `json:"next,omitempty"`   // what a person does next, in one line: "start it with: …"
+	Next     string           `json:"-"`                // what a person does next, in one line: "start it with: …"
 }
 
 // Log is what Replay reads: the segments of a chain, in order.
