@@ -15,11 +15,11 @@ import (
 const layers = `
 atomicfile backoff process directio zstd killpoint secret
 history
-engine store
+engine store schedule
 pack
 ledger
-scratch
-repository
+audit scratch
+repository retention
 spool
 archive recovery
 drill

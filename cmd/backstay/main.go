@@ -9,11 +9,13 @@ import (
 	"syscall"
 
 	"github.com/backstaydb/backstay/internal/cli"
+	"github.com/backstaydb/backstay/internal/process"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
+	process.Modest()
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		ends = append(ends, syscall.SIGHUP)

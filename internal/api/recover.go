@@ -74,6 +74,8 @@ type Restored struct {
 	Digest         string           `json:"digest,omitempty" doc:"the engine's digest over the whole data"`
 	Server         *Started         `json:"server,omitempty" doc:"the server that was left running"`
 	Elsewhere      []Elsewhere      `json:"elsewhere,omitempty" doc:"what is not as it must be in one repository and was taken from another"`
+	Notes          []string         `json:"notes,omitempty" doc:"what a person should know before the data is used"`
+	Next           string           `json:"next,omitempty" doc:"what a person does next"`
 	FetchSeconds   float64          `json:"fetch_seconds" doc:"waiting for objects that were not laid along the way"`
 	LaySeconds     float64          `json:"lay_seconds" doc:"fetching, verifying and writing the base"`
 	ReplaySeconds  float64          `json:"replay_seconds" doc:"replaying the log"`

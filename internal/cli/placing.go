@@ -65,8 +65,12 @@ func (p *placing) launch(ctx context.Context, plan *app.Restore, dir string) (*a
 	return &api.Started{DSN: s.DSN, Stop: s.Stop, Log: s.Log}, nil
 }
 
-func (c *console) tellServer(s *api.Started) {
-	if s != nil {
-		c.printf("a private server runs on it: %s\nstop it with: %s\n", s.DSN, s.Stop)
+// tellNext says what can be done with what was restored.
+func (c *console) tellNext(r *api.Restored) {
+	switch {
+	case r.Server != nil:
+		c.printf("a private server runs on it: %s\nstop it with: %s\n", r.Server.DSN, r.Server.Stop)
+	case r.Next != "":
+		c.printf("%s\n", r.Next)
 	}
 }

@@ -80,7 +80,7 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	}
 	if out.Done != nil {
 		c.printf("done: recovered %s in %s; the data stands at position %s%s\n", strings.Join(out.Done.Files, ", "), span(seconds(out.Done.RestoreSeconds)), out.Done.Position.Plain(), lastCommit(out.Done.Time))
-		c.tellServer(out.Done.Server)
+		c.tellNext(out.Done)
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (c *console) restore(ctx context.Context, plan *app.Restore, into string) (
 		return nil, err
 	}
 	out := &api.Restored{
-		Dir: r.Dir, Files: []string{}, Position: r.Reached.Position, Time: r.Reached.Time, Digest: r.Reached.Digest,
+		Dir: r.Dir, Files: []string{}, Position: r.Reached.Position, Time: r.Reached.Time, Digest: r.Reached.Digest, Notes: r.Reached.Notes, Next: r.Reached.Next,
 		FetchSeconds: r.FetchSeconds, LaySeconds: r.LaySeconds, ReplaySeconds: r.ReplaySeconds, SyncSeconds: r.SyncSeconds, RestoreSeconds: r.RestoreSeconds,
 	}
 	for _, t := range r.Elsewhere {
@@ -120,6 +120,9 @@ func (c *console) restore(ctx context.Context, plan *app.Restore, into string) (
 	}
 	if len(r.Elsewhere) > 0 {
 		c.sayf("%s run \"backstay check %s\" to see what else is affected there", c.paint("36", "hint:"), plan.Plan.Source)
+	}
+	for _, note := range r.Reached.Notes {
+		c.sayf("%s %s", c.paint("33", "warning:"), note)
 	}
 	for _, f := range r.Reached.Files {
 		out.Files = append(out.Files, filepath.Join(into, f))

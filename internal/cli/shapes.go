@@ -43,7 +43,7 @@ var meanings = map[reflect.Type]map[string]string{
 		"replay_seconds": "replaying log, without waiting for it", "start_seconds": "starting the server", "verify_seconds": "asking it", "drill_seconds": "all of it",
 	},
 	reflect.TypeFor[drill.Checkpoint]():     {"number": "counts from 1", "size": "leaves in the log", "root": "of the Merkle tree, base64"},
-	reflect.TypeFor[engine.Reached]():       {"position": "where the data stands", "time": "of the last commit in it", "digest": "over the whole data, from the log itself", "files": "what a person opens"},
+	reflect.TypeFor[engine.Reached]():       {"position": "where the data stands", "time": "of the last commit in it", "digest": "over the whole data, from the log itself", "files": "what a person opens", "notes": "what a person should know before the data is used"},
 	reflect.TypeFor[engine.Check]():         {"name": "of the question", "ok": "whether the answer was good", "detail": "the answer", "seconds": "how long it took"},
 	reflect.TypeFor[recovery.Object]():      {"repository": "it lies in", "name": "in the store", "base": "that it belongs to; none for log"},
 	reflect.TypeFor[recovery.Local]():       {"segments": "of log", "commits": "at most", "bytes": "of log, plain", "to": "up to which position", "until": "up to which moment"},

@@ -21,7 +21,7 @@
 //	began, ended           by the clock of the host, RFC 3339
 //	base, segments         ID of the base, number of log segments
 //	want                   the position at which the target lies
-//	reached                position, time and digest where the engine stopped, by its own word
+//	reached                position, time and digest where the engine stopped, by its own word; notes on what it left
 //	local                  what of the log came from the spool of the host: segments, commits, bytes, to, until
 //	verdict                proved, backup-bad, environment-bad
 //	reason                 why, in one sentence

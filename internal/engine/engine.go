@@ -179,6 +179,17 @@ type Restorer interface {
 	Replay(ctx context.Context, dir string, log Log, to Goal) (Reached, error)
 }
 
+// Preflighter is implemented by restorers that can tell from a few small files of a base whether it could be recovered
+// on this host, so that it need not be laid first.
+type Preflighter interface {
+	Restorer
+	// Needs names the files, as in the base; one that the base does not have is left out.
+	Needs() []string
+	// Preflight is called with the folder that Replay will be given, in which only those files lie. It returns what
+	// would keep Replay from recovering it here.
+	Preflight(ctx context.Context, dir string) error
+}
+
 // Goal is where Replay stops: at Position if that is set, else at Time if that is set (every commit stamped up to
 // it, none after), else at the end of the log.
 type Goal struct {
@@ -208,12 +219,21 @@ type Settler interface {
 	Settle(ctx context.Context, dir string) error
 }
 
+// Abandoner is implemented by restorers that hold something outside of the folder until Settle.
+type Abandoner interface {
+	// Abandon is called instead of Settle, or after it has failed, when nothing becomes of the restore. It leaves things
+	// outside as they were.
+	Abandon() error
+}
+
 // Reached is where Replay stopped, as the engine itself says, and what proves it later.
 type Reached struct {
 	Position history.Position `json:"position"`
 	Time     time.Time        `json:"time"`             // of the last commit replayed; the base's if there was none
 	Digest   string           `json:"digest,omitempty"` // the engine's digest over the whole data at Position, from the log itself; "" if it has none
 	Files    []string         `json:"files,omitempty"`  // what a person opens, relative to dir
+	Notes    []string         `json:"notes,omitempty"`  // what a person should know before it is used, a sentence each
+	Next     string           `json:"-"`                // what a person does next, in one line: "start it with: …"
 }
 
 // Log is what Replay reads: the segments of a chain, in order.

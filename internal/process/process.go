@@ -1,2 +1,2 @@
-// Package process sets how the threads of this process share the machine with the programs beside it.
+// Package process sets how this process shares the machine with the programs beside it: its threads and its memory.
 package process

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -81,7 +83,7 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 	if !ok {
 		return Result{}, fmt.Errorf("restore: the engine %s cannot restore", d.Engine.Kind())
 	}
-	restorer, err := placed(restorer, d.Placement)
+	restorer, err := placed(restorer, d.Placement, d.Dir)
 	if err != nil {
 		return Result{}, fmt.Errorf("restore: %w", err)
 	}
@@ -108,7 +110,7 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 		if errors.Is(err, syscall.ENOSPC) {
 			err = &FullError{Dir: d.Dir, Err: err}
 		}
-		return Result{}, errors.Join(err, f.abandon())
+		return Result{}, errors.Join(err, abandon(restorer), f.abandon())
 	}
 	r.result.RestoreSeconds = time.Since(begin).Seconds()
 	if m := r.origin().Mirror; m != nil {
@@ -117,8 +119,16 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 	return r.result, nil
 }
 
-// placed is the restorer that restores as p says.
-func placed(r engine.Restorer, p engine.Placement) (engine.Restorer, error) {
+// abandon gives up what the engine holds outside of the folder.
+func abandon(r engine.Restorer) error {
+	if a, ok := r.(engine.Abandoner); ok {
+		return a.Abandon()
+	}
+	return nil
+}
+
+// placed is the restorer that restores into dir as p says.
+func placed(r engine.Restorer, p engine.Placement, dir string) (engine.Restorer, error) {
 	if !p.Standby && len(p.Tablespaces) == 0 {
 		return r, nil
 	}
@@ -126,7 +136,37 @@ func placed(r engine.Restorer, p engine.Placement) (engine.Restorer, error) {
 	if !ok {
 		return nil, fmt.Errorf("the engine %s has neither standbys nor tablespaces", r.Kind())
 	}
+	for from, to := range p.Tablespaces {
+		if within(dir, to) {
+			return nil, &InsideError{Dir: dir, From: from, To: to}
+		}
+	}
 	return placer.Place(p)
+}
+
+// within reports whether a path lies in dir.
+func within(dir, path string) bool {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// InsideError says that a tablespace was to be put into the folder that is restored into.
+type InsideError struct{ Dir, From, To string }
+
+func (e *InsideError) Error() string {
+	return fmt.Sprintf("place tablespace %s: %s lies in %s, which is restored into", e.From, e.To, e.Dir)
+}
+
+// Hint says what to do instead.
+func (e *InsideError) Hint() string {
+	return "leave it out: a tablespace that is given no folder goes below the folder that is restored into"
 }
 
 func (r *run) origin() Origin { return r.deps.Origins[0] }
@@ -147,7 +187,7 @@ func (r *run) do(ctx context.Context, restorer engine.Restorer) error {
 	if err := r.preflight(); err != nil {
 		return err
 	}
-	if err := r.lay(ctx); err != nil {
+	if err := r.lay(ctx, restorer); err != nil {
 		return err
 	}
 	killpoint.At(killpoint.RestoreLaid)
@@ -184,9 +224,9 @@ func (r *run) preflight() error {
 
 // lay lays the base. If an object of it is damaged and another repository has it, it is laid again from the beginning:
 // which blocks were good nobody has written down.
-func (r *run) lay(ctx context.Context) error {
+func (r *run) lay(ctx context.Context, restorer engine.Restorer) error {
 	for {
-		err := r.layOnce(ctx)
+		err := r.layOnce(ctx, restorer)
 		if err == nil || ctx.Err() != nil || r.onDisk(err) || !r.origin().elsewhere(ctx, r.plan.Chain.Base.ID, err) {
 			return err
 		}
@@ -197,12 +237,17 @@ func (r *run) lay(ctx context.Context) error {
 	}
 }
 
-func (r *run) layOnce(ctx context.Context) error {
+func (r *run) layOnce(ctx context.Context, restorer engine.Restorer) error {
 	begin := time.Now()
 	base, err := r.origin().OpenBase(ctx, r.plan.Chain.Base.ID)
 	r.result.FetchSeconds += time.Since(begin).Seconds()
 	if err != nil {
 		return r.baseError(err)
+	}
+	if p, ok := restorer.(engine.Preflighter); ok {
+		if err := r.tryFiles(ctx, base, p); err != nil {
+			return errors.Join(err, base.Close())
+		}
 	}
 	begin = time.Now()
 	stats, err := base.Extract(ctx, r.folder.data(), pack.ExtractOptions{Workers: r.deps.Workers, Progress: r.progress(Lay)})
@@ -212,6 +257,22 @@ func (r *run) layOnce(ctx context.Context) error {
 	}
 	r.result.LaidBytes = stats.Bytes
 	return nil
+}
+
+// tryFiles asks the engine whether it can recover the base here, before all of it is laid.
+func (r *run) tryFiles(ctx context.Context, base Base, p engine.Preflighter) error {
+	needs := p.Needs()
+	only := func(f engine.File) bool { return slices.Contains(needs, f.Name) }
+	if _, err := base.Extract(ctx, r.folder.data(), pack.ExtractOptions{Workers: 1, Only: only}); err != nil {
+		return r.baseError(err)
+	}
+	if err := p.Preflight(ctx, r.folder.data()); err != nil {
+		if _, bad := Damaged(err); bad {
+			return r.baseError(err)
+		}
+		return fmt.Errorf("restore into %s: %w", r.deps.Dir, err)
+	}
+	return r.folder.clearData()
 }
 
 func (r *run) progress(step Step) func(done, total int64) {

@@ -94,6 +94,12 @@ func (f *folder) clear() error {
 			return errors.Join(err, f.release())
 		}
 	}
+	// The mark goes last, so that a crash leaves one that says whose it is.
+	for _, name := range []string{dataName, moveName} {
+		if err := removeAll(root, filepath.Join(Marker, name)); err != nil {
+			return errors.Join(err, f.release())
+		}
+	}
 	// Windows removes no file that is open.
 	if err := f.release(); err != nil {
 		return err

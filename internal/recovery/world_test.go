@@ -90,8 +90,10 @@ type valueBase struct {
 
 func (b valueBase) Extract(_ context.Context, dir string, o pack.ExtractOptions) (pack.ExtractStats, error) {
 	// What a damaged base leaves behind must be cleaned up too.
-	if err := os.MkdirAll(filepath.Join(dir, "sub", "sub"), 0o700); err != nil {
-		return pack.ExtractStats{}, err
+	if o.Only == nil || o.Only(engine.File{Name: "sub"}) {
+		if err := os.MkdirAll(filepath.Join(dir, "sub", "sub"), 0o700); err != nil {
+			return pack.ExtractStats{}, err
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, enginetest.ValuesFile), b.data, 0o600); err != nil {
 		return pack.ExtractStats{}, err

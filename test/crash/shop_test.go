@@ -75,7 +75,7 @@ func keep(t *testing.T, dir string) {
 	if below == "" {
 		return
 	}
-	kept := filepath.Join(below, fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()))
+	kept := filepath.Join(below, fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano()))
 	if err := exec.Command("cp", "-a", dir, kept).Run(); err != nil {
 		t.Logf("the failed folder was not kept: %v", err)
 		return

@@ -27,6 +27,10 @@ func advise(f serverFacts) []engine.Advice {
 		"ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf(); (a part of the free space; beyond it a new base is taken by itself)")
 	add(f.version == 12, "warning",
 		"version 12 cannot limit how much log a slot keeps: while Backstay is not running, its slot can fill the server's disk", "")
+	idle := set["idle_replication_slot_timeout"]
+	add(idle != "" && idle != "0", "warning",
+		fmt.Sprintf("idle_replication_slot_timeout is %s: when Backstay does not run for so long its slot is lost, and with log that is then removed a new base is needed", idle),
+		"ALTER SYSTEM RESET idle_replication_slot_timeout; SELECT pg_reload_conf(); (max_slot_wal_keep_size bounds what a slot keeps)")
 	for _, x := range f.strays {
 		list = append(list, engine.Advice{Severity: "warning",
 			Text: fmt.Sprintf("slot %s is not used and keeps %d MB of log: it was left behind by another installation or source name", x.name, x.held>>20),

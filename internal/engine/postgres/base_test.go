@@ -415,26 +415,52 @@ func damage(t *testing.T, file string, at int64) {
 
 func TestRelationsThatComeAndGoAreTheLogs(t *testing.T) {
 	long(t)
+	for _, way := range []string{"files", "stream"} {
+		t.Run(way, func(t *testing.T) { testRelationsThatComeAndGo(t, way) })
+	}
+}
+
+func testRelationsThatComeAndGo(t *testing.T, way string) {
 	c := pgtest.New(t, pgtest.Options{Checksums: true})
 	c.Exec(t, `create table dropped as select i, md5(i::text) t from generate_series(1, 60000) i;
 		create table truncated as select * from dropped; create table stays as select * from dropped;
 		create table shrinks as select * from dropped; delete from shrinks where i > 100; checkpoint`)
 	c.Exec(t, "create database goes", "select pg_create_physical_replication_slot('keep', true)")
+	shrinks := c.Ask(t, "select pg_relation_filepath('shrinks')")
 	space := pgtest.Folder(t)
-	done := false
+	changed, shrunk := false, false
+	var dropped sync.WaitGroup
 	sink := &folderSink{dir: pgtest.Folder(t)}
 	sink.before = func(name string) {
-		if done || !strings.HasPrefix(name, "base/") || strings.Count(name, "/") != 2 {
+		if name == shrinks { // it is open and its size is known
+			shrunk = true
+			c.Exec(t, "vacuum shrinks")
+		}
+		if changed || !strings.HasPrefix(name, "base/") || strings.Count(name, "/") != 2 {
 			return
 		}
-		done = true // the list of files is made, none is read
-		c.Exec(t, "drop table dropped", "truncate truncated", "vacuum shrinks", "drop database goes", "checkpoint",
+		changed = true // the list of files is made, none is read
+		if way == "files" {
+			c.Exec(t, "drop database goes")
+		} else { // it waits for a server process that sends the base, which waits for us
+			dropped.Go(func() { c.Exec(t, "drop database goes") })
+		}
+		c.Exec(t, "drop table dropped", "truncate truncated", "checkpoint",
 			"create tablespace late location '"+space+"'", "create table in_late tablespace late as select 1 as i",
 			"create table fresh as select * from stays", "checkpoint")
 	}
-	b, _ := takeFiles(t, c, sink)
-	if !done {
+	var b *takenBase
+	if way == "files" {
+		b, _ = takeFiles(t, c, sink)
+	} else {
+		b = takeRemote(t, c, sink)
+	}
+	dropped.Wait()
+	if !changed || !shrunk {
 		t.Fatal("nothing happened during the base")
+	}
+	if n := b.damage.Pages(); n != 0 {
+		t.Errorf("what was truncated passes for damage: %q", b.damage.Lines())
 	}
 	verify(t, c, sink.dir)
 	late := "pg_tblspc/" + c.Ask(t, "select oid from pg_tablespace where spcname = 'late'")

@@ -27,7 +27,7 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 		return engine.BaseResult{}, fmt.Errorf("take base: %w", err)
 	}
 	defer closeSoon(conn.Close)
-	b, err := s.takeBase(ctx, conn, sink)
+	b, err := s.takeBase(ctx, conn, o, sink)
 	if code(err) != "" {
 		err = s.explain(ctx, "copy "+s.where(), err)
 	}
@@ -42,13 +42,18 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 }
 
 // takeBase pins the log and takes the base in the way that this host can.
-func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, sink engine.BaseSink) (*takenBase, error) {
+func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, o engine.BaseOptions, sink engine.BaseSink) (*takenBase, error) {
 	sys, err := conn.Identify(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if sys.ID != s.system {
-		return nil, fmt.Errorf("behind %s is another cluster now: system identifier %s instead of %s", s.where(), sys.ID, s.system)
+	if err := s.sameCluster(sys.ID); err != nil {
+		return nil, err
+	}
+	if o.NewTimeline {
+		if err := s.dropSlot(ctx, conn); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.ensureSlot(ctx, conn); err != nil {
 		return nil, err
@@ -104,14 +109,21 @@ func (s *Source) localDir(ctx context.Context, db *pgconn.PgConn, major int) (st
 
 // baseSettings is the configuration for connections of a base: a name of their own, so that no commit ever waits for
 // them.
-func (s *Source) baseSettings() *pgconn.Config {
-	c := s.config.Copy()
+func (s *Source) baseSettings() (*pgconn.Config, error) {
+	c, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
 	c.RuntimeParams["application_name"] = ApplicationName + " base"
-	return c
+	return c, nil
 }
 
 func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error) {
-	conn, err := replication.Open(ctx, s.baseSettings())
+	settings, err := s.baseSettings()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := replication.Open(ctx, settings)
 	if err != nil {
 		return nil, s.explain(ctx, "connect to "+s.where(), err)
 	}
@@ -120,7 +132,11 @@ func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error)
 
 // baseSQL connects to a database. A role that may not gets none, and a base all the same.
 func (s *Source) baseSQL(ctx context.Context) (*pgconn.PgConn, error) {
-	db, err := pgconn.ConnectConfig(ctx, s.baseSettings())
+	settings, err := s.baseSettings()
+	if err != nil {
+		return nil, err
+	}
+	db, err := pgconn.ConnectConfig(ctx, settings)
 	if err == nil {
 		return db, nil
 	}

@@ -11,9 +11,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// settings is the configuration for a connection, with secrets and certificates as they are now: a password may have
+// been changed since the last one.
+func (s *Source) settings() (*pgconn.Config, error) { return parseURL(s.url) }
+
 // replication opens a connection in replication mode. Whoever opens it closes it.
 func (s *Source) replication(ctx context.Context) (*replication.Conn, error) {
-	conn, err := replication.Open(ctx, s.config)
+	settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := replication.Open(ctx, settings)
 	if err != nil {
 		return nil, s.explain(ctx, "connect to "+s.where(), err)
 	}
@@ -22,9 +30,13 @@ func (s *Source) replication(ctx context.Context) (*replication.Conn, error) {
 
 // sql opens a connection to a database. Not every role that may replicate may have one.
 func (s *Source) sql(ctx context.Context) (*pgconn.PgConn, error) {
-	conn, err := pgconn.ConnectConfig(ctx, s.config)
+	settings, err := s.settings()
 	if err != nil {
-		return nil, s.explain(ctx, fmt.Sprintf("connect to database %s of %s", s.config.Database, s.where()), err)
+		return nil, err
+	}
+	conn, err := pgconn.ConnectConfig(ctx, settings)
+	if err != nil {
+		return nil, s.explain(ctx, fmt.Sprintf("connect to database %s of %s", settings.Database, s.where()), err)
 	}
 	return conn, nil
 }
@@ -114,6 +126,9 @@ func (s *Source) explain(ctx context.Context, what string, err error) error {
 }
 
 func (s *Source) explainNetwork(what string, err error) error {
+	if hint := tlsHint(err); hint != "" {
+		return withHint(hint, "%s: %w", what, err)
+	}
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return withHint("is the server running, does it listen there (listen_addresses, port), and does a firewall let us through?", "%s: %w", what, err)

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 			tries = 0
 		case code(err) == wrongState && !f.renewed:
 			f.renewed = true
-			if err := s.dropInvalidSlot(ctx); err != nil {
+			if err := s.renewSlot(ctx); err != nil {
 				s.fault(err)
 				return err
 			}
@@ -54,6 +53,17 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 			return err
 		}
 	}
+}
+
+// renewSlot drops the slot that the server does not stream from.
+func (s *Source) renewSlot(ctx context.Context) error {
+	conn, err := s.replication(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(conn.Close)
+	s.options.Log.WarnContext(ctx, "the server does not stream from the replication slot; making it anew", "source", s.options.Name, "slot", s.slot)
+	return s.dropSlot(ctx, conn)
 }
 
 // How often a slot that is in use is tried again, and after what time.
@@ -118,9 +128,11 @@ func (f *follower) look(ctx context.Context, conn *replication.Conn) (serverStat
 	if err != nil {
 		return serverState{}, s.explain(ctx, "identify "+s.where(), err)
 	}
-	if known := f.token.System; known != "" && known != sys.ID || sys.ID != s.system {
-		return serverState{}, withHint("if this is right (pg_upgrade and initdb make new clusters): protect it under a name of its own, and keep the old one's repository for its history",
-			"follow log: another cluster stands behind the URL: its system identifier is %s, that of what is protected is %s", sys.ID, cmp.Or(known, s.system))
+	if known := f.token.System; known != "" && known != sys.ID {
+		return serverState{}, anotherCluster(sys.ID, known)
+	}
+	if err := s.sameCluster(sys.ID); err != nil {
+		return serverState{}, err
 	}
 	f.token.System = sys.ID
 	st := serverState{way: wal.History{Timeline: sys.Timeline}, flushed: sys.Flushed}

@@ -178,11 +178,14 @@ func (b *book) mark(xid uint32) []history.Mark {
 	return found
 }
 
+// waitLimit is how long a test waits for a fact.
+const waitLimit = 20 * time.Second
+
 // settled waits until all that was committed up to now is in the book.
 func (b *book) settled(t *testing.T) {
 	t.Helper()
 	now := time.Now()
-	enginetest.Until(t, 20*time.Second, "the log to be whole", func() bool { return b.at().Time.After(now) })
+	enginetest.Until(t, waitLimit, "the log to be whole", func() bool { return b.at().Time.After(now) })
 }
 
 // holds compares the book with the server's own files, from where each file was begun up to the position.

@@ -34,7 +34,7 @@ const (
 type unreadable struct {
 	what   string // is wrong: the same in each look at the same damage
 	reason string // for people
-	looks  int // that say the same make it certain
+	looks  int    // that say the same make it certain
 }
 
 func (e *unreadable) Error() string { return "receive log: " + e.reason }

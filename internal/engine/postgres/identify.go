@@ -48,13 +48,16 @@ type stray struct {
 }
 
 // askedSettings are the settings that matter to us.
-var askedSettings = []string{"max_slot_wal_keep_size", "full_page_writes", "fsync", "data_checksums", "synchronous_standby_names", "synchronous_commit"}
+var askedSettings = []string{"max_slot_wal_keep_size", "full_page_writes", "fsync", "data_checksums", "synchronous_standby_names", "synchronous_commit", "idle_replication_slot_timeout"}
+
+// settingSince are the versions that know a setting first, where that is not the oldest.
+var settingSince = map[string]int{"max_slot_wal_keep_size": 13, "idle_replication_slot_timeout": 18}
 
 // ask collects facts. What needs a connection to a database is left out where there is none.
 func (s *Source) ask(ctx context.Context, conn *replication.Conn) (serverFacts, error) {
 	f := serverFacts{version: conn.Version(), settings: map[string]string{}, name: s.config.RuntimeParams["application_name"]}
 	for _, name := range askedSettings {
-		if name == "max_slot_wal_keep_size" && f.version < 13 {
+		if f.version < settingSince[name] {
 			continue
 		}
 		v, err := conn.Show(ctx, name)

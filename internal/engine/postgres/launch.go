@@ -113,9 +113,32 @@ func (Engine) Start(ctx context.Context, dir string) (engine.Running, error) {
 	if err != nil {
 		return engine.Running{}, fmt.Errorf("start: %w", err)
 	}
-	stop := fmt.Sprintf("%s -D %s -m fast stop", filepath.Join(f.programs.Dir, "pg_ctl"), f.dir)
-	if os.Geteuid() == 0 {
-		stop = fmt.Sprintf("su %s -c '%s'", f.user.Name, stop)
+	database := anyDatabase
+	if conn, err := pgx.Connect(ctx, srv.DSN(role, peopleDatabase)); err == nil {
+		database = peopleDatabase
+		_ = conn.Close(ctx) // nothing depends on it
 	}
-	return engine.Running{DSN: srv.DSN(role, anyDatabase), Stop: stop, Log: c.LogFile}, srv.Release()
+	return engine.Running{DSN: srv.DSN(role, database), Stop: f.pgCtl(f.dir, "-m fast stop"), Log: c.LogFile}, srv.Release()
+}
+
+// peopleDatabase is where a person expects to be, if it is there.
+const peopleDatabase = "postgres"
+
+// pgCtl is the command line, for people, that runs pg_ctl on a data directory as the server's user.
+func (f facts) pgCtl(dir, arguments string) string {
+	line := fmt.Sprintf("%s -D %s %s", quoted(filepath.Join(f.programs.Dir, "pg_ctl")), quoted(dir), arguments)
+	if os.Geteuid() == 0 {
+		return fmt.Sprintf("su %s -c %s", quoted(f.user.Name), quoted(line))
+	}
+	return line
+}
+
+// quoted is a word for a shell.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("%+,-./:=@_", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

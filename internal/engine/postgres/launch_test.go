@@ -175,6 +175,11 @@ func testFirstRole(t *testing.T, w *world, renamed wal.LSN) {
 func testStart(t *testing.T, w *world) {
 	l := w.log(t, 1<<20)
 	dir, _ := w.restored(t, l, l.segments[len(l.segments)-1].To)
+	spaced := filepath.Join(filepath.Dir(dir), "it's here")
+	if err := os.Rename(dir, spaced); err != nil {
+		t.Fatal(err)
+	}
+	dir = spaced
 	s, err := Engine{}.Start(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -190,6 +195,12 @@ func testStart(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
+	if name := conn.Config().Database; name != peopleDatabase {
+		t.Errorf("it leads to database %s, want %s", name, peopleDatabase)
+	}
+	if log, err := os.ReadFile(s.Log); err != nil || strings.Contains(string(log), "could not") {
+		t.Errorf("its log complains: %s (%v)", log, err)
+	}
 	var archiving string
 	if err := conn.QueryRow(t.Context(), "select current_setting('archive_mode')").Scan(&archiving); err != nil || archiving != "off" {
 		t.Errorf("archive_mode is %q, %v", archiving, err)

@@ -23,7 +23,7 @@ const (
 
 // place finds out. Where the server does not tell where its data lies, the host alone is compared.
 func (s *Source) place(ctx context.Context, db *pgconn.PgConn) place {
-	if !onThisHost(ctx, s.config.Host) {
+	if !onThisHost(ctx, hostOf(db)) {
 		return anotherHost
 	}
 	row, err := queryRow(ctx, db, "SELECT current_setting('data_directory')")
@@ -31,6 +31,15 @@ func (s *Source) place(ctx context.Context, db *pgconn.PgConn) place {
 		return sameDisk
 	}
 	return sameHost
+}
+
+// hostOf is where a connection leads, whichever host of the URL that is.
+func hostOf(db *pgconn.PgConn) string {
+	addr := db.Conn().RemoteAddr()
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.IP.String()
+	}
+	return "/" // a socket
 }
 
 // onThisHost reports whether a server at host, a name, an address or a socket's folder, runs here.

@@ -27,8 +27,10 @@ type restorer struct {
 }
 
 var (
-	_ engine.Placer  = restorer{}
-	_ engine.Settler = restorer{}
+	_ engine.Placer      = restorer{}
+	_ engine.Settler     = restorer{}
+	_ engine.Abandoner   = restorer{}
+	_ engine.Preflighter = restorer{}
 )
 
 // Kind is "postgres".
@@ -58,6 +60,18 @@ func (restorer) Place(p engine.Placement) (engine.Restorer, error) {
 	return restorer{placement: p, spaces: new(*spaces)}, nil
 }
 
+// Needs names what tells a base's version and what its server demands.
+func (restorer) Needs() []string { return []string{"PG_VERSION", "global/pg_control"} }
+
+// Preflight sees that a server of the base's version is here, and that its user can come to the data.
+func (restorer) Preflight(_ context.Context, dir string) error {
+	f, err := readFacts(dir)
+	if err == nil {
+		err = f.open()
+	}
+	return blamed(err)
+}
+
 // Replay recovers the base laid in dir with a private server of its version. It goes:
 //
 //  1. see what the data is and that a server for it is here; find the goal, and see that log and history files lead there
@@ -79,7 +93,7 @@ func (r restorer) Replay(ctx context.Context, dir string, log engine.Log, to eng
 		}
 	}
 	if err != nil {
-		return engine.Reached{}, blamed(fmt.Errorf("replay: %w", err))
+		return engine.Reached{}, blamed(err)
 	}
 	return p.reached, nil
 }
@@ -94,6 +108,8 @@ type replay struct {
 	goal      history.Position
 	line      line
 	histories map[uint32][]byte
+	preload   preload
+	loaded    []string // libraries that the server gets; see preload
 	spaces    *spaces
 	reached   engine.Reached
 }
@@ -114,6 +130,7 @@ func (p *replay) plan(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	p.preload = p.facts.readPreload()
 	p.histories, err = findHistories(ctx, p.log, p.line, p.facts, label)
 	return err
 }
@@ -123,6 +140,9 @@ func (p *replay) run(ctx context.Context) error {
 		return err
 	}
 	stood, err := p.serve(ctx)
+	if number := unknownManager(err); number != "" {
+		stood, err = p.serveLoaded(ctx, number)
+	}
 	if err != nil {
 		return err
 	}
@@ -132,9 +152,30 @@ func (p *replay) run(ctx context.Context) error {
 	if err := p.clean(); err != nil {
 		return err
 	}
-	p.reached = engine.Reached{Position: p.goal, Files: []string{"."}}
+	p.reached = engine.Reached{Position: p.goal, Files: []string{"."}, Notes: p.notes(), Next: p.next()}
 	p.reached.Time, err = lastCommit(ctx, p.log, p.goal)
 	return err
+}
+
+// notes are what the person who restores should know.
+func (p *replay) notes() (all []string) {
+	for _, key := range p.spaces.unused() {
+		all = append(all, fmt.Sprintf("no tablespace was at %s or has that number, so nothing was put into %s", key, p.spaces.to[key]))
+	}
+	if note := p.preload.note(); note != "" {
+		all = append(all, note)
+	}
+	return all
+}
+
+// next tells how the server is started.
+func (p *replay) next() string {
+	dir := finalFolder(p.facts.dir)
+	start := "start it with: " + p.facts.pgCtl(dir, "-l "+quoted(filepath.Join(dir, "server.log"))+" start")
+	if p.standby {
+		return fmt.Sprintf("a standby: set primary_conninfo in %s, then %s", filepath.Join(dir, autoConf), start)
+	}
+	return start
 }
 
 // prepare makes the data ready for a server.
@@ -236,9 +277,25 @@ func (p *replay) serve(ctx context.Context) (s stood, err error) {
 	return s, g.Wait()
 }
 
+// serveLoaded begins again, from the server's last restart point, with the libraries of the source that are here.
+func (p *replay) serveLoaded(ctx context.Context, number string) (s stood, err error) {
+	failed := &ManagerError{Number: number, preload: p.preload}
+	if p.loaded = p.preload.here(); len(p.loaded) == 0 {
+		return s, failed
+	}
+	if s, err = p.serve(ctx); unknownManager(err) != "" {
+		return s, failed
+	}
+	return s, err
+}
+
 // recover runs the server until it has recovered, and stops it.
 func (p *replay) recover(ctx context.Context, service *service, filled <-chan end, e *end) (stopped wal.LSN, err error) {
 	settings := p.facts.replaySettings(p.line.timeline())
+	if len(p.loaded) > 0 {
+		settings["shared_preload_libraries"] = strings.Join(p.loaded, ",")
+		settings["max_worker_processes"] = "0" // of theirs none is to act on the data
+	}
 	if p.standby {
 		// Where the last record begins is known once the log was read to its end. So a standby waits for that.
 		last, err := p.lastRecord(ctx)

@@ -18,6 +18,7 @@ import (
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/datadir"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/server"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
@@ -49,6 +50,9 @@ func TestRestore(t *testing.T) {
 		{"configuration from elsewhere starts here", false, testConfiguration},
 		{"data without any configuration starts here", false, testNoConfiguration},
 		{"a server is left running", false, testStart},
+		{"it is seen before the base is laid whether it can be", true, testPreflight},
+		{"records of an extension", false, testForeignRecords},
+		{"records of an extension that is here", false, testLoadedReplay},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if testing.Short() && !test.short {
@@ -90,6 +94,48 @@ func TestEveryVersion(t *testing.T) {
 			}
 			testStandby(t, w)
 		})
+	}
+}
+
+// testPreflight looks at bases of which only what is asked for was laid.
+func testPreflight(t *testing.T, w *world) {
+	var r engine.Preflighter = Engine{}
+	lay := func(change func(dir string)) error {
+		t.Helper()
+		dir := filepath.Join(pgtest.Place(t), "few")
+		for _, name := range r.Needs() {
+			b, err := os.ReadFile(filepath.Join(w.base, name))
+			if err == nil {
+				err = os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700)
+			}
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(dir)
+		return r.Preflight(t.Context(), dir)
+	}
+	if err := lay(func(string) {}); err != nil {
+		t.Errorf("Preflight: %v", err)
+	}
+	err := lay(func(dir string) {
+		if err := os.WriteFile(filepath.Join(dir, "PG_VERSION"), []byte("11\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if missing, ok := errors.AsType[*server.MissingError](err); !ok || missing.Major != 11 || !recovery.Environment(err) {
+		t.Errorf("Preflight of a version that is not here: %v", err)
+	}
+	err = lay(func(dir string) {
+		if err := os.Remove(filepath.Join(dir, "global", "pg_control")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, bad := recovery.Damaged(err); !bad {
+		t.Errorf("Preflight without pg_control: %v", err)
 	}
 }
 

@@ -151,6 +151,14 @@ func syncTree(dir string) error {
 	return err
 }
 
+// Abandon gives the folders elsewhere up.
+func (r restorer) Abandon() error {
+	if r.spaces == nil || *r.spaces == nil {
+		return nil
+	}
+	return (*r.spaces).abandon()
+}
+
 // Settle makes the links of tablespaces below the data lead into its final folder, and gives the folder the owner and
 // the permissions that the server demands. What was restored elsewhere moves to its place.
 func (r restorer) Settle(_ context.Context, dir string) error {

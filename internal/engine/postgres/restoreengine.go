@@ -8,11 +8,12 @@ import (
 )
 
 var (
-	_ engine.Placer   = Engine{}
-	_ engine.Settler  = Engine{}
-	_ engine.Resolver = Engine{}
-	_ engine.Launcher = Engine{}
-	_ engine.Starter  = Engine{}
+	_ engine.Placer      = Engine{}
+	_ engine.Settler     = Engine{}
+	_ engine.Preflighter = Engine{}
+	_ engine.Resolver    = Engine{}
+	_ engine.Launcher    = Engine{}
+	_ engine.Starter     = Engine{}
 )
 
 // Replay recovers the base laid in dir with a private server of its version, and leaves a primary that has ended
@@ -20,6 +21,12 @@ var (
 func (Engine) Replay(ctx context.Context, dir string, log engine.Log, to engine.Goal) (engine.Reached, error) {
 	return restorer{}.Replay(ctx, dir, log, to)
 }
+
+// Needs names what tells a base's version and what its server demands.
+func (Engine) Needs() []string { return restorer{}.Needs() }
+
+// Preflight sees that a server of the base's version is here, and that its user can come to the data.
+func (Engine) Preflight(ctx context.Context, dir string) error { return restorer{}.Preflight(ctx, dir) }
 
 // Place returns a restorer that leaves a standby, or puts tablespaces elsewhere.
 func (Engine) Place(p engine.Placement) (engine.Restorer, error) { return restorer{}.Place(p) }

@@ -29,6 +29,9 @@ func damaged(format string, args ...any) error {
 
 // blamed gives each error of a replay its blame: what is not plainly damage of the backup is this host's.
 func blamed(err error) error {
+	if err == nil {
+		return nil
+	}
 	if known, ok := errors.AsType[*replayError](err); ok {
 		return &replayError{err: err, damaged: known.damaged}
 	}

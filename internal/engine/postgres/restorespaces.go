@@ -138,7 +138,7 @@ func (s *spaces) claim(to string) (string, error) {
 	}
 	final := finalFolder(s.dir)
 	if rel, err := filepath.Rel(final, to); err == nil && filepath.IsLocal(rel) {
-		return "", &SpaceError{Dir: to, Text: "lies in the folder that is restored into", Do: "leave it out of --tablespace-map: tablespaces that are not mapped go to " + spacesFolder + " in that folder"}
+		return "", &SpaceError{Dir: to, Text: "lies in the folder that is restored into", Do: "leave it out: a tablespace that is given no folder goes to " + filepath.Join(final, spacesFolder)}
 	}
 	c, err := claimFolder(to, final, time.Now())
 	if err != nil {
@@ -249,6 +249,7 @@ func (s *spaces) abandon() error {
 	for _, c := range s.claims {
 		all = errors.Join(all, c.drop())
 	}
+	clear(s.claims)
 	return all
 }
 

@@ -34,13 +34,23 @@ func TestTablespaces(t *testing.T) {
 	}
 
 	elsewhere := filepath.Join(pgtest.Place(t), "a new folder", "spaces")
-	r, err := Engine{}.Place(engine.Placement{Tablespaces: map[string]string{mapped: filepath.Join(elsewhere, "mapped"), oid("after"): filepath.Join(elsewhere, "after")}})
+	r, err := Engine{}.Place(engine.Placement{Tablespaces: map[string]string{
+		mapped: filepath.Join(elsewhere, "mapped"), oid("after"): filepath.Join(elsewhere, "after"), "/srv/none": filepath.Join(elsewhere, "none")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	marker := w.lay(t)
-	if _, err := r.Replay(t.Context(), marker, l, engine.Goal{}); err != nil {
+	reached, err := r.Replay(t.Context(), marker, l, engine.Goal{})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if len(reached.Notes) != 1 || !strings.Contains(reached.Notes[0], "/srv/none") {
+		t.Errorf("notes %q, want that a mapping was not used", reached.Notes)
+	}
+	for _, name := range []string{"mapped", "after"} {
+		if got := list(t, filepath.Join(elsewhere, name)); got != claimMarker {
+			t.Errorf("before the data is at its place the folder for tablespace %s holds %s", name, got)
+		}
 	}
 	dir := filepath.Join(filepath.Dir(marker), "final")
 	if err := os.Rename(marker, dir); err != nil {
@@ -66,6 +76,11 @@ func TestTablespaces(t *testing.T) {
 	for _, e := range entries {
 		if len(e.Name()) == 2 || strings.HasPrefix(e.Name(), ".backstay") {
 			t.Errorf("%s was left behind", e.Name())
+		}
+	}
+	for _, name := range []string{"mapped", "after"} {
+		if got := list(t, filepath.Join(elsewhere, name)); !strings.HasPrefix(got, "PG_") || strings.Contains(got, " ") {
+			t.Errorf("the folder for tablespace %s holds %s", name, got)
 		}
 	}
 	if links, _ := os.ReadDir(filepath.Join(dir, linksFolder)); len(links) != 4 {
@@ -97,7 +112,9 @@ func TestPlaceRefusesFoldersThatHoldSomething(t *testing.T) {
 		t.Error("a folder that holds something was taken")
 	}
 	empty := t.TempDir()
-	if _, err := (Engine{}).Place(engine.Placement{Tablespaces: map[string]string{"/srv/a": empty, "/srv/b": empty}}); err == nil {
-		t.Error("one folder was taken for two tablespaces")
+	for _, other := range []string{empty, filepath.Join(empty, "below")} {
+		if _, err := (Engine{}).Place(engine.Placement{Tablespaces: map[string]string{"/srv/a": empty, "/srv/b": other}}); err == nil {
+			t.Errorf("%s was taken for a tablespace, and %s for another one", empty, other)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
@@ -79,8 +80,8 @@ func (s *Source) ensureSlot(ctx context.Context, conn *replication.Conn) error {
 	}
 	if state.lost {
 		s.options.Log.WarnContext(ctx, "the replication slot was invalidated; making it anew", "source", s.options.Name, "slot", s.slot)
-		if err := conn.DropSlot(ctx, s.slot); err != nil && code(err) != undefinedObject {
-			return s.explain(ctx, "drop replication slot "+s.slot, err)
+		if err := s.dropSlot(ctx, conn); err != nil {
+			return err
 		}
 		state.exists = false
 	}
@@ -100,19 +101,25 @@ func (s *Source) ensureSlot(ctx context.Context, conn *replication.Conn) error {
 	return nil
 }
 
-// dropInvalidSlot drops a slot that the server refuses to stream from although it tells where it begins: from 18 on one
-// that was idle for too long. The next look makes it anew.
-func (s *Source) dropInvalidSlot(ctx context.Context) error {
-	conn, err := s.replication(ctx)
-	if err != nil {
-		return err
+// dropSlot drops our slot, if there is one, so that the next look makes it anew:
+//
+//   - when a base begins a line. Nothing before it is needed; and while log was asked for that the server had removed, our
+//     confirmations may have put the slot back to there, so that its next checkpoint would invalidate it;
+//   - when the server refuses to stream from it although it tells where it begins: from 18 on one that was idle for too
+//     long.
+func (s *Source) dropSlot(ctx context.Context, conn *replication.Conn) error {
+	for tries := 0; ; tries++ {
+		err := conn.DropSlot(ctx, s.slot)
+		switch {
+		case err == nil || code(err) == undefinedObject:
+			return nil
+		case code(err) != inUse || tries == slotTries:
+			return s.explain(ctx, "drop replication slot "+s.slot, err)
+		}
+		if err := backoff.Sleep(ctx, slotPause); err != nil {
+			return err
+		}
 	}
-	defer closeSoon(conn.Close)
-	s.options.Log.WarnContext(ctx, "the server does not stream from the replication slot; making it anew", "source", s.options.Name, "slot", s.slot)
-	if err := conn.DropSlot(ctx, s.slot); err != nil && code(err) != undefinedObject {
-		return s.explain(ctx, "drop replication slot "+s.slot, err)
-	}
-	return nil
 }
 
 // Remains is engine.Remainer's.
@@ -132,8 +139,8 @@ func (s *Source) Remove(ctx context.Context) error {
 		return err
 	}
 	defer closeSoon(conn.Close)
-	if err := conn.DropSlot(ctx, s.slot); err != nil && code(err) != undefinedObject {
-		return s.explain(ctx, "drop replication slot "+s.slot, err)
+	if err := s.dropSlot(ctx, conn); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,8 @@ import (
 
 // Source is one PostgreSQL cluster, reached through one URL: after a failover perhaps another server of it.
 type Source struct {
-	config  *pgconn.Config
+	url     string
+	config  *pgconn.Config // of url, when we connected
 	options engine.Options
 
 	// Of the cluster; from Connect on they do not change.

@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -80,7 +82,13 @@ func validate(ctx context.Context, c *pgconn.PgConn, wanted string) error {
 	return nil
 }
 
-// where names the server for people.
+// where names the server for people, or those that it may be.
 func (s *Source) where() string {
-	return net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port)))
+	list := []string{net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port)))}
+	for _, f := range s.config.Fallbacks { // one host may be in it with and without TLS
+		if next := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(list, next) {
+			list = append(list, next)
+		}
+	}
+	return strings.Join(list, " or ")
 }

@@ -7,14 +7,17 @@ import (
 	"io"
 	"slices"
 
-	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/pierrec/lz4/v4"
 	"github.com/superfly/ltx"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 var _ engine.Condenser = Engine{}
 
-// condenseLimit bounds the memory for the newest versions of pages while a segment is condensed.
-const condenseLimit = 64 << 20
+// condenseLimit bounds the memory for the newest versions of pages, as they are packed, while a segment is condensed: half of
+// a full segment. Where more of it is the newest version there is less to gain.
+const condenseLimit = 32 << 20
 
 var errTooLarge = errors.New("too large to be held in memory")
 
@@ -50,9 +53,9 @@ func (Engine) Condense(ctx context.Context, files []engine.CondenseFile, w io.Wr
 type condenser struct {
 	first, last ltx.Header
 	post        ltx.Checksum
-	pages       map[uint32][]byte
-	count       int // pages read
-	size        int // bytes held
+	pages       map[uint32][]byte // packed
+	count       int               // pages read
+	size        int               // bytes held
 	decoder     *ltxReader
 }
 
@@ -75,7 +78,7 @@ func (c *condenser) add(f engine.CondenseFile) error {
 		return fmt.Errorf("it does not follow transaction %s with checksum %s", c.last.MaxTXID, c.post)
 	}
 	for {
-		n, page, err := dec.next()
+		n, _, err := dec.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -83,17 +86,26 @@ func (c *condenser) add(f engine.CondenseFile) error {
 			return err
 		}
 		c.count++
-		held, ok := c.pages[n]
-		if !ok {
-			held = make([]byte, h.PageSize)
-			c.pages[n] = held
-			if c.size += len(held); c.size > condenseLimit {
-				return errTooLarge
-			}
+		if err := c.hold(n, dec.block); err != nil {
+			return err
 		}
-		copy(held, page)
 	}
 	c.last, c.post = h, dec.post
+	return nil
+}
+
+// hold puts a page in the place of its version before.
+func (c *condenser) hold(n uint32, block []byte) error {
+	held := c.pages[n]
+	c.size -= cap(held)
+	if cap(held) < len(block) {
+		held = make([]byte, 0, len(block)+len(block)/8) // pages that change mostly grow
+	}
+	held = append(held[:0], block...)
+	c.pages[n] = held
+	if c.size += cap(held); c.size > condenseLimit {
+		return errTooLarge
+	}
 	return nil
 }
 
@@ -112,8 +124,12 @@ func (c *condenser) write(w io.Writer) error {
 		}
 	}
 	slices.Sort(numbers)
+	data := make([]byte, h.PageSize)
 	for _, n := range numbers {
-		if err := enc.page(n, c.pages[n]); err != nil {
+		if _, err := lz4.UncompressBlock(c.pages[n], data); err != nil {
+			return fmt.Errorf("unpack page %d: %w", n, err) // the reader has seen that it can be
+		}
+		if err := enc.packed(n, c.pages[n], data); err != nil {
 			return err
 		}
 	}

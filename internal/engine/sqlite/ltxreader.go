@@ -24,6 +24,7 @@ type ltxReader struct {
 	last   uint32
 	index  []byte // as it should be
 	packed []byte
+	block  []byte // the page that next returned, as it is packed in the file
 	data   []byte
 }
 
@@ -70,7 +71,7 @@ func (d *ltxReader) short(err error) error {
 	return err
 }
 
-// next returns the next page, which is valid until the next call. After the last one it checks the rest of the file and
+// next returns the next page, which is valid until the next call, as block is. After the last one it checks the rest of the file and
 // returns io.EOF.
 func (d *ltxReader) next() (uint32, []byte, error) {
 	var h [ltx.PageHeaderSize + 4]byte
@@ -92,11 +93,12 @@ func (d *ltxReader) next() (uint32, []byte, error) {
 	if n <= d.last || n > d.header.Commit || binary.BigEndian.Uint16(h[4:]) != ltx.PageHeaderFlagSize || size > uint32(len(d.packed)) {
 		return 0, nil, fmt.Errorf("%w: page %d after page %d", errNotLTX, n, d.last)
 	}
-	if _, err := io.ReadFull(d.r, d.packed[:size]); err != nil {
+	d.block = d.packed[:size]
+	if _, err := io.ReadFull(d.r, d.block); err != nil {
 		return 0, nil, d.short(err)
 	}
 	d.offset += int64(size)
-	if m, err := lz4.UncompressBlock(d.packed[:size], d.data); err != nil || m != len(d.data) {
+	if m, err := lz4.UncompressBlock(d.block, d.data); err != nil || m != len(d.data) {
 		return 0, nil, fmt.Errorf("%w: page %d cannot be decompressed", errNotLTX, n)
 	}
 	d.crc = updateCRC(d.crc, d.data)

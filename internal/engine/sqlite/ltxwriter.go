@@ -66,14 +66,38 @@ func (e *ltxWriter) summed(n uint32, data []byte, sum rawSum) error {
 	return e.put(n, data, func(crc uint64) uint64 { return sum.after(crc, n, len(data)) })
 }
 
-// put writes a page; after gives the checksum behind data, of what it is before data.
-func (e *ltxWriter) put(n uint32, data []byte, after func(crc uint64) uint64) error {
-	if n <= e.last || n > e.header.Commit || n == lockPage(e.header.PageSize) || len(data) != int(e.header.PageSize) {
-		return fmt.Errorf("write page %d of %d after page %d: not allowed", n, e.header.Commit, e.last)
+// packed is page for a page that is packed already: block is what packs data.
+func (e *ltxWriter) packed(n uint32, block, data []byte) error {
+	if err := e.allows(n, len(data)); err != nil {
+		return err
 	}
 	const head = ltx.PageHeaderSize + 4
+	if len(block) > len(e.room.block)-head {
+		return fmt.Errorf("write page %d: it is packed into %d bytes", n, len(block))
+	}
+	return e.add(n, copy(e.room.block[head:], block), func(crc uint64) uint64 { return updateCRC(crc, data) })
+}
+
+// put packs a page and writes it; after gives the checksum behind data, of what it is before data.
+func (e *ltxWriter) put(n uint32, data []byte, after func(crc uint64) uint64) error {
+	if err := e.allows(n, len(data)); err != nil {
+		return err
+	}
+	return e.add(n, e.room.packer.pack(e.room.block[ltx.PageHeaderSize+4:], data), after)
+}
+
+// allows says whether a page of that size may come next.
+func (e *ltxWriter) allows(n uint32, size int) error {
+	if n <= e.last || n > e.header.Commit || n == lockPage(e.header.PageSize) || size != int(e.header.PageSize) {
+		return fmt.Errorf("write page %d of %d after page %d: not allowed", n, e.header.Commit, e.last)
+	}
+	return nil
+}
+
+// add writes the page whose packed bytes stand in room.block, behind the place for their header.
+func (e *ltxWriter) add(n uint32, packed int, after func(crc uint64) uint64) error {
+	const head = ltx.PageHeaderSize + 4
 	block := e.room.block
-	packed := e.room.packer.pack(block[head:], data)
 	binary.BigEndian.PutUint32(block, n)
 	binary.BigEndian.PutUint16(block[4:], ltx.PageHeaderFlagSize)
 	binary.BigEndian.PutUint32(block[ltx.PageHeaderSize:], uint32(packed))

@@ -69,6 +69,15 @@ func Start(cmd *exec.Cmd, logs string) (*Process, error) {
 	return p, nil
 }
 
+// String is its name and the first word of its arguments.
+func (p *Process) String() string { return p.name }
+
+// Pid is the number that the system knows it by.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Done is closed when it has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
 // Run starts cmd and waits for its end.
 func Run(cmd *exec.Cmd, logs string) (Usage, error) {
 	p, err := Start(cmd, logs)

@@ -20,7 +20,7 @@ const calm = 5 * time.Second // between two measurements, for the disk and the W
 type stretch struct {
 	name     string
 	from, to time.Time
-	usage    usage
+	usage    measure.Usage
 	synced   time.Duration // what it took afterwards to make the copy durable
 	bytes    int64         // of the copy
 }
@@ -47,7 +47,7 @@ func runBase(ctx context.Context, b *bench) error {
 	if err := o.protect(ctx); err != nil {
 		return err
 	}
-	if _, err := o.p.stop(); err != nil {
+	if _, err := o.p.Stop(); err != nil {
 		return err
 	}
 	w, err := b.write(ctx, db, work{rate: b.rate})
@@ -78,7 +78,7 @@ func (b *bench) baseRounds(ctx context.Context, w *writing, o *ours, vacuum stri
 		}
 		turns = append(turns, func() (stretch, error) { return b.aloneTurn(ctx) })
 		for _, turn := range turns {
-			if err := errors.Join(pause(ctx, calm), w.p.alive()); err != nil {
+			if err := errors.Join(pause(ctx, calm), w.p.Alive()); err != nil {
 				return nil, err
 			}
 			s, err := turn()
@@ -163,7 +163,7 @@ func (b *bench) printBase(all []stretch, sales []shop.Sale) error {
 			if s.usage.Wall == 0 {
 				continue
 			}
-			wall, cpu, peak, size = append(wall, s.usage.Wall), append(cpu, s.usage.CPU), max(peak, s.usage.Peak), s.bytes
+			wall, cpu, peak, size = append(wall, s.usage.Wall), append(cpu, s.usage.CPU()), max(peak, s.usage.Peak), s.bytes
 			each += measure.Short(s.usage.Wall) + " "
 			if s.synced > 0 {
 				synced = append(synced, s.synced)

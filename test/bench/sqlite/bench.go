@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // bench is what one run of a benchmark works with: its folder, the programs it built, its output.
@@ -19,7 +21,7 @@ type bench struct {
 	bin     string // folder of the programs
 	work    string // folder for all data, removed at the end
 	folders int    // made so far, for unique names
-	started []*process
+	started []*measure.Process
 	out     io.Writer
 }
 
@@ -56,8 +58,7 @@ func open(ctx context.Context, o options) (*bench, error) {
 // close ends what a failed benchmark left running and removes all data.
 func (b *bench) close() error {
 	for _, p := range b.started {
-		p.cancel()
-		<-p.done
+		_, _ = p.Stop() // one that failed has been reported
 	}
 	return os.RemoveAll(b.work)
 }

@@ -58,7 +58,7 @@ func (b *bench) idleTurn(ctx context.Context, pristine, name, kind string, t *me
 		return err
 	}
 	if o, ok := s.(*ours); ok {
-		if _, err := o.p.stop(); err != nil {
+		if _, err := o.p.Stop(); err != nil {
 			return err
 		}
 		if err := o.daemon(ctx); err != nil {
@@ -74,15 +74,15 @@ func (b *bench) idleTurn(ctx context.Context, pristine, name, kind string, t *me
 	}
 	t.Add(s.String(), kind, measure.Size(mean), measure.Size(top), fmt.Sprintf("%.2f %%", 100*share), b.duration.String())
 	b.note("%s, %s: %s, %.2f %% of a core", s, kind, measure.Size(mean), 100*share)
-	if _, err := s.process().stop(); err != nil {
+	if _, err := s.process().Stop(); err != nil {
 		return err
 	}
 	return closeStore()
 }
 
 // watchIdle reads the resident set once a second, and the processor time at both ends.
-func watchIdle(ctx context.Context, p *process, d time.Duration) (mean, top int64, share float64, err error) {
-	pid := p.cmd.Process.Pid
+func watchIdle(ctx context.Context, p *measure.Process, d time.Duration) (mean, top int64, share float64, err error) {
+	pid := p.Pid()
 	before, err := processor(pid)
 	if err != nil {
 		return 0, 0, 0, err
@@ -95,7 +95,7 @@ func watchIdle(ctx context.Context, p *process, d time.Duration) (mean, top int6
 		}
 		rss, err := memory(pid, "VmRSS")
 		if err != nil {
-			return 0, 0, 0, fmt.Errorf("%w\n%s", err, p.tail())
+			return 0, 0, 0, fmt.Errorf("%w\n%s", err, p.Tail())
 		}
 		sum, n, top = sum+rss, n+1, max(top, rss)
 	}

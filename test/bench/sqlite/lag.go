@@ -84,7 +84,7 @@ func (b *bench) lagTurn(ctx context.Context, pristine string, r *lags) (err erro
 	}
 	sales, sightings, err := b.observe(ctx, s, db)
 	if s.process() != nil {
-		_, stopped := s.process().stop()
+		_, stopped := s.process().Stop()
 		err = errors.Join(err, stopped)
 	}
 	if err = errors.Join(err, closeStore(), os.RemoveAll(filepath.Dir(db)), os.RemoveAll(store.folder)); err != nil {
@@ -119,7 +119,7 @@ func (b *bench) openStore(ctx context.Context, kind string) (place, func() error
 	}
 	const prefix = "lag"
 	p := place{name: kind, url: server.url(prefix), folder: filepath.Join(server.folder, prefix), env: server.env()}
-	return p, func() error { _, err := server.p.stop(); return err }, nil
+	return p, func() error { _, err := server.p.Stop(); return err }, nil
 }
 
 // observe protects the database, lets the writer work for the given time and notes what is seen in the store when,
@@ -137,14 +137,14 @@ func (b *bench) observe(ctx context.Context, s system, db string) ([]shop.Sale, 
 	var sales []shop.Sale
 	for deadline := (time.Time{}); ; time.Sleep(lookEvery) {
 		seen, err := s.durable()
-		if err = errors.Join(err, s.process().alive()); err != nil {
+		if err = errors.Join(err, s.process().Alive()); err != nil {
 			return nil, nil, err
 		}
 		if n := len(sightings); n == 0 || seen.beat > sightings[n-1].beat {
 			sightings = append(sightings, seen)
 		}
 		select {
-		case <-w.p.done:
+		case <-w.p.Done():
 		default:
 			continue
 		}
@@ -158,7 +158,7 @@ func (b *bench) observe(ctx context.Context, s system, db string) ([]shop.Sale, 
 			return sales, sightings, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, nil, fmt.Errorf("%s: %d of %d commits durable %v after the last\n%s", s, seen.beat, sales[len(sales)-1].Beat, drainLimit, s.process().tail())
+			return nil, nil, fmt.Errorf("%s: %d of %d commits durable %v after the last\n%s", s, seen.beat, sales[len(sales)-1].Beat, drainLimit, s.process().Tail())
 		}
 	}
 }

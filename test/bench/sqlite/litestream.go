@@ -13,6 +13,7 @@ import (
 
 	"github.com/superfly/ltx"
 
+	"github.com/backstaydb/backstay/test/bench/measure"
 	"github.com/backstaydb/backstay/test/bench/sqlite/shop"
 )
 
@@ -23,7 +24,7 @@ type litestream struct {
 	store place
 	speed float64 // divides its intervals
 	check string  // of the integrity after a restore
-	p     *process
+	p     *measure.Process
 
 	last string // newest file of level 0 that was seen
 	seen sighting
@@ -35,7 +36,7 @@ func newLitestream(b *bench, db string, store place) *litestream {
 
 func (l *litestream) String() string { return "Litestream" }
 
-func (l *litestream) process() *process { return l.p }
+func (l *litestream) process() *measure.Process { return l.p }
 
 func (l *litestream) at() place { return l.store }
 
@@ -61,13 +62,13 @@ func (l *litestream) protect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return l.p.until(ctx, time.Hour, "snapshot in the replica", func() (bool, error) {
+	return until(ctx, l.p, time.Hour, "snapshot in the replica", func() (bool, error) {
 		files, err := filepath.Glob(filepath.Join(l.level(9), "*.ltx"))
 		return len(files) > 0, err
 	})
 }
 
-func (l *litestream) restore(ctx context.Context, dir string) (string, usage, error) {
+func (l *litestream) restore(ctx context.Context, dir string) (string, measure.Usage, error) {
 	path := filepath.Join(dir, filepath.Base(l.db))
 	u, err := l.b.run(ctx, dir, l.store.env, l.b.program("litestream-peer"), "restore", "-replica", l.url(), "-o", path, "-integrity-check", l.check)
 	return path, u, err

@@ -27,8 +27,8 @@ func runMemory(ctx context.Context, b *bench) error {
 		return err
 	}
 	t := measure.NewTable("command", "peak memory", "wall", "CPU")
-	row := func(name string, u usage) {
-		t.Add(name, measure.Size(u.Peak), measure.Short(u.Wall), measure.Short(u.CPU))
+	row := func(name string, u measure.Usage) {
+		t.Add(name, measure.Size(u.Peak), measure.Short(u.Wall), measure.Short(u.CPU()))
 		b.note("%s: %s", name, measure.Size(u.Peak))
 	}
 	if err := b.memoryProtect(ctx, o, row); err != nil {
@@ -69,7 +69,7 @@ func runMemory(ctx context.Context, b *bench) error {
 
 // memoryProtect watches protect while it takes the first base and follows the writer, backup beside the writer, and
 // run following it.
-func (b *bench) memoryProtect(ctx context.Context, o *ours, row func(string, usage)) error {
+func (b *bench) memoryProtect(ctx context.Context, o *ours, row func(string, measure.Usage)) error {
 	if err := o.protect(ctx); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (b *bench) memoryProtect(ctx context.Context, o *ours, row func(string, usa
 	if err := pause(ctx, follow); err != nil {
 		return err
 	}
-	u, err := o.p.stop()
+	u, err := o.p.Stop()
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (b *bench) memoryProtect(ctx context.Context, o *ours, row func(string, usa
 	if err := pause(ctx, follow); err != nil {
 		return err
 	}
-	if u, err = o.p.stop(); err != nil {
+	if u, err = o.p.Stop(); err != nil {
 		return err
 	}
 	row("run", u)
@@ -104,7 +104,7 @@ func (b *bench) memoryProtect(ctx context.Context, o *ours, row func(string, usa
 }
 
 // memoryPeer gives the same to Litestream, for comparison.
-func (b *bench) memoryPeer(ctx context.Context, db string, row func(string, usage)) error {
+func (b *bench) memoryPeer(ctx context.Context, db string, row func(string, measure.Usage)) error {
 	store, err := b.folderStore()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (b *bench) memoryPeer(ctx context.Context, db string, row func(string, usag
 	if _, err := w.wait(); err != nil {
 		return err
 	}
-	u, err := l.p.stop()
+	u, err := l.p.Stop()
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 const source = "shop"
@@ -23,7 +24,7 @@ type ours struct {
 	dir   string // where backstay.yaml and its state lie
 	db    string
 	store place
-	p     *process
+	p     *measure.Process
 
 	first  history.Position // of the base, when the database held no commit of the writer
 	next   uint64           // number of the checkpoint that is awaited
@@ -38,7 +39,7 @@ func newOurs(b *bench, db string, store place) (*ours, error) {
 
 func (o *ours) String() string { return "backstay" }
 
-func (o *ours) process() *process { return o.p }
+func (o *ours) process() *measure.Process { return o.p }
 
 func (o *ours) at() place { return o.store }
 
@@ -49,7 +50,7 @@ func (o *ours) protect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.p.until(ctx, time.Hour, "base in the store", func() (bool, error) {
+	return until(ctx, o.p, time.Hour, "base in the store", func() (bool, error) {
 		if bases, err := filepath.Glob(filepath.Join(o.store.folder, source, "base", "*", "manifest")); err != nil || len(bases) == 0 {
 			return false, err
 		}
@@ -65,11 +66,11 @@ func (o *ours) daemon(ctx context.Context) (err error) {
 }
 
 // command runs another command beside it.
-func (o *ours) command(ctx context.Context, args ...string) (usage, error) {
+func (o *ours) command(ctx context.Context, args ...string) (measure.Usage, error) {
 	return o.b.run(ctx, o.dir, o.store.env, o.b.program("backstay"), args...)
 }
 
-func (o *ours) restore(ctx context.Context, dir string) (string, usage, error) {
+func (o *ours) restore(ctx context.Context, dir string) (string, measure.Usage, error) {
 	u, err := o.command(ctx, "restore", source, "--to", "latest", "--into", dir, "--store", o.store.url, "--key", filepath.Join(o.dir, "backstay.key"))
 	return filepath.Join(dir, filepath.Base(o.db)), u, err
 }

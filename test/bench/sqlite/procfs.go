@@ -12,28 +12,6 @@ import (
 // userHZ is the unit of times in /proc/PID/stat: 1/100 s on every Linux that Go runs on.
 const userHZ = 100
 
-// watchPeak reads the peak resident set of a process until it has ended and returns the last value. The kernel keeps
-// the peak, so that only what came after the last look can be missed: 20 ms, and 1 ms of a process that lives shorter
-// than a second. (What wait4 reports would not do: it begins with the resident set of the parent.)
-func watchPeak(pid int, ended <-chan struct{}) int64 {
-	var peak int64
-	began := time.Now()
-	for {
-		if n, err := memory(pid, "VmHWM"); err == nil {
-			peak = max(peak, n)
-		}
-		wait := 20 * time.Millisecond
-		if time.Since(began) < time.Second {
-			wait = time.Millisecond
-		}
-		select {
-		case <-time.After(wait):
-		case <-ended:
-			return peak
-		}
-	}
-}
-
 // memory reads one field of /proc/PID/status: "VmHWM", "VmRSS". It returns bytes.
 func memory(pid int, field string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -100,9 +100,9 @@ func (b *bench) feed(ctx context.Context, s system, db string) error {
 	if err := drained(ctx, s, sales[len(sales)-1].Beat, 10*time.Minute); err != nil {
 		return err
 	}
-	u, err := s.process().stop()
+	u, err := s.process().Stop()
 	b.note("%s: fed %d commits in %s (%s), in the store %s later; CPU %s, peak memory %s", s, len(sales), measure.Short(fed), rate(sales),
-		measure.Short(time.Since(began)-fed), measure.Short(u.CPU), measure.Size(u.Peak))
+		measure.Short(time.Since(began)-fed), measure.Short(u.CPU()), measure.Size(u.Peak))
 	return err
 }
 
@@ -120,7 +120,7 @@ func (b *bench) restoreTurn(ctx context.Context, r *restores) (err error) {
 	if err != nil {
 		return err
 	}
-	r.wall, r.cpu, r.peak = append(r.wall, u.Wall), append(r.cpu, u.CPU), max(r.peak, u.Peak)
+	r.wall, r.cpu, r.peak = append(r.wall, u.Wall), append(r.cpu, u.CPU()), max(r.peak, u.Peak)
 	got, err := shop.Beat(ctx, path)
 	if err == nil && got != uint64(b.commits) {
 		err = fmt.Errorf("restored %d commits of %d", got, b.commits)

@@ -9,12 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // s3server is a real S3 server on loopback that keeps its objects as files, so that what stands in a bucket can be
 // seen in its folder without asking it.
 type s3server struct {
-	p       *process
+	p       *measure.Process
 	address string
 	folder  string // of the bucket
 }
@@ -46,7 +48,7 @@ func (b *bench) startS3(ctx context.Context) (*s3server, error) {
 	if s.p, err = b.start(ctx, dir, env, program, "--port", s.address, "--quiet", "posix", dir); err != nil {
 		return nil, err
 	}
-	err = s.p.until(ctx, 10*time.Second, "answer at "+s.address, func() (bool, error) {
+	err = until(ctx, s.p, 10*time.Second, "answer at "+s.address, func() (bool, error) {
 		c, err := net.DialTimeout("tcp", s.address, time.Second)
 		if err != nil {
 			return false, nil
@@ -54,8 +56,8 @@ func (b *bench) startS3(ctx context.Context) (*s3server, error) {
 		return true, c.Close()
 	})
 	if err != nil {
-		s.p.stop()
-		return nil, err
+		_, stopped := s.p.Stop()
+		return nil, errors.Join(err, stopped)
 	}
 	return s, nil
 }

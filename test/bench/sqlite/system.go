@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/backstaydb/backstay/test/bench/measure"
 )
 
 // system is one of those compared, protecting one database in one store. It is used from one goroutine, durable
@@ -18,7 +20,7 @@ type system interface {
 	protect(ctx context.Context) error
 
 	// process is the running daemon.
-	process() *process
+	process() *measure.Process
 
 	// at is its store.
 	at() place
@@ -28,7 +30,7 @@ type system interface {
 	durable() (sighting, error)
 
 	// restore brings the newest state from the store into the empty folder dir and returns the database's path.
-	restore(ctx context.Context, dir string) (path string, u usage, err error)
+	restore(ctx context.Context, dir string) (path string, u measure.Usage, err error)
 }
 
 // sighting is one look into a store.
@@ -47,7 +49,7 @@ type place struct {
 
 // drained waits until a beat is durable.
 func drained(ctx context.Context, s system, beat uint64, limit time.Duration) error {
-	return s.process().until(ctx, limit, fmt.Sprintf("sight of commit %d in the store", beat), func() (bool, error) {
+	return until(ctx, s.process(), limit, fmt.Sprintf("sight of commit %d in the store", beat), func() (bool, error) {
 		seen, err := s.durable()
 		return seen.beat >= beat, err
 	})

@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/backstaydb/backstay/test/bench/measure"
 	"github.com/backstaydb/backstay/test/bench/sqlite/shop"
 )
 
 // writing is the application at work: the writer's process and its ledger.
 type writing struct {
-	p      *process
+	p      *measure.Process
 	ledger string
 }
 
@@ -41,7 +42,7 @@ func (b *bench) write(ctx context.Context, db string, w work) (*writing, error) 
 
 // wait returns what was sold when the writer has ended by itself.
 func (w *writing) wait() ([]shop.Sale, error) {
-	if _, err := w.p.wait(); err != nil {
+	if _, err := w.p.Wait(); err != nil {
 		return nil, err
 	}
 	return w.sales()
@@ -49,7 +50,7 @@ func (w *writing) wait() ([]shop.Sale, error) {
 
 // stop ends the writer and returns what was sold.
 func (w *writing) stop() ([]shop.Sale, error) {
-	if _, err := w.p.stop(); err != nil {
+	if _, err := w.p.Stop(); err != nil {
 		return nil, err
 	}
 	return w.sales()

@@ -21,6 +21,7 @@ type Options struct {
 	Initdb    []string          // further arguments of initdb: "--wal-segsize=1"
 	Debian    bool              // its configuration is in a folder of its own, as Debian's packages have it
 	Stopped   bool              // New does not start it
+	InPlaceOf *Cluster          // one that has ended, at whose address and socket it is reached
 }
 
 // The roles of every cluster, with their password. Through the socket nobody is asked for it.
@@ -74,6 +75,9 @@ func New(t testing.TB, o Options) *Cluster {
 	}
 	c := &Cluster{Version: o.Version, Programs: Programs(t, o.Version), Dir: Folder(t), user: Owner(t), Port: freePort(t)}
 	c.sockets = Folder(t)
+	if o.InPlaceOf != nil {
+		c.Port, c.sockets = o.InPlaceOf.Port, o.InPlaceOf.sockets
+	}
 	c.initdb(t, o)
 	if o.Stopped {
 		t.Cleanup(func() { c.end(t) })

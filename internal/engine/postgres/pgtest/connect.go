@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,17 @@ import (
 // URL reaches the server over TCP, with the password, as a person gives it to Backstay.
 func (c *Cluster) URL(role string) string {
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/postgres?sslmode=disable", url.UserPassword(role, Password), c.Port)
+}
+
+// HostsURL reaches whichever of several servers has the attribute ("read-write", "any" …), over TCP and without the
+// password.
+func HostsURL(role, attribute string, list ...*Cluster) string {
+	var hosts []string
+	for _, c := range list {
+		hosts = append(hosts, "127.0.0.1:"+strconv.Itoa(c.Port))
+	}
+	q := url.Values{"target_session_attrs": {attribute}, "sslmode": {"disable"}}
+	return fmt.Sprintf("postgres://%s@%s/postgres?%s", role, strings.Join(hosts, ","), q.Encode())
 }
 
 // SocketURL reaches the server through its socket, where no password is asked for.

@@ -16,6 +16,7 @@ const maxSocket = 103
 type folder struct {
 	path    string
 	hba     string
+	pid     string
 	scratch *scratch.Dir // nil for a folder that is not ours to remove
 	holder  *os.File     // of the scratch, for a server that outlives us; nil for any other, and once the server has it
 }
@@ -53,7 +54,7 @@ func (f *folder) prepare(c Config) error {
 		return fmt.Errorf("the path of a socket has at most %d bytes: %s", maxSocket, socket)
 	}
 	// Beside a socket in somebody else's folder, the name must not meet that of another server's.
-	f.hba = filepath.Join(f.path, "hba-"+c.port()+".conf")
+	f.hba, f.pid = filepath.Join(f.path, "hba-"+c.port()+".conf"), filepath.Join(f.path, "pid-"+c.port())
 	if !c.Own && c.Settings["hba_file"] == "" {
 		lines := c.HBA
 		if lines == "" {
@@ -86,8 +87,10 @@ func (f *folder) close() error {
 	if f.scratch != nil {
 		return f.scratch.Close()
 	}
-	if err := os.Remove(f.hba); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, name := range []string{f.hba, f.pid} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }

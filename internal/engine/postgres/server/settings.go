@@ -13,7 +13,6 @@ var private = map[string]string{
 	"archive_mode":                    "off",
 	"cron.launch_active_jobs":         "off",
 	"event_triggers":                  "off",
-	"external_pid_file":               "",
 	"lc_messages":                     "C",
 	"log_destination":                 "stderr",
 	"log_line_prefix":                 "%m [%p] ",
@@ -39,6 +38,7 @@ func (c Config) arguments(f *folder) ([]string, error) {
 			}
 		}
 		all["hba_file"] = f.hba
+		all["external_pid_file"] = f.pid // an empty one is not none
 	}
 	// A configuration file from elsewhere may name another directory, which would win over -D.
 	all["data_directory"] = c.Dir
