@@ -4,23 +4,25 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 // Promise is what a person is promised about a source and what is done to keep it. A class states it for many sources; what a
 // source states itself goes before its class.
 type Promise struct {
-	RPO            Span              `yaml:"rpo,omitempty" json:"rpo,omitempty" doc:"how much may be lost, as a time: what was committed longer ago than this must be durable"`
-	RTO            Span              `yaml:"rto,omitempty" json:"rto,omitempty" doc:"how long a restore may take, measured and forecast by drills"`
-	Window         Span              `yaml:"window,omitempty" json:"window,omitempty" doc:"how far back every moment must be recoverable, as in 30d; what is older may be forgotten, where keep does not hold it"`
-	Repositories   []string          `yaml:"repositories,omitempty" json:"repositories,omitempty" doc:"names of the repositories that its history goes to"`
-	DurableIn      int               `yaml:"durable_in,omitempty" json:"durable_in,omitempty" doc:"in how many repositories a piece of log must be before it counts as durable; 1 if not given"`
-	Base           map[string]string `yaml:"base,omitempty" json:"base,omitempty" doc:"when bases are taken, by type: { full: daily }; see when"`
-	Keep           Keep              `yaml:"keep,omitempty" json:"keep,omitzero" doc:"bases that are kept beyond the window"`
-	Drill          Drill             `yaml:"drill,omitempty" json:"drill,omitzero" doc:"when a restore is proved: an expression, or a group of keys"`
-	CheckEvery     Span              `yaml:"check_every,omitempty" json:"check_every,omitempty" doc:"every object is read and compared with its digest at least so often"`
-	DeepCheckEvery Span              `yaml:"deep_check_every,omitempty" json:"deep_check_every,omitempty" doc:"every object is decrypted and decoded at least so often; needs a key on this host"`
-	Recipients     []string          `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"names of those in recipients who can read new repositories of it; all of them if not given"`
-	Hours          Hours             `yaml:"hours,omitempty" json:"hours,omitzero" doc:"when heavy work is done"`
+	RPO            Span                     `yaml:"rpo,omitempty" json:"rpo,omitempty" doc:"how much may be lost, as a time: what was committed longer ago than this must be durable"`
+	RTO            Span                     `yaml:"rto,omitempty" json:"rto,omitempty" doc:"how long a restore may take, measured and forecast by drills"`
+	Window         Span                     `yaml:"window,omitempty" json:"window,omitempty" doc:"how far back every moment must be recoverable, as in 30d; what is older may be forgotten, where keep does not hold it"`
+	Repositories   []string                 `yaml:"repositories,omitempty" json:"repositories,omitempty" doc:"names of the repositories that its history goes to"`
+	DurableIn      int                      `yaml:"durable_in,omitempty" json:"durable_in,omitempty" doc:"in how many repositories a piece of log must be before it counts as durable; 1 if not given"`
+	Base           map[string]schedule.Expr `yaml:"base,omitempty" json:"base,omitempty" doc:"when bases are taken, by type: { full: daily }; see when"`
+	Keep           Keep                     `yaml:"keep,omitempty" json:"keep,omitzero" doc:"bases that are kept beyond the window"`
+	Drill          Drill                    `yaml:"drill,omitempty" json:"drill,omitzero" doc:"when a restore is proved: an expression, or a group of keys"`
+	CheckEvery     Span                     `yaml:"check_every,omitempty" json:"check_every,omitempty" doc:"every object is read and compared with its digest at least so often"`
+	DeepCheckEvery Span                     `yaml:"deep_check_every,omitempty" json:"deep_check_every,omitempty" doc:"every object is decrypted and decoded at least so often; needs a key on this host"`
+	Recipients     []string                 `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"names of those in recipients who can read new repositories of it; all of them if not given"`
+	Hours          Hours                    `yaml:"hours,omitempty" json:"hours,omitzero" doc:"when heavy work is done"`
 }
 
 // Class is a promise that many sources share.
@@ -41,9 +43,12 @@ type Keep struct {
 
 // Hours are stretches of the day, as in "22:00-04:00 Europe/Berlin" or "mon-fri 08:00-18:00".
 type Hours struct {
-	Prefer string `yaml:"prefer,omitempty" json:"prefer,omitempty" doc:"heavy work without a time of its own is spread over these hours"`
-	Forbid string `yaml:"forbid,omitempty" json:"forbid,omitempty" doc:"no heavy work begins in these hours"`
+	Prefer schedule.Windows `yaml:"prefer,omitempty" json:"prefer,omitempty" doc:"heavy work without a time of its own is spread over these hours"`
+	Forbid schedule.Windows `yaml:"forbid,omitempty" json:"forbid,omitempty" doc:"no heavy work begins in these hours"`
 }
+
+// IsZero reports whether no hours are named.
+func (h Hours) IsZero() bool { return h.Prefer.IsZero() && h.Forbid.IsZero() }
 
 // Hold keeps everything of a source for a time, whatever the rules say.
 type Hold struct {
@@ -114,7 +119,6 @@ func over(own, class Promise) Promise {
 	own.CheckEvery = first(own.CheckEvery, class.CheckEvery)
 	own.DeepCheckEvery = first(own.DeepCheckEvery, class.DeepCheckEvery)
 	own.Keep = first(own.Keep, class.Keep)
-	own.Hours = first(own.Hours, class.Hours)
 	if len(own.Repositories) == 0 {
 		own.Repositories = slices.Clone(class.Repositories)
 	}
@@ -123,6 +127,9 @@ func over(own, class Promise) Promise {
 	}
 	if len(own.Base) == 0 {
 		own.Base = maps.Clone(class.Base)
+	}
+	if own.Hours.IsZero() {
+		own.Hours = class.Hours
 	}
 	if own.Drill.IsZero() {
 		own.Drill = class.Drill

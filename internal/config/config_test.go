@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 func TestRefusals(t *testing.T) {
@@ -109,9 +111,17 @@ func TestASourceInheritsItsClass(t *testing.T) {
 		t.Fatal(err)
 	}
 	orders, sessions, plain := c.Sources["orders"], c.Sources["sessions"], c.Sources["plain"]
+	daily, err := schedule.Parse("daily")
+	if err != nil {
+		t.Fatal(err)
+	}
+	night, err := schedule.ParseWindows("22:00-04:00 Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := Promise{RPO: Span(5 * time.Second), RTO: Span(20 * time.Minute), Window: Span(720 * time.Hour), Repositories: []string{"local", "offsite"}, DurableIn: 1,
-		Base: map[string]string{"full": "daily"}, Keep: Keep{Daily: 14, Weekly: 8, Monthly: 12, Zone: "Europe/Berlin"}, Drill: Drill{Every: "daily"},
-		DeepCheckEvery: Span(168 * time.Hour), Recipients: []string{"ops"}, Hours: Hours{Prefer: "22:00-04:00 Europe/Berlin"}}
+		Base: map[string]schedule.Expr{"full": daily}, Keep: Keep{Daily: 14, Weekly: 8, Monthly: 12, Zone: "Europe/Berlin"}, Drill: Drill{Every: daily},
+		DeepCheckEvery: Span(168 * time.Hour), Recipients: []string{"ops"}, Hours: Hours{Prefer: night}}
 	if diff := cmp.Diff(want, orders.Promise); diff != "" {
 		t.Error(diff)
 	}

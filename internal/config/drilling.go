@@ -1,10 +1,12 @@
 package config
 
+import "github.com/backstaydb/backstay/internal/schedule"
+
 // Drill says when and how a restore of a source is proved. In the file it is an expression alone (drill: daily) or a group of keys.
 type Drill struct {
-	Every  string   `yaml:"every,omitempty" json:"every,omitempty" doc:"when, as in daily or weekly; see when" required:"true"`
-	To     []string `yaml:"to,omitempty" json:"to,omitempty" doc:"what is recovered to, one drill for each: random (a random base and moment), latest (the tip); both if not given" enum:"random,latest"`
-	Checks []Check  `yaml:"checks,omitempty" json:"checks,omitempty" doc:"questions of the owner to the recovered data"`
+	Every  schedule.Expr `yaml:"every,omitempty" json:"every,omitempty" doc:"when, as in daily or weekly; see when" required:"true"`
+	To     []string      `yaml:"to,omitempty" json:"to,omitempty" doc:"what is recovered to, one drill for each: random (a random base and moment), latest (the tip); both if not given" enum:"random,latest"`
+	Checks []Check       `yaml:"checks,omitempty" json:"checks,omitempty" doc:"questions of the owner to the recovered data"`
 }
 
 // Check is one question to recovered data.
@@ -17,11 +19,11 @@ type Check struct {
 }
 
 // IsZero reports whether no drill is asked for.
-func (d Drill) IsZero() bool { return d.Every == "" && len(d.To) == 0 && len(d.Checks) == 0 }
+func (d Drill) IsZero() bool { return d.Every.IsZero() && len(d.To) == 0 && len(d.Checks) == 0 }
 
 // UnmarshalYAML reads both forms.
 func (d *Drill) UnmarshalYAML(unmarshal func(any) error) error {
-	var every string
+	var every schedule.Expr
 	if err := unmarshal(&every); err == nil {
 		*d = Drill{Every: every}
 		return nil

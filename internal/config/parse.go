@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	yamlparser "github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 // parser holds what errors need to point into the file.
@@ -73,6 +75,15 @@ func (p *parser) wrap(err error) error {
 	return &Error{File: p.file, Message: mask(err.Error())}
 }
 
+// hint is what err advises; "" if it says nothing of that.
+func hint(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
+	}
+	return ""
+}
+
 // words says for people what kind of value t is.
 func words(t reflect.Type) string {
 	switch {
@@ -101,10 +112,13 @@ func (p *parser) keys(n ast.Node, t reflect.Type) error {
 	if text, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
 		if _, scalar := n.(ast.ScalarNode); scalar && n.Type() != ast.NullType {
 			if err := text.UnmarshalText([]byte(n.GetToken().Value)); err != nil {
-				return p.at(n.GetToken(), mask(err.Error()), "")
+				return p.at(n.GetToken(), mask(err.Error()), hint(err))
 			}
 		}
 		return nil
+	}
+	if _, scalar := n.(ast.ScalarNode); scalar && t == reflect.TypeFor[Drill]() {
+		return p.keys(n, reflect.TypeFor[schedule.Expr]())
 	}
 	switch t.Kind() {
 	case reflect.Struct:

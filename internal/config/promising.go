@@ -52,7 +52,7 @@ func (p *parser) promises(c *Config, own Promise, path ...string) error {
 
 // questions checks the owner's checks of a drill.
 func (p *parser) questions(d Drill, what string, tok *token.Token) error {
-	if !d.IsZero() && d.Every == "" {
+	if !d.IsZero() && d.Every.IsZero() {
 		return p.at(tok, fmt.Sprintf("the drill of %s does not say when", what), "add every: daily")
 	}
 	for _, q := range d.Checks {

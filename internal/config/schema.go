@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+
+	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 // Schema is the JSON schema (draft 2020-12) of the file, for editors; it is published as
@@ -25,6 +27,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9.]+ ?([kKMGT]i?)?B?$`}
 	case t == reflect.TypeFor[Span]():
 		return map[string]any{"type": "string", "pattern": `^[0-9]+ ?[wdhms]$`}
+	case t == reflect.TypeFor[schedule.Expr](), t == reflect.TypeFor[schedule.Windows]():
+		return map[string]any{"type": "string"}
 	case t == reflect.TypeFor[Date]():
 		return map[string]any{"type": "string", "format": "date"}
 	case t == reflect.TypeFor[Drill]():
