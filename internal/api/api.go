@@ -23,6 +23,13 @@ type Controller interface {
 	Status(ctx context.Context) (Status, error)
 	// Backup takes a full base of one source now. progress is called from one goroutine at a time.
 	Backup(ctx context.Context, source string, progress func(Progress)) (Base, error)
+	// Plan says what is due and what comes.
+	Plan(ctx context.Context) ([]Job, error)
+	// Pause keeps a source or one of its jobs from beginning anything; Resume ends that.
+	Pause(ctx context.Context, source string, p Pause) error
+	Resume(ctx context.Context, source string, p Pause) error
+	// RunNow makes a job due, and says what that leads to.
+	RunNow(ctx context.Context, source string, p Pause) (string, error)
 }
 
 // Status is how one host's protection is doing.
@@ -31,6 +38,7 @@ type Status struct {
 	Running bool       `json:"running" doc:"whether a daemon follows the sources; if not, all else is read from the repositories"`
 	PID     int        `json:"pid,omitempty" doc:"process id of the daemon"`
 	Started *time.Time `json:"started_time,omitempty" doc:"when the daemon began"`
+	Kept    *bool      `json:"kept,omitempty" doc:"whether all promises are kept; absent where none was made or nobody judges"`
 	Sources []Source   `json:"sources" doc:"one entry for each source"`
 }
 
@@ -50,6 +58,10 @@ type Source struct {
 	SpoolBytes   int64            `json:"spool_bytes" doc:"log kept on this host until every repository has it in a full segment"`
 	SpoolLimit   int64            `json:"spool_limit_bytes" doc:"how much may be kept; at the bound capture stops"`
 	Error        string           `json:"error,omitempty" doc:"the newest error, if it still stands"`
+	Class        string           `json:"class,omitempty" doc:"whose promises hold for it"`
+	Owner        string           `json:"owner,omitempty" doc:"who is responsible for it"`
+	HeldLimit    int64            `json:"held_limit_bytes,omitempty" doc:"how much the source may keep because of Backstay"`
+	Promises     []Promise        `json:"promises,omitempty" doc:"what was promised for it, and how that stands; only from a running daemon"`
 	Repositories []Repository     `json:"repositories" doc:"one entry for each repository of the source"`
 	Advice       []Advice         `json:"advice,omitempty" doc:"what should be changed at the source"`
 	Remains      string           `json:"remains,omitempty" doc:"what stays at the source when Backstay stops"`

@@ -16,7 +16,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shop is a daemon with one source.
-type shop struct{ ended chan struct{} }
+type shop struct {
+	ended  chan struct{}
+	paused Pause
+}
 
 func (s *shop) Status(context.Context) (Status, error) {
 	return Status{Running: true, PID: 7, Sources: []Source{{Name: "app"}}}, nil
@@ -35,6 +38,24 @@ func (s *shop) Backup(ctx context.Context, source string, progress func(Progress
 		return Base{}, ctx.Err()
 	}
 	return Base{}, hinted{errors.New("no such source")}
+}
+
+func (s *shop) Plan(context.Context) ([]Job, error) {
+	return []Job{{Source: "app", Kind: "drill", Reason: "daily drill is due at 02:00"}}, nil
+}
+
+func (s *shop) Pause(_ context.Context, source string, p Pause) error {
+	if source != "app" {
+		return hinted{errors.New("no such source")}
+	}
+	s.paused = p
+	return nil
+}
+
+func (s *shop) Resume(context.Context, string, Pause) error { s.paused = Pause{}; return nil }
+
+func (s *shop) RunNow(_ context.Context, source string, p Pause) (string, error) {
+	return p.Kind + " of " + source + " begins", nil
 }
 
 type hinted struct{ error }
@@ -129,5 +150,28 @@ func TestNobodyAnswers(t *testing.T) {
 	c := serve(t, dir, &shop{})
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("after a restart: %v", err)
+	}
+}
+
+func TestJobsAreAskedFor(t *testing.T) {
+	s := &shop{}
+	c := serve(t, t.TempDir(), s)
+	jobs, err := c.Plan(t.Context())
+	if err != nil || len(jobs) != 1 || jobs[0].Kind != "drill" {
+		t.Errorf("plan %+v, %v", jobs, err)
+	}
+	p := Pause{Kind: "drill", By: "anna", Reason: "moving disks", Until: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
+	if err := c.Pause(t.Context(), "app", p); err != nil || s.paused != p {
+		t.Errorf("pause: %v, %+v", err, s.paused)
+	}
+	var e *Error
+	if err := c.Pause(t.Context(), "crm", p); !errors.As(err, &e) || e.Hint() != "try app" {
+		t.Errorf("pause of another: %v", err)
+	}
+	if err := c.Resume(t.Context(), "app", Pause{By: "anna"}); err != nil || s.paused != (Pause{}) {
+		t.Errorf("resume: %v, %+v", err, s.paused)
+	}
+	if text, err := c.RunNow(t.Context(), "app", Pause{Kind: "drill"}); err != nil || text != "drill of app begins" {
+		t.Errorf("run: %q, %v", text, err)
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,21 +36,56 @@ func Dial(dir string) *Client {
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	body, err := c.do(ctx, http.MethodGet, "/status")
+	var s Status
+	return s, c.ask(ctx, http.MethodGet, "/status", nil, &s)
+}
+
+// Plan asks what is due and what comes; ErrNotRunning if no daemon is there.
+func (c *Client) Plan(ctx context.Context) ([]Job, error) {
+	var jobs []Job
+	return jobs, c.ask(ctx, http.MethodGet, "/plan", nil, &jobs)
+}
+
+// Pause keeps a source or one of its jobs from beginning anything; ErrNotRunning if no daemon is there.
+func (c *Client) Pause(ctx context.Context, source string, p Pause) error {
+	return c.ask(ctx, http.MethodPost, "/pause/"+url.PathEscape(source), p, new(string))
+}
+
+// Resume ends a pause; ErrNotRunning if no daemon is there.
+func (c *Client) Resume(ctx context.Context, source string, p Pause) error {
+	return c.ask(ctx, http.MethodPost, "/resume/"+url.PathEscape(source), p, new(string))
+}
+
+// RunNow makes a job due and returns what that leads to; ErrNotRunning if no daemon is there.
+func (c *Client) RunNow(ctx context.Context, source string, p Pause) (string, error) {
+	var text string
+	return text, c.ask(ctx, http.MethodPost, "/run/"+url.PathEscape(source), p, &text)
+}
+
+// ask sends one question and reads its one answer.
+func (c *Client) ask(ctx context.Context, method, path string, question, into any) error {
+	var send io.Reader
+	if question != nil {
+		b, err := json.Marshal(question)
+		if err != nil {
+			return fmt.Errorf("ask the daemon: %w", err)
+		}
+		send = bytes.NewReader(b)
+	}
+	body, err := c.do(ctx, method, path, send)
 	if err != nil {
-		return Status{}, err
+		return err
 	}
 	defer body.Close()
-	var s Status
-	if err := json.NewDecoder(body).Decode(&s); err != nil {
-		return Status{}, fmt.Errorf("read the daemon's answer: %w", err)
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		return fmt.Errorf("read the daemon's answer: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // Backup asks for a full base of source; ErrNotRunning if no daemon is there. Ending ctx ends the backup.
 func (c *Client) Backup(ctx context.Context, source string, progress func(Progress)) (Base, error) {
-	body, err := c.do(ctx, http.MethodPost, "/backup/"+url.PathEscape(source))
+	body, err := c.do(ctx, http.MethodPost, "/backup/"+url.PathEscape(source), nil)
 	if err != nil {
 		return Base{}, err
 	}
@@ -71,8 +107,8 @@ func (c *Client) Backup(ctx context.Context, source string, progress func(Progre
 	}
 }
 
-func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, nil)
+func (c *Client) do(ctx context.Context, method, path string, send io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, send)
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}

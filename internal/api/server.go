@@ -61,11 +61,7 @@ func handler(c Controller, exit func(error) int) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := c.Status(r.Context())
-		if err != nil {
-			answer(w, http.StatusInternalServerError, wire(err, exit))
-			return
-		}
-		answer(w, http.StatusOK, s)
+		reply(w, s, err, exit)
 	})
 	mux.HandleFunc("POST /backup/{source}", func(w http.ResponseWriter, r *http.Request) {
 		out := json.NewEncoder(w)
@@ -79,6 +75,24 @@ func handler(c Controller, exit func(error) int) http.Handler {
 		}
 		_ = out.Encode(line{Base: &base})
 	})
+	mux.HandleFunc("GET /plan", func(w http.ResponseWriter, r *http.Request) {
+		jobs, err := c.Plan(r.Context())
+		reply(w, jobs, err, exit)
+	})
+	ask := func(path string, do func(context.Context, string, Pause) (string, error)) {
+		mux.HandleFunc("POST "+path+"/{source}", func(w http.ResponseWriter, r *http.Request) {
+			var p Pause
+			err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&p)
+			text := ""
+			if err == nil {
+				text, err = do(r.Context(), r.PathValue("source"), p)
+			}
+			reply(w, text, err, exit)
+		})
+	}
+	ask("/pause", func(ctx context.Context, source string, p Pause) (string, error) { return "", c.Pause(ctx, source, p) })
+	ask("/resume", func(ctx context.Context, source string, p Pause) (string, error) { return "", c.Resume(ctx, source, p) })
+	ask("/run", c.RunNow)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(versionHeader, strconv.Itoa(Version))
 		if r.Header.Get(versionHeader) != strconv.Itoa(Version) {
@@ -87,6 +101,15 @@ func handler(c Controller, exit func(error) int) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// reply answers with v, or with err.
+func reply(w http.ResponseWriter, v any, err error, exit func(error) int) {
+	if err != nil {
+		answer(w, http.StatusInternalServerError, wire(err, exit))
+		return
+	}
+	answer(w, http.StatusOK, v)
 }
 
 func answer(w http.ResponseWriter, code int, v any) {

@@ -1,0 +1,229 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/metrics"
+	"github.com/backstaydb/backstay/internal/retention"
+	"github.com/backstaydb/backstay/internal/schedule"
+)
+
+// result is what came of a job.
+type result struct {
+	detail  string
+	objects []string
+	bytes   int64
+}
+
+// do carries one task out, and writes down that it began and how it ended.
+func (w *Watch) do(ctx context.Context, t schedule.Task) error {
+	s := w.sources[t.Job.ID.Source]
+	if s == nil {
+		return fmt.Errorf("do %s: there is no such source", t.Job.ID)
+	}
+	kind, _, _ := strings.Cut(t.Job.ID.Kind, "/")
+	began := w.c.Now()
+	run := Run{ID: began.UTC().Format("20060102T150405.000000Z") + "-" + s.Name + "-" + strings.ReplaceAll(t.Job.ID.Kind, "/", "-"),
+		Source: s.Name, Kind: t.Job.ID.Kind, Why: t.Decision.Reason, Began: began}
+	w.remember(ctx, run)
+	if w.c.Metrics != nil {
+		w.c.Metrics.JobBegan(s.Name, metricKind(kind))
+	}
+	r, err := w.carryOut(ctx, s, t.Job.ID)
+	run.Ended, run.Detail, run.Bytes = w.c.Now(), r.detail, r.bytes
+	outcome, audited, measured := schedule.Done, audit.Done, metrics.OK
+	switch {
+	case err != nil && ctx.Err() != nil:
+		outcome, audited, measured = schedule.Interrupted, audit.Stopped, metrics.Canceled
+	case err != nil:
+		outcome, audited, measured = schedule.Failed, audit.Failed, metrics.Failed
+	}
+	run.Outcome = string(outcome)
+	e := audit.Entry{Since: began, What: actions[kind], Source: s.Name, Objects: r.objects, Why: t.Decision.Reason, Outcome: audited, Bytes: r.bytes}
+	if err != nil {
+		run.Detail, e.Error = err.Error(), err.Error()
+	}
+	w.remember(ctx, run)
+	w.write(ctx, e)
+	if w.c.Metrics != nil {
+		w.c.Metrics.JobEnded(s.Name, metricKind(kind), measured, run.Ended.Sub(began))
+	}
+	w.wake()
+	return err
+}
+
+// actions are the words of the audit log for the kinds of job.
+var actions = map[string]audit.Action{
+	KindBase: audit.Base, KindDrill: audit.Drill, KindCheck: audit.Check, KindDeepCheck: audit.Check, KindRetention: audit.Drop,
+}
+
+// metricKind is a kind in letters that a label has by custom.
+func metricKind(kind string) string { return strings.ReplaceAll(kind, "-", "_") }
+
+func (w *Watch) remember(ctx context.Context, r Run) {
+	if err := w.c.Book.AddRun(context.WithoutCancel(ctx), r); err != nil {
+		w.c.Log.Warn("a run is not written down", "source", r.Source, "kind", r.Kind, "err", err)
+	}
+}
+
+func (w *Watch) carryOut(ctx context.Context, s *watched, id schedule.ID) (result, error) {
+	kind, _, _ := strings.Cut(id.Kind, "/")
+	switch kind {
+	case KindBase:
+		b, err := w.c.Hands.Base(ctx, s.Name, baseType(id.Kind))
+		if err != nil {
+			return result{}, err
+		}
+		return result{detail: fmt.Sprintf("base %s at %s", b.ID, b.Position.Plain()), objects: []string{"base/" + b.ID}, bytes: b.StoredBytes}, nil
+	case KindDrill:
+		return w.drill(ctx, s)
+	case KindCheck, KindDeepCheck:
+		return w.check(ctx, s, kind == KindDeepCheck)
+	case KindRetention:
+		return w.forget(ctx, s)
+	}
+	return result{}, fmt.Errorf("do %s: nobody knows how", id)
+}
+
+// drill proves each target that was asked for. A backup that is bad is found, not a job that failed: it is told as a finding.
+func (w *Watch) drill(ctx context.Context, s *watched) (result, error) {
+	var out result
+	var words []string
+	var failed error
+	for _, to := range s.Drill.Targets() {
+		report, err := w.c.Hands.Drill(ctx, s.Name, to, s.Drill.Checks)
+		if err != nil {
+			return out, err
+		}
+		s.mu.Lock()
+		s.drilled(drillRun(report))
+		w.note(ctx, s)
+		s.mu.Unlock()
+		out.objects = append(out.objects, "report/"+report.ID())
+		out.bytes += report.LaidBytes + report.LogBytes
+		words = append(words, fmt.Sprintf("%s: %s", to, report.Verdict))
+		if report.Verdict == drill.EnvironmentBad {
+			failed = errors.Join(failed, fmt.Errorf("drill to %s: %s", to, report.Reason))
+		}
+	}
+	out.detail = strings.Join(words, "; ")
+	return out, failed
+}
+
+// check reads every repository of a source.
+func (w *Watch) check(ctx context.Context, s *watched, deep bool) (result, error) {
+	var out result
+	var words []string
+	var failed error
+	for _, name := range s.Repositories {
+		c, err := w.c.Hands.Check(ctx, s.Name, name, deep)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("check repository %s: %w", name, err))
+			continue
+		}
+		words = append(words, fmt.Sprintf("%s: %d objects, %d damaged", name, c.Objects, len(c.Damage)))
+		out.bytes += c.Bytes
+		var damage []string
+		for _, d := range c.Damage {
+			damage = append(damage, fmt.Sprintf("%s: %s", d.Object, d.Detail))
+		}
+		s.mu.Lock()
+		s.Checks[name] = s.Checks[name].with(deep, damage, w.c.Now())
+		w.note(ctx, s)
+		s.mu.Unlock()
+	}
+	out.detail = strings.Join(words, "; ")
+	return out, failed
+}
+
+// with is c after another check. What a deep check found is not taken back by one that reads less.
+func (c checked) with(deep bool, damage []string, now time.Time) checked {
+	c.Shallow = now
+	if deep {
+		c.Deep = now
+	}
+	if !deep && len(damage) == 0 && len(c.Damage) > 0 && c.DeepFound {
+		return c
+	}
+	if len(damage) > 0 && c.Since.IsZero() {
+		c.Since = now
+	}
+	if len(damage) == 0 {
+		c.Since = time.Time{}
+	}
+	c.Damage, c.DeepFound = damage, deep && len(damage) > 0
+	return c
+}
+
+// forget drops from each repository what nothing keeps.
+func (w *Watch) forget(ctx context.Context, s *watched) (result, error) {
+	var out result
+	var words []string
+	var failed error
+	for _, name := range s.Repositories {
+		d, err := w.Retention(ctx, s.Name, name)
+		if err == nil && len(d.Drop) > 0 {
+			err = w.c.Hands.Forget(ctx, s.Name, name, d)
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("forget in repository %s: %w", name, err))
+			continue
+		}
+		words = append(words, name+": "+d.Summary)
+		out.objects = append(out.objects, d.Names()...)
+		out.bytes += d.Bytes()
+	}
+	out.detail = strings.Join(words, "; ")
+	return out, failed
+}
+
+// Retention says what may be forgotten in a repository now, and why the rest stays.
+func (w *Watch) Retention(ctx context.Context, source, repository string) (retention.Decision, error) {
+	s := w.sources[source]
+	if s == nil {
+		return retention.Decision{}, &schedule.UnknownJobError{Job: schedule.ID{Source: source}}
+	}
+	h, err := w.c.Eyes.History(ctx, source, repository)
+	if err != nil {
+		return retention.Decision{}, err
+	}
+	reports, err := w.c.Eyes.Drills(ctx, source)
+	if err != nil {
+		return retention.Decision{}, err
+	}
+	return retention.Decide(h, s.rules, retentionFacts(reports, s.damaged(repository)), w.c.Now()), nil
+}
+
+// retentionFacts are what drills proved, and what is damaged.
+func retentionFacts(reports []drill.Report, damaged []string) retention.Facts {
+	f := retention.Facts{Damaged: damaged}
+	for _, r := range reports {
+		name := "report/" + r.ID()
+		f.Reports = append(f.Reports, retention.DrillReport{Name: name, Time: r.Ended})
+		if r.Verdict == drill.Proved {
+			f.Proofs = append(f.Proofs, retention.Proof{Base: r.Base, Time: r.Ended, Report: name})
+		}
+	}
+	return f
+}
+
+// damaged are the bases in which a check found damage.
+func (s *watched) damaged(repository string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var bases []string
+	for _, d := range s.Checks[repository].Damage {
+		if rest, ok := strings.CutPrefix(d, "base/"); ok {
+			id, _, _ := strings.Cut(rest, "/")
+			bases = append(bases, strings.TrimSuffix(id, ":"))
+		}
+	}
+	return bases
+}
+

@@ -1,0 +1,126 @@
+package watch
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/metrics"
+	"github.com/backstaydb/backstay/internal/notify"
+	"github.com/backstaydb/backstay/internal/policy"
+	"github.com/backstaydb/backstay/internal/retention"
+	"github.com/backstaydb/backstay/internal/schedule"
+)
+
+// Source is one source, and what was promised for it.
+type Source struct {
+	Name string
+	config.Source
+}
+
+// Hands are what is done with sources. Each call may be repeated after an error or a crash; ctx ends it.
+type Hands interface {
+	// Base takes a base of a type.
+	Base(ctx context.Context, source, kind string) (api.Base, error)
+	// Drill recovers to a target ("random", "latest") on scratch, and asks what the owner wants asked.
+	Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error)
+	// Check reads a repository; deep: decrypts it too.
+	Check(ctx context.Context, source, repository string, deep bool) (api.Check, error)
+	// Forget drops from a repository what a decision lists.
+	Forget(ctx context.Context, source, repository string, d retention.Decision) error
+}
+
+// Eyes are what is seen of sources.
+type Eyes interface {
+	// Status says how all sources are doing. It answers at once.
+	Status(ctx context.Context) (api.Status, error)
+	// History reads what a repository holds.
+	History(ctx context.Context, source, repository string) (history.History, error)
+	// Drills reads the reports that the repositories of a source hold, the newest ones, in any order.
+	Drills(ctx context.Context, source string) ([]drill.Report, error)
+}
+
+// Config is what a Watch works with.
+type Config struct {
+	Sources  []Source
+	Hands    Hands
+	Eyes     Eyes
+	Book     Book
+	Audit    func(context.Context, audit.Entry) error // writes an entry down
+	Notifier *notify.Notifier                         // nil: nobody is told
+	Metrics  *metrics.Metrics                         // nil: nothing is shown
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Watch keeps watch. Use New.
+type Watch struct {
+	c       Config
+	runner  *schedule.Runner
+	sources map[string]*watched
+
+	mu     sync.Mutex
+	kept   map[string][]api.Promise // by source, as they were judged last
+	judged time.Time
+}
+
+// watched is what is known of one source beyond its status.
+type watched struct {
+	Source
+	objectives policy.Objectives
+	rules      retention.Rules
+
+	mu        sync.Mutex
+	histories map[string]seen // by repository
+	remembered
+	meters    map[string]*meter
+}
+
+// seen is a history, and when it was read.
+type seen struct {
+	history history.History
+	at      time.Time
+	err     error
+}
+
+// New returns a watch that has read what is remembered, and has started nothing.
+func New(ctx context.Context, c Config) (*Watch, error) {
+	w := &Watch{c: c, sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
+	for _, s := range c.Sources {
+		rules, err := rulesOf(s.Promise, s.Hold)
+		if err != nil {
+			return nil, err
+		}
+		watched := &watched{Source: s, objectives: objectivesOf(s), rules: rules, histories: map[string]seen{}, meters: map[string]*meter{}}
+		if err := w.recall(ctx, watched); err != nil {
+			return nil, err
+		}
+		w.sources[s.Name] = watched
+	}
+	var err error
+	w.runner, err = schedule.New(ctx, schedule.Config{
+		Jobs: jobsOf(c.Sources), Bounds: schedule.Bounds{All: 4, Class: map[string]int{classScratch: 1, classRead: 2}},
+		Keep: states{c.Book}, Do: w.do, Now: c.Now, Log: c.Log,
+	})
+	return w, err
+}
+
+// Run has done what is due, and judges, until ctx ends; then it waits for what is running.
+func (w *Watch) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.runner.Run(ctx) })
+	g.Go(func() error { return w.judge(ctx) })
+	g.Go(func() error { return w.look(ctx) })
+	if w.c.Notifier != nil {
+		g.Go(func() error { return w.c.Notifier.Run(ctx) })
+	}
+	return g.Wait()
+}
