@@ -15,7 +15,7 @@ import (
 const layers = `
 atomicfile backoff process directio zstd killpoint secret
 history
-engine store schedule
+engine store schedule notify
 pack
 ledger
 audit scratch
@@ -24,10 +24,12 @@ spool
 archive recovery
 drill
 api
+metrics
 config
 engine/postgres/server engine/postgres/wal
 engine/postgres/datadir
-engine/* store/*
+notify/post
+engine/* store/* notify/*
 app
 cli
 `

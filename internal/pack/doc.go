@@ -4,8 +4,8 @@
 //	files ─ tar ─ frames of at most 128 KiB (1 MiB in log) ─ zstd, each frame for itself ─ age ─ packs
 //
 // Frames are independent and age's chunks are too, so with a map (base) or an index (segment) any piece is read with
-// one ranged request. The map holds a keyed BLAKE3 digest of every extent and each pack has the SHA-256 of its
-// ciphertext, so damage is found with the key and without it.
+// one ranged request. The map holds a keyed BLAKE3 digest of every extent, the index a plain one of every frame, and each
+// object has the SHA-256 of its ciphertext, so damage is found with the key and without it.
 //
 // A BaseWriter compresses and digests in parallel, and everything in order goes through one goroutine: what it
 // writes is a deterministic stream, apart from the keys that age draws. Memory is bounded whatever the size.

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"sync"
 
+	"github.com/zeebo/blake3"
+
 	"github.com/backstaydb/backstay/internal/zstd"
 )
 
@@ -16,6 +18,7 @@ import (
 type frameCache struct {
 	u     *unsealer
 	index *segmentIndex
+	edge  int // frames before it have a condensed file: who reads that needs none behind it
 
 	mu        sync.Mutex
 	loads     []*load // newest last
@@ -31,9 +34,24 @@ type frameCache struct {
 type load struct {
 	first, count int
 	frames       [][]byte
-	err          error
+	errs         []error // why a frame is not there; others of the load may be
+	err          error   // why none is there from some frame on
 	done         chan struct{}
 }
+
+// frame is the one at place i, once done is closed.
+func (l *load) frame(i int) ([]byte, error) {
+	switch {
+	case l.frames[i] != nil:
+		return l.frames[i], nil
+	case l.errs[i] != nil:
+		return nil, l.errs[i]
+	}
+	return nil, l.err
+}
+
+// failed reports whether any frame is missing.
+func (l *load) failed() bool { return l.err != nil || errors.Join(l.errs...) != nil }
 
 const (
 	readAhead = 8 << 20 // plain bytes of one load, at most
@@ -60,7 +78,7 @@ func (c *frameCache) get(ctx context.Context, k int) ([]byte, error) {
 		l = c.miss(k)
 	}
 	// Half way through a load that was itself a step ahead, the next one is begun.
-	if next := l.first + l.count; c.window > 1 && k-l.first >= l.count/2 && c.find(next) == nil {
+	if next := l.first + l.count; next != c.edge && c.window > 1 && k-l.first >= l.count/2 && c.find(next) == nil {
 		c.start(next)
 	}
 	c.mu.Unlock()
@@ -69,10 +87,7 @@ func (c *frameCache) get(ctx context.Context, k int) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if l.err != nil {
-		return nil, l.err
-	}
-	return l.frames[k-l.first], nil
+	return l.frame(k - l.first)
 }
 
 func (c *frameCache) find(k int) *load {
@@ -101,6 +116,9 @@ func (c *frameCache) miss(k int) *load {
 func (c *frameCache) start(k int) *load {
 	frames := c.index.frames
 	n, total := 0, len(frames)-1
+	if k < c.edge {
+		total = c.edge
+	}
 	for k+n < total && n < c.window && (n == 0 || frames[k+n+1].plain-frames[k].plain <= readAhead) {
 		n++
 	}
@@ -108,7 +126,7 @@ func (c *frameCache) start(k int) *load {
 		return nil
 	}
 	c.window = min(2*c.window, 64)
-	l := &load{first: k, count: n, done: make(chan struct{})}
+	l := &load{first: k, count: n, frames: make([][]byte, n), errs: make([]error, n), done: make(chan struct{})}
 	if len(c.loads) == maxLoads {
 		c.loads = append(c.loads[:0], c.loads[1:]...)
 	}
@@ -117,7 +135,7 @@ func (c *frameCache) start(k int) *load {
 	go func() {
 		defer c.running.Done()
 		defer close(l.done)
-		if l.err = c.read(l); l.err != nil {
+		if l.err = c.read(l); l.failed() {
 			c.forget(l)
 		}
 	}()
@@ -136,7 +154,7 @@ func (c *frameCache) forget(l *load) {
 	}
 }
 
-// read fetches the frames of l with one request and decodes them, two at a time.
+// read fetches the frames of l with one request and decodes them, two at a time. Its error is that of the fetching.
 func (c *frameCache) read(l *load) error {
 	spans := c.index.frames[l.first : l.first+l.count+1]
 	from := spans[0].stored
@@ -145,8 +163,6 @@ func (c *frameCache) read(l *load) error {
 		return err
 	}
 	defer in.Close()
-	l.frames = make([][]byte, l.count)
-	errs := make([]error, l.count)
 	turns := make(chan struct{}, 2)
 	var decoding sync.WaitGroup
 	for i := range l.count {
@@ -157,12 +173,26 @@ func (c *frameCache) read(l *load) error {
 		}
 		turns <- struct{}{}
 		decoding.Go(func() {
-			l.frames[i], errs[i] = c.decode(packed, spans[i], spans[i+1])
+			if l.errs[i] = c.verify(packed, l.first+i); l.errs[i] == nil {
+				l.frames[i], l.errs[i] = c.decode(packed, spans[i], spans[i+1])
+			}
 			<-turns
 		})
 	}
 	decoding.Wait()
-	return errors.Join(append(errs, err)...)
+	return err
+}
+
+// verify compares the stored bytes of frame k with what the index says of them, if it says something.
+func (c *frameCache) verify(packed []byte, k int) error {
+	if c.index.digests == nil {
+		return nil
+	}
+	if got := blake3.Sum256(packed); got != c.index.digests[k] {
+		return &CorruptError{Object: c.u.src.Name, Detail: fmt.Sprintf("digest of the frame at %d", c.index.frames[k].stored),
+			Want: fmt.Sprintf("%x", c.index.digests[k]), Got: fmt.Sprintf("%x", got)}
+	}
+	return nil
 }
 
 // decoders are shared by all segments: one for each that is at work.

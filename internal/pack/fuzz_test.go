@@ -56,7 +56,8 @@ func FuzzIndex(f *testing.F) {
 		w.add(&SegmentEntry{File: file.File, Size: file.Size, Offset: int64(len(w.name)), Condensed: len(w.name) == 0}, at)
 		at += file.Size + 1000
 	}
-	f.Add(w.encode([]frameSize{{5000, 300}, {20_000, 4000}}, 6000, 10))
+	f.Add(w.encode([]frameSize{{plain: 5000, stored: 300}, {plain: 20_000, stored: 4000}}, 6000, 10))
+	f.Add([]byte{1, 1, 1, 1, 0, 0, 0xFF, 0xFF, 0xFF, 0x7F})
 	f.Add([]byte{0, 1, 1, 1, 0, 0, 0xFF, 0xFF, 0xFF, 0x7F})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := parseIndex(b, 1<<20)
@@ -141,7 +142,7 @@ func FuzzSegment(f *testing.F) {
 		if err := seal.finish(); err != nil {
 			t.Fatal(err)
 		}
-		err = readAllOf(t, sealed.Bytes(), IndexRef{off, n}, id)
+		err = readAllOf(t, sealed.Bytes(), IndexRef{Offset: off, Length: n}, id)
 		if bad := new(CorruptError); err != nil && !errors.As(err, &bad) {
 			t.Fatalf("%v is no CorruptError", err)
 		}

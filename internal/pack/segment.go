@@ -45,6 +45,10 @@ type SegmentEntry struct {
 type IndexRef struct {
 	Offset int64 `json:"offset"`
 	Length int64 `json:"length"`
+
+	// SHA256 is that of those plain bytes, 64 hex digits. The index has the digest of each frame: who trusts this one
+	// needs no other to read any piece of the segment. "" says that the segment is to be compared as a whole.
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // Sealed is a segment that was written.

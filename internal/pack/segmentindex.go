@@ -10,9 +10,10 @@ import (
 	"github.com/backstaydb/backstay/internal/engine"
 )
 
-// The index of a segment is a version byte, zero, and uvarints:
+// The index of a segment is a version byte, one, and uvarints:
 //
-//	number of frames; for each: plain bytes, stored bytes (they follow each other from the start of the stream)
+//	number of frames; for each: plain bytes, stored bytes (they follow each other from the start of the stream), and
+//	32 bytes: the BLAKE3 digest of the stored bytes, which version zero does not have
 //	tar offset of the data of marks, its length
 //	number of entries; for each: a byte that says what is in it, how many bytes of its name are those of the name
 //	before, how many follow, these, its size, how far its data lies behind the end of the entry before in the
@@ -23,7 +24,11 @@ const (
 	entryKnown = 1<<iota - 1
 )
 
-const indexVersion = 0
+// Versions of the index. The older one is read, and no longer written.
+const (
+	indexWithout = iota
+	indexVersion
+)
 
 // span is one frame of a segment.
 type span struct {
@@ -33,10 +38,11 @@ type span struct {
 
 // segmentIndex is where everything lies in a segment.
 type segmentIndex struct {
-	frames  []span // one more than there are frames: the last is where they end
-	marks   int64  // tar offset of the marks table
-	nMarks  int64  // its length
-	entries []byte // the encoded entries, checked
+	frames  []span     // one more than there are frames: the last is where they end
+	digests [][32]byte // of the frames; nil where the index has none
+	marks   int64      // tar offset of the marks table
+	nMarks  int64      // its length
+	entries []byte     // the encoded entries, checked
 	count   int
 }
 
@@ -80,6 +86,7 @@ func (w *indexWriter) encode(frames []frameSize, marks, nMarks int64) []byte {
 	for _, f := range frames {
 		b = binary.AppendUvarint(b, uint64(f.plain))
 		b = binary.AppendUvarint(b, uint64(f.stored))
+		b = append(b, f.digest[:]...)
 	}
 	b = binary.AppendUvarint(b, uint64(marks))
 	b = binary.AppendUvarint(b, uint64(nMarks))
@@ -88,7 +95,10 @@ func (w *indexWriter) encode(frames []frameSize, marks, nMarks int64) []byte {
 }
 
 // frameSize is what one frame of a segment has.
-type frameSize struct{ plain, stored int }
+type frameSize struct {
+	plain, stored int
+	digest        [32]byte // of the stored bytes
+}
 
 // indexDecoder reads an index; after an error it gives zeros.
 type indexDecoder struct {
@@ -141,8 +151,9 @@ const maxTar = 1 << 50
 // parseIndex reads an index and checks that every entry lies inside the frames, and every frame in the stored bytes.
 func parseIndex(b []byte, stored int64) (*segmentIndex, error) {
 	d := &indexDecoder{b: b}
-	if v := d.byte(); v != indexVersion {
-		return nil, fmt.Errorf("index has version %d, this program reads version %d", v, indexVersion)
+	version := d.byte()
+	if version > indexVersion {
+		return nil, fmt.Errorf("index has version %d, this program reads versions up to %d", version, indexVersion)
 	}
 	// Each frame takes two bytes at least, so a false number allocates no more than the index is long.
 	n := d.number(int64(len(d.b)))
@@ -156,6 +167,11 @@ func parseIndex(b []byte, stored int64) (*segmentIndex, error) {
 		at.plain += plain
 		at.stored += packed
 		x.frames = append(x.frames, at)
+		if version > indexWithout {
+			var digest [32]byte
+			copy(digest[:], d.bytes(int64(len(digest))))
+			x.digests = append(x.digests, digest)
+		}
 	}
 	if at.stored > stored {
 		return nil, errors.New("a frame lies beyond the end of the segment")

@@ -1,7 +1,9 @@
 package pack
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +40,8 @@ type entryKey struct {
 	condensed bool
 }
 
-// OpenSegment reads the header and the index of a segment: two small requests.
+// OpenSegment reads the header and the index of a segment: two small requests. If ref has a digest, the index is compared
+// with it, and each frame that is read later with what the index says of it.
 func OpenSegment(ctx context.Context, src Source, ref IndexRef, identities []age.Identity) (*SegmentReader, error) {
 	u, err := openUnsealer(ctx, src, identities)
 	if err != nil {
@@ -50,6 +53,11 @@ func OpenSegment(ctx context.Context, src Source, ref IndexRef, identities []age
 	}
 	r := &SegmentReader{u: u, index: index, frames: newFrameCache(u, index)}
 	r.entries, r.at = index.list()
+	for i, e := range r.entries {
+		if e.Condensed && e.Size > 0 {
+			r.frames.edge = index.frameOf(r.at[i]+e.Size-1) + 1
+		}
+	}
 	return r, nil
 }
 
@@ -57,12 +65,11 @@ func readIndex(ctx context.Context, u *unsealer, ref IndexRef) (*segmentIndex, e
 	if ref.Length > maxIndex {
 		return nil, corrupt(u.src.Name, nil, "its index has %d bytes", ref.Length)
 	}
-	in, err := u.open(ctx, ref.Offset, ref.Length)
+	packed, err := readPacked(ctx, u, ref)
 	if err != nil {
 		return nil, err
 	}
-	defer in.Close()
-	text, err := zstd.NewReader(in)
+	text, err := zstd.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +85,27 @@ func readIndex(ctx context.Context, u *unsealer, ref IndexRef) (*segmentIndex, e
 	if err != nil {
 		return nil, corrupt(u.src.Name, err, "its index makes no sense")
 	}
+	if ref.SHA256 != "" && index.digests == nil {
+		return nil, corrupt(u.src.Name, nil, "its index has no digests of its frames")
+	}
 	return index, nil
+}
+
+// readPacked reads the frames that hold the index.
+func readPacked(ctx context.Context, u *unsealer, ref IndexRef) ([]byte, error) {
+	in, err := u.open(ctx, ref.Offset, ref.Length)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	packed, err := io.ReadAll(in)
+	if err != nil {
+		return nil, err
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256(packed)); ref.SHA256 != "" && got != ref.SHA256 {
+		return nil, &CorruptError{Object: u.src.Name, Detail: "its index has another digest", Want: ref.SHA256, Got: got}
+	}
+	return packed, nil
 }
 
 // asCorrupt makes damage of what a decoder says, and leaves alone what is damage already or is the store's.

@@ -2,12 +2,15 @@ package pack
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"runtime"
 	"time"
+
+	"github.com/zeebo/blake3"
 
 	"github.com/backstaydb/backstay/internal/zstd"
 )
@@ -247,10 +250,11 @@ func (w *segmentWriter) settle(ctx context.Context) error {
 
 // take writes a packed block.
 func (w *segmentWriter) take(_ context.Context, b *block) error {
-	start := 0
+	start, packed := 0, b.packed
 	for i, end := range b.ends {
-		w.frames = append(w.frames, frameSize{end - start, b.stored[i]})
-		start = end
+		n := b.stored[i]
+		w.frames = append(w.frames, frameSize{end - start, n, blake3.Sum256(packed[:n])})
+		start, packed = end, packed[n:]
 	}
 	if _, err := w.seal.Write(b.packed); err != nil {
 		return fmt.Errorf("seal segment: %w", err)
@@ -286,6 +290,7 @@ func (w *segmentWriter) finish(index []byte) (IndexRef, error) {
 		rest = rest[n:]
 	}
 	ref.Length = w.seal.plain + int64(len(out)) - ref.Offset
+	ref.SHA256 = fmt.Sprintf("%x", sha256.Sum256(out[int64(len(out))-ref.Length:]))
 	out = encoder.Encode(out, append(make([]byte, padding(int64(len(index)))), tarTrailer[:]...))
 	if _, err := w.seal.Write(out); err != nil {
 		return IndexRef{}, err

@@ -66,7 +66,7 @@ func (w *watchedLog) Segments() []history.Segment { return w.all }
 func (w *watchedLog) Open(ctx context.Context, i int) (engine.LogSegment, error) {
 	defer w.wait()()
 	s, err := w.parts[i].Open(ctx, w.index[i])
-	for err != nil && w.elsewhere != nil && ctx.Err() == nil && w.elsewhere(ctx, err) {
+	for err != nil && w.again(ctx, err) {
 		s, err = w.parts[i].Open(ctx, w.index[i])
 	}
 	if err != nil && ctx.Err() != nil {
@@ -76,6 +76,11 @@ func (w *watchedLog) Open(ctx context.Context, i int) (engine.LogSegment, error)
 		return nil, w.note(i, err)
 	}
 	return &watchedSegment{LogSegment: s, log: w, i: i}, nil
+}
+
+// again reports whether another copy was found of what turned out to be damaged, which is read from now on.
+func (w *watchedLog) again(ctx context.Context, err error) bool {
+	return w.elsewhere != nil && ctx.Err() == nil && w.elsewhere(ctx, err)
 }
 
 // wait counts the time until the returned function is called; reads that overlap count once.
@@ -157,31 +162,54 @@ func (s *watchedSegment) Read(ctx context.Context, e engine.LogEntry) (io.ReadCl
 	if err != nil {
 		return nil, s.log.note(s.i, err)
 	}
-	return &watchedReader{ReadCloser: r, s: s}, nil
+	return &watchedReader{ReadCloser: r, ctx: ctx, s: s}, nil
 }
 
 func (s *watchedSegment) Marks(ctx context.Context) iter.Seq2[history.Mark, error] {
 	s.look()
 	return func(yield func(history.Mark, error) bool) {
-		for m, err := range s.LogSegment.Marks(ctx) {
-			if err != nil {
-				err = s.log.note(s.i, err)
-			}
-			if !yield(m, err) {
-				return
-			}
+		given, more := 0, true
+		for more {
+			given, more = s.marksFrom(ctx, given, yield)
 		}
 	}
 }
 
+// marksFrom gives the marks from number given on. It returns how many were given, and whether to go on from there: with
+// another copy of what was damaged.
+func (s *watchedSegment) marksFrom(ctx context.Context, given int, yield func(history.Mark, error) bool) (int, bool) {
+	n := 0
+	for m, err := range s.LogSegment.Marks(ctx) {
+		if err != nil && s.log.again(ctx, err) {
+			return given, true
+		}
+		if err != nil {
+			yield(m, s.log.note(s.i, err))
+			return given, false
+		}
+		if n++; n <= given {
+			continue
+		}
+		given++
+		if !yield(m, nil) {
+			return given, false
+		}
+	}
+	return given, false
+}
+
 type watchedReader struct {
 	io.ReadCloser
-	s *watchedSegment
+	ctx context.Context // of Read of the segment
+	s   *watchedSegment
 }
 
 func (r *watchedReader) Read(p []byte) (int, error) {
 	done := r.s.log.wait()
 	n, err := r.ReadCloser.Read(p)
+	for n == 0 && err != nil && err != io.EOF && r.s.log.again(r.ctx, err) {
+		n, err = r.ReadCloser.Read(p)
+	}
 	done()
 	r.s.log.mu.Lock()
 	r.s.log.bytes += int64(n)

@@ -12,8 +12,8 @@ import (
 	"github.com/backstaydb/backstay/internal/pack"
 )
 
-// OpenSegment opens a segment or a tip that the ledger, as it was last read, lists. The whole object is compared with
-// its digest there before anything in it is used.
+// OpenSegment opens a segment or a tip that the ledger, as it was last read, lists. Nothing in it is used before it was
+// compared with a digest there: the whole object, or its index and by that each frame that is read.
 func (r *Repository) OpenSegment(ctx context.Context, seg history.Segment) (engine.LogSegment, error) {
 	keys := r.ring()
 	if keys.secret == nil {
@@ -22,6 +22,19 @@ func (r *Repository) OpenSegment(ctx context.Context, seg history.Segment) (engi
 	o, body, err := r.findSegment(ctx, seg.Name)
 	if err != nil {
 		return nil, err
+	}
+	if body.Index.SHA256 != "" && o.Size > inMemory {
+		opened, err := pack.OpenSegment(ctx, r.listedSource(o), body.Index, keys.secret.ageIdentities())
+		if err != nil {
+			return nil, fmt.Errorf("open %s of %s: %w", seg.Name, r.source, err)
+		}
+		if r.store.Properties().Local || condensed(opened) {
+			return opened, nil
+		}
+		// All of it will be read: that takes one request.
+		if err := opened.Close(); err != nil {
+			return nil, err
+		}
 	}
 	src, closer, err := r.verifiedSource(ctx, o)
 	if err != nil {
@@ -32,6 +45,12 @@ func (r *Repository) OpenSegment(ctx context.Context, seg history.Segment) (engi
 		return nil, errors.Join(fmt.Errorf("open %s of %s: %w", seg.Name, r.source, err), closer.Close())
 	}
 	return &openSegment{opened, closer}, nil
+}
+
+// condensed reports whether one file in a segment stands for the others, so that most of it is seldom read.
+func condensed(s engine.LogSegment) bool {
+	entries := s.Entries()
+	return len(entries) > 0 && entries[0].Condensed
 }
 
 // openSegment closes what its bytes come from, too.

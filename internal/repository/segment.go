@@ -147,6 +147,9 @@ func (r *Repository) putSealed(ctx context.Context, name string, s pack.Sealed, 
 		return nil, fmt.Errorf("segment %s to %s with SHA-256 %q makes no sense", s.Segment.From, s.Segment.To, s.SHA256)
 	}
 	s.Segment.Name, s.Segment.Tip = name, tip
+	if s.Size <= inMemory {
+		s.Index.SHA256 = "" // it is read as a whole, and the ledger is to stay small
+	}
 	body, err := ledger.Body(segmentBody{s.Segment, s.Index})
 	if err != nil {
 		return nil, err

@@ -19,6 +19,18 @@ const (
 	heldBytes = 64 << 10 // of a larger one in a folder: more than its age header and nonce
 )
 
+// listedSource gives the bytes of a segment as the store has them now. They are to be compared by the digests that its index has.
+func (r *Repository) listedSource(o Object) pack.Source {
+	name := r.object(o.Name)
+	return pack.Source{Name: name, Size: o.Size, Open: func(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+		body, err := r.store.Open(ctx, name, off, n)
+		if err != nil {
+			return nil, missing(name, err)
+		}
+		return body, nil
+	}}
+}
+
 // verifiedSource gives the bytes of a segment that was compared with the ledger as a whole before.
 //
 // A small one is held in memory, and one from a store over a network in a temporary file. A large one in a folder is

@@ -1,0 +1,141 @@
+package metrics
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Kind is the type of a series.
+type Kind string
+
+// The kinds that there are.
+const (
+	Gauge     Kind = "gauge"
+	Counter   Kind = "counter"
+	Histogram Kind = "histogram"
+)
+
+// Series is one name that Prometheus reads from the daemon.
+type Series struct {
+	Name   string
+	Kind   Kind
+	Labels []string
+	Help   string // one clause, with the meaning of its values
+
+	desc *prometheus.Desc // made once: it costs more than a sample
+}
+
+func series(name string, kind Kind, labels []string, help string) Series {
+	return Series{Name: name, Kind: kind, Labels: labels, Help: help, desc: prometheus.NewDesc(name, help, labels, nil)}
+}
+
+// The labels of what belongs to one source, to one repository of it, to one kind of job, and to one promise.
+var (
+	ofSource     = []string{"source"}
+	ofRepository = []string{"source", "repository"}
+	ofJob        = []string{"source", "kind"}
+	ofObjective  = []string{"source", "objective"}
+)
+
+// What the status says of the daemon.
+var (
+	up        = series("backstay_up", Gauge, nil, "1 if the daemon runs and says how it is; 0 if it does not answer itself")
+	build     = series("backstay_build_info", Gauge, []string{"version"}, "always 1; the version of the daemon is the label")
+	startTime = series("backstay_start_timestamp_seconds", Gauge, nil, "when the daemon began")
+)
+
+// What the status says of a source.
+var (
+	sourceInfo     = series("backstay_source_info", Gauge, []string{"source", "engine", "mode"}, "always 1; the engine and how the log is captured are labels")
+	sourceState    = series("backstay_source_state", Gauge, []string{"source", "state"}, "1 for the state that the source is in and 0 for the others: starting, base, following, behind, failing, stopped")
+	sourcePosition = series("backstay_source_position_timestamp_seconds", Gauge, ofSource, "when the newest commit that is captured on this host was made")
+	sourceBehind   = series("backstay_source_behind_bytes", Gauge, ofSource, "log that exists at the source and is not captured yet")
+	sourceHeld     = series("backstay_source_held_bytes", Gauge, ofSource, "log that the source keeps only because of Backstay")
+	sourceHoldsUp  = series("backstay_source_holds_up_seconds", Gauge, ofSource, "how long the last look at the source held its writers up")
+	sourceSpool    = series("backstay_source_spool_bytes", Gauge, ofSource, "log kept on this host until every repository has it in a full segment")
+	sourceLimit    = series("backstay_source_spool_limit_bytes", Gauge, ofSource, "how much log may be kept on this host; at the bound capture stops")
+	sourceAdvice   = series("backstay_source_advice", Gauge, []string{"source", "severity"}, "how many things should be changed at the source")
+)
+
+// What the status says of a repository of a source.
+var (
+	repositoryState   = series("backstay_repository_state", Gauge, []string{"source", "repository", "state"}, "1 for the state that the repository is in and 0 for the others: ok, behind, failing, empty")
+	repositoryLag     = series("backstay_repository_lag_seconds", Gauge, ofRepository, "age of the oldest commit that is not durable here yet: what would be lost now")
+	repositoryLagP99  = series("backstay_repository_lag_p99_seconds", Gauge, ofRepository, "from a commit until it was durable here: 99 of 100 commits of the last five minutes took no longer")
+	repositoryLagMax  = series("backstay_repository_lag_max_seconds", Gauge, ofRepository, "from a commit until it was durable here: the longest of the last five minutes")
+	repositoryBehind  = series("backstay_repository_lag_bytes", Gauge, ofRepository, "log captured on this host and not durable here yet")
+	repositoryDurable = series("backstay_repository_durable_timestamp_seconds", Gauge, ofRepository, "everything committed up to this time is durable here")
+	repositoryBases   = series("backstay_repository_bases", Gauge, ofRepository, "number of base backups here")
+	repositoryBase    = series("backstay_repository_last_base_timestamp_seconds", Gauge, ofRepository, "when the newest base stood")
+	repositoryStored  = series("backstay_repository_stored_bytes", Gauge, ofRepository, "size of all objects of this source here")
+)
+
+// What was decided about the promises.
+var (
+	objectiveKept     = series("backstay_objective_kept", Gauge, ofObjective, "1 if the promise is kept, 0 if it is broken")
+	objectiveExcepted = series("backstay_objective_excepted", Gauge, ofObjective, "1 while somebody has excepted the source from this promise")
+	objectiveMeasured = series("backstay_objective_measured_seconds", Gauge, ofObjective, "what was measured for the promise, where it is a matter of time")
+	objectiveBound    = series("backstay_objective_bound_seconds", Gauge, ofObjective, "what was promised, where it is a matter of time")
+	findings          = series("backstay_findings", Gauge, []string{"source", "objective", "severity"}, "1 for each finding that stands and is not excepted, 0 for the other severities")
+)
+
+// What the daemon told about its work.
+var (
+	jobRuns     = series("backstay_job_runs_total", Counter, []string{"source", "kind", "outcome"}, "jobs that ended, by outcome: ok, failed, canceled, skipped")
+	jobDuration = series("backstay_job_duration_seconds", Histogram, []string{"kind", "outcome"}, "how long jobs took, of all sources together")
+	jobTook     = series("backstay_job_last_duration_seconds", Gauge, ofJob, "how long the last job took that ended well")
+	jobSuccess  = series("backstay_job_last_success_timestamp_seconds", Gauge, ofJob, "when a job last ended well")
+	jobFailures = series("backstay_job_consecutive_failures", Gauge, ofJob, "how many jobs have failed since one ended well")
+	jobDue      = series("backstay_job_next_due_timestamp_seconds", Gauge, ofJob, "when the job is due next, or has been due since if it could not begin")
+	jobRunning  = series("backstay_job_running", Gauge, ofJob, "1 while the job runs")
+)
+
+// What the daemon told about its notices.
+var (
+	noticesSent     = series("backstay_notices_sent_total", Counter, []string{"channel"}, "notices that a channel took")
+	noticesFailed   = series("backstay_notices_failed_total", Counter, []string{"channel"}, "attempts to send that failed; they are tried again")
+	noticesFailures = series("backstay_notices_consecutive_failures", Gauge, []string{"channel"}, "how many attempts have failed since one succeeded")
+	noticesSuccess  = series("backstay_notices_last_sent_timestamp_seconds", Gauge, []string{"channel"}, "when the channel last took a notice")
+	noticesWaiting  = series("backstay_notices_waiting", Gauge, nil, "notices in the outbox that nobody has taken yet")
+)
+
+// What the daemon told about its stores.
+var (
+	storeCalls    = series("backstay_store_calls_total", Counter, []string{"repository", "call", "outcome"}, "calls to a store, by outcome: ok, taken (somebody else created it first), absent, canceled, failed")
+	storeDuration = series("backstay_store_call_duration_seconds", Histogram, []string{"repository", "call"}, "how long calls to a store took")
+)
+
+// All lists every series of the daemon's own, in the order in which people read them. Beside them stand the series of
+// the Go runtime (go_…) and of the process (process_…), which Prometheus's client library names.
+func All() []Series {
+	return []Series{
+		up, build, startTime,
+		sourceInfo, sourceState, sourcePosition, sourceBehind, sourceHeld, sourceHoldsUp, sourceSpool, sourceLimit, sourceAdvice,
+		repositoryState, repositoryLag, repositoryLagP99, repositoryLagMax, repositoryBehind, repositoryDurable, repositoryBases, repositoryBase, repositoryStored,
+		objectiveKept, objectiveExcepted, objectiveMeasured, objectiveBound, findings,
+		jobRuns, jobDuration, jobTook, jobSuccess, jobFailures, jobDue, jobRunning,
+		noticesSent, noticesFailed, noticesFailures, noticesSuccess, noticesWaiting,
+		storeCalls, storeDuration,
+	}
+}
+
+// Page is the page of the reference that lists All.
+func Page() string {
+	var b strings.Builder
+	b.WriteString(`# Metrics
+
+What the daemon serves at ` + "`/metrics`" + ` of the address that ` + "`metrics`" + ` in backstay.yaml names. Names, labels and units are a
+contract: they stay, and new ones may join them. A ` + "`_timestamp_seconds`" + ` is Unix time, and absent while there is none. Beside these stand
+the series of the Go runtime (` + "`go_`" + `) and of the process (` + "`process_`" + `). A dashboard and alert rules lie in ` + "`monitor`" + `.
+
+| series | type | labels | meaning |
+|---|---|---|---|
+`)
+	for _, s := range All() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, s.Kind, strings.Join(s.Labels, ", "), s.Help)
+	}
+	b.WriteString("\n`/healthz` answers 200 with one line of JSON while the daemon itself is well, and 503 with the reason if it is not. A store that is away\nor a broken promise does not make the daemon unwell: a restart would mend neither.\n")
+	return b.String()
+}

@@ -1,0 +1,101 @@
+package notify
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// tick is how often the notifier looks whether a moment, a repeat or the quiet hours are over.
+const tick = time.Second
+
+// Run sends what waits until ctx ends, and returns nil then. Only one Run may run at a time.
+func (n *Notifier) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range n.pipeline.lanes {
+		g.Go(func() error { return n.deliver(ctx, n.queues[l.receiver]) })
+	}
+	g.Go(func() error { return n.watch(ctx) })
+	return g.Wait()
+}
+
+// watch steps once a tick.
+func (n *Notifier) watch(ctx context.Context) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			n.mu.Lock()
+			n.step(nil, time.Now())
+			n.mu.Unlock()
+		}
+	}
+}
+
+// deliver sends the messages of one receiver, one at a time. A receiver that hangs holds up nobody but itself.
+func (n *Notifier) deliver(ctx context.Context, q *queue) error {
+	for ctx.Err() == nil {
+		n.mu.Lock()
+		e, at := q.next(time.Now())
+		n.mu.Unlock()
+		if e == nil {
+			wait(ctx, q.wake, at)
+			continue
+		}
+		err := n.send(ctx, e.m)
+		if ctx.Err() != nil && err != nil {
+			return nil // The daemon ends; that is no failure of the receiver, and the message waits on disk.
+		}
+		n.finish(q, e, err)
+	}
+	return nil
+}
+
+func (n *Notifier) send(ctx context.Context, m Message) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	return n.senders[m.Receiver].Send(ctx, m)
+}
+
+// finish notes how sending e went.
+func (n *Notifier) finish(q *queue, e *entry, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	wasFailing := !q.failing.IsZero()
+	finished := q.done(e, err, now, chance)
+	switch {
+	case err == nil && wasFailing:
+		n.log.Info("receiver takes messages again", "receiver", q.name)
+	case err != nil && !wasFailing:
+		n.log.Warn("receiver does not take messages", "receiver", q.name, "message", e.m.ID, "err", err, "permanent", q.refusing)
+	}
+	if finished {
+		if err != nil {
+			n.log.Error("message given up", "receiver", q.name, "message", e.m.ID, "err", err)
+		}
+		n.forget(e)
+	}
+	if err != nil || wasFailing {
+		n.step(nil, now)
+	}
+}
+
+// wait returns at time at, when woken, or when ctx ends. A zero at is never.
+func wait(ctx context.Context, wake <-chan struct{}, at time.Time) {
+	var alarm <-chan time.Time
+	if !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		alarm = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-alarm:
+	}
+}
