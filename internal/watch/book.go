@@ -60,18 +60,19 @@ func (s states) Save(ctx context.Context, changed map[schedule.ID]schedule.State
 
 // remembered is what is kept of one source.
 type remembered struct {
-	Since  time.Time              `json:"since"` // under protection
-	Memory policy.Memory          `json:"memory,omitempty"`
-	Checks map[string]checked     `json:"checks,omitempty"` // by repository
-	Drills []policy.DrillRun      `json:"drills,omitempty"`
+	Since  time.Time          `json:"since"` // under protection
+	Memory policy.Memory      `json:"memory,omitempty"`
+	Checks map[string]checked `json:"checks,omitempty"` // by repository
+	Drills []policy.DrillRun  `json:"drills,omitempty"`
 }
 
 // checked says when a repository was read.
 type checked struct {
-	Shallow time.Time `json:"shallow,omitzero"`
-	Deep    time.Time `json:"deep,omitzero"`
-	Damage  []string  `json:"damage,omitempty"`
-	Since   time.Time `json:"since,omitzero"` // of Damage
+	Shallow   time.Time `json:"shallow,omitzero"`
+	Deep      time.Time `json:"deep,omitzero"`
+	Damage    []string  `json:"damage,omitempty"`
+	Since     time.Time `json:"since,omitzero"`       // of Damage
+	DeepFound bool      `json:"deep_found,omitempty"` // Damage is what a deep check found
 }
 
 func sourceKey(source string) string { return "promises/" + source }

@@ -32,7 +32,7 @@ func (w *Watch) Pause(ctx context.Context, source, kind, by, reason string, unti
 	id := schedule.ID{Source: source, Kind: kind}
 	err := w.runner.Pause(ctx, id, schedule.Pause{Since: w.c.Now(), Until: until, By: by, Reason: reason})
 	if err == nil {
-		w.write(ctx, audit.Entry{What: audit.Pause, Source: source, Why: reason, Outcome: audit.Done, Who: audit.Who{User: by}})
+		w.write(ctx, audit.Entry{What: audit.Pause, Source: source, Why: reason, Outcome: audit.OK, Who: audit.Who{User: by}})
 	}
 	return err
 }
@@ -41,7 +41,7 @@ func (w *Watch) Pause(ctx context.Context, source, kind, by, reason string, unti
 func (w *Watch) Resume(ctx context.Context, source, kind, by string) error {
 	err := w.runner.Resume(ctx, schedule.ID{Source: source, Kind: kind})
 	if err == nil {
-		w.write(ctx, audit.Entry{What: audit.Resume, Source: source, Why: "asked for", Outcome: audit.Done, Who: audit.Who{User: by}})
+		w.write(ctx, audit.Entry{What: audit.Resume, Source: source, Why: "asked for", Outcome: audit.OK, Who: audit.Who{User: by}})
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 	}
 	r, err := w.carryOut(ctx, s, t.Job.ID)
 	run.Ended, run.Detail, run.Bytes = w.c.Now(), r.detail, r.bytes
-	outcome, audited, measured := schedule.Done, audit.Done, metrics.OK
+	outcome, audited, measured := schedule.Done, audit.OK, metrics.OK
 	switch {
 	case err != nil && ctx.Err() != nil:
 		outcome, audited, measured = schedule.Interrupted, audit.Stopped, metrics.Canceled
@@ -226,4 +226,3 @@ func (s *watched) damaged(repository string) []string {
 	}
 	return bases
 }
-

@@ -80,7 +80,7 @@ func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, now tim
 	}
 	for key, f := range before {
 		if _, ok := s.told[key]; !ok {
-			w.write(ctx, audit.Entry{What: audit.Policy, Source: s.Name, Repository: f.Repository, Why: fmt.Sprintf("the %s promise is kept again", f.Objective), Outcome: audit.Done, Objects: []string{string(f.Objective)}})
+			w.write(ctx, audit.Entry{What: audit.Policy, Source: s.Name, Repository: f.Repository, Why: fmt.Sprintf("the %s promise is kept again", f.Objective), Outcome: audit.OK, Objects: []string{string(f.Objective)}})
 		}
 	}
 	changed := before == nil || len(before) != len(s.told) || now.Sub(s.noted) > time.Minute

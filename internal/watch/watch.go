@@ -67,6 +67,8 @@ type Watch struct {
 	runner  *schedule.Runner
 	sources map[string]*watched
 
+	changed chan struct{} // something was done: look again
+
 	mu     sync.Mutex
 	kept   map[string][]api.Promise // by source, as they were judged last
 	judged time.Time
@@ -78,9 +80,13 @@ type watched struct {
 	objectives policy.Objectives
 	rules      retention.Rules
 
-	mu        sync.Mutex
-	histories map[string]seen // by repository
 	remembered
+
+	mu        sync.Mutex
+	told      map[string]policy.Finding // that were found last; nil before
+	noted     time.Time                 // when what is remembered was written down
+	troubles  map[string]time.Time      // since when something is wrong
+	histories map[string]seen           // by repository
 	meters    map[string]*meter
 }
 
@@ -93,7 +99,7 @@ type seen struct {
 
 // New returns a watch that has read what is remembered, and has started nothing.
 func New(ctx context.Context, c Config) (*Watch, error) {
-	w := &Watch{c: c, sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
+	w := &Watch{c: c, changed: make(chan struct{}, 1), sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
 	for _, s := range c.Sources {
 		rules, err := rulesOf(s.Promise, s.Hold)
 		if err != nil {

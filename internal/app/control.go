@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/retention"
+	"github.com/backstaydb/backstay/internal/watch"
+)
+
+// Plan asks the daemon what is due and what comes, of all sources or of those named. ErrNotRunning if none runs.
+func (h *Host) Plan(ctx context.Context, only ...string) ([]api.Job, error) {
+	jobs, err := api.Dial(h.State()).Plan(ctx)
+	if len(only) > 0 {
+		jobs = slices.DeleteFunc(jobs, func(j api.Job) bool { return !slices.Contains(only, j.Source) })
+	}
+	return jobs, err
+}
+
+// Pause has the daemon begin no job of a source.
+func (h *Host) Pause(ctx context.Context, source string, p api.Pause) error {
+	return api.Dial(h.State()).Pause(ctx, source, p)
+}
+
+// Resume ends a pause.
+func (h *Host) Resume(ctx context.Context, source string, p api.Pause) error {
+	return api.Dial(h.State()).Resume(ctx, source, p)
+}
+
+// RunNow has the daemon begin a job, and returns what that leads to.
+func (h *Host) RunNow(ctx context.Context, source string, p api.Pause) (string, error) {
+	return api.Dial(h.State()).RunNow(ctx, source, p)
+}
+
+// promisesDir holds what is remembered of jobs and promises.
+func (h *Host) promisesDir() string { return filepath.Join(h.State(), "promises") }
+
+// Runs lists the newest runs of jobs on this host, the newest first; of one source unless it is "".
+func (h *Host) Runs(_ context.Context, source string, last int) ([]api.Run, error) {
+	runs, err := (&book{dir: h.promisesDir()}).runs(source, last)
+	out := []api.Run{}
+	for _, r := range runs {
+		out = append(out, api.Run{Source: r.Source, Kind: r.Kind, Why: r.Why, Began: r.Began, Ended: r.Ended, Outcome: r.Outcome, Detail: r.Detail, Bytes: r.Bytes})
+	}
+	return out, err
+}
+
+// Retained is a decision about one repository.
+type Retained struct {
+	Repository string `json:"repository"`
+	retention.Decision
+}
+
+// Retention decides for each repository of a source what may be forgotten, and, if drop is set, drops it.
+func (h *Host) Retention(ctx context.Context, source string, drop bool) ([]Retained, error) {
+	cfg := h.Config.Sources[source]
+	rules, err := watch.Rules(cfg.Promise, cfg.Hold)
+	if err != nil {
+		return nil, err
+	}
+	reached, err := h.Open(ctx, Reach{Source: source})
+	if err != nil {
+		return nil, err
+	}
+	defer reached.Close() // what is dropped goes through a repository of its own
+	var reports []drill.Report
+	for _, o := range reached.Repositories {
+		reports = append(reports, h.reports(ctx, source, o)...)
+	}
+	var all []Retained
+	var errs []error
+	for _, f := range reached.Failures {
+		errs = append(errs, fmt.Errorf("repository %s: %w", f.Name, f.Err))
+	}
+	for _, o := range reached.Repositories {
+		d := retention.Decide(o.Facts.History, rules, watch.RetentionFacts(o.Facts.Reports, reports, nil), h.Now())
+		all = append(all, Retained{Repository: o.Name, Decision: d})
+		if drop && len(d.Drop) > 0 {
+			errs = append(errs, h.drop(ctx, source, o, d))
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// drop carries a decision out.
+func (h *Host) drop(ctx context.Context, source string, o OpenRepository, d retention.Decision) error {
+	signer, err := h.signer()
+	if err != nil {
+		return err
+	}
+	trusted, err := h.trusted(source)
+	if err != nil {
+		return err
+	}
+	repo, err := repository.Open(ctx, o.Repo.Store(), repository.Options{Source: source, Signer: signer, Trusted: trusted, Seen: h.seen(source, o.Name), Lock: h.lockOf(o.Name), Log: h.Log, Now: h.Now})
+	if err != nil {
+		return fmt.Errorf("forget in repository %s: %w", o.Name, err)
+	}
+	if err := errors.Join(repo.Drop(ctx, d.Names(), d.Summary), repo.Close()); err != nil {
+		return fmt.Errorf("forget in repository %s: %w", o.Name, err)
+	}
+	return nil
+}
+
+// reports reads the drill reports of a repository that can be read and verified.
+func (h *Host) reports(ctx context.Context, source string, o OpenRepository) []drill.Report {
+	trusted, err := h.trusted(source)
+	if err != nil {
+		return nil
+	}
+	var all []drill.Report
+	for _, ref := range o.Facts.Reports {
+		signed, err := o.Repo.Report(ctx, ref.ID)
+		if err != nil {
+			continue
+		}
+		if r, _, err := drill.VerifyReport(signed, trusted); err == nil {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// CheckConfig says what in the file cannot be kept here.
+func (h *Host) CheckConfig(context.Context) error {
+	for _, name := range h.Config.SourceNames() {
+		s := h.Config.Sources[name]
+		if _, _, err := protectorOf(s.URL, h.Config.Dir()); err != nil {
+			return &SourceError{Source: name, Err: err}
+		}
+		for kind := range s.Base {
+			if err := offered(s.URL, kind); err != nil {
+				return &SourceError{Source: name, Err: err}
+			}
+		}
+	}
+	for name, r := range h.Config.Repositories {
+		if err := validStore(r.Store); err != nil {
+			return fmt.Errorf("repository %s: %w", name, err)
+		}
+	}
+	return nil
+}

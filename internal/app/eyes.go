@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// eyes are what a daemon sees of its sources.
+type eyes struct {
+	d *daemon
+
+	mu      sync.Mutex
+	reports map[string]drill.Report // by source and ID: a report never changes
+}
+
+// Status says how all sources are doing, without what was promised.
+func (e *eyes) Status(context.Context) (api.Status, error) { return e.d.observed(), nil }
+
+// History reads what a repository holds.
+func (e *eyes) History(ctx context.Context, source, repository string) (history.History, error) {
+	p := e.d.part(source)
+	if p == nil {
+		return history.History{}, unknownSource(source)
+	}
+	r, err := p.writers.get(ctx, repository)
+	if err != nil {
+		return history.History{}, err
+	}
+	facts, err := r.Facts(ctx)
+	return facts.History, err
+}
+
+// reportsRead is how many of the newest reports of a repository are read.
+const reportsRead = 24
+
+// Drills reads the newest reports of all repositories of a source. One that cannot be read or verified proves nothing and is left
+// out: check names it.
+func (e *eyes) Drills(ctx context.Context, source string) ([]drill.Report, error) {
+	p := e.d.part(source)
+	if p == nil {
+		return nil, unknownSource(source)
+	}
+	trusted, err := e.d.host.trusted(source)
+	if err != nil {
+		return nil, err
+	}
+	var all []drill.Report
+	for _, name := range p.config.Repositories {
+		r, err := p.writers.get(ctx, name)
+		if err != nil {
+			continue
+		}
+		facts, err := r.Facts(ctx)
+		if err != nil {
+			continue
+		}
+		refs := facts.Reports[max(0, len(facts.Reports)-reportsRead):]
+		for _, ref := range slices.Backward(refs) {
+			if report, ok := e.report(ctx, source, ref.ID, r.Report, trusted); ok {
+				all = append(all, report)
+			}
+		}
+	}
+	return all, nil
+}
+
+// report reads one report once.
+func (e *eyes) report(ctx context.Context, source, id string, read func(context.Context, string) ([]byte, error), trusted []string) (drill.Report, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := source + "/" + id
+	if r, ok := e.reports[key]; ok {
+		return r, true
+	}
+	signed, err := read(ctx, id)
+	if err != nil {
+		return drill.Report{}, false
+	}
+	r, _, err := drill.VerifyReport(signed, trusted)
+	if err != nil {
+		return drill.Report{}, false
+	}
+	e.reports[key] = r
+	return r, true
+}
