@@ -19,7 +19,7 @@ engine store schedule notify
 pack
 ledger
 audit scratch
-repository retention
+repository retention policy
 spool
 archive recovery
 drill

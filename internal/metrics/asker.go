@@ -14,31 +14,37 @@ const patience = 2 * time.Second
 
 var errSilent = errors.New("the daemon did not say within 2s how it is")
 
-// asker asks for the status with a bound on time. There is at most one question under way: while a daemon hangs,
+// facts are what the daemon says when it is asked.
+type facts struct {
+	status    api.Status
+	receivers []Receiver
+}
+
+// asker asks for the facts with a bound on time. There is at most one question under way: while a daemon hangs,
 // a scrape every few seconds must not add a goroutine each. The one that hangs ends when its answer comes.
 type asker struct {
-	ask func() api.Status
+	ask func() facts
 
 	mu    sync.Mutex
 	under *question
 }
 
-// question is one call of ask; status may be read when done is closed.
+// question is one call of ask; answer may be read when done is closed.
 type question struct {
 	done   chan struct{}
-	status api.Status
+	answer facts
 }
 
-// status is the daemon's answer to a question that was put after the call, or to the one that has been under way.
-func (a *asker) status(ctx context.Context) (api.Status, error) {
+// facts is the daemon's answer to a question that was put after the call, or to the one that has been under way.
+func (a *asker) facts(ctx context.Context) (facts, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSilent)
 	defer cancel()
 	q := a.begin()
 	select {
 	case <-q.done:
-		return q.status, nil
+		return q.answer, nil
 	case <-ctx.Done():
-		return api.Status{}, context.Cause(ctx)
+		return facts{}, context.Cause(ctx)
 	}
 }
 
@@ -51,7 +57,7 @@ func (a *asker) begin() *question {
 	q := &question{done: make(chan struct{})}
 	a.under = q
 	go func() {
-		q.status = a.ask()
+		q.answer = a.ask()
 		a.mu.Lock()
 		a.under = nil
 		a.mu.Unlock()

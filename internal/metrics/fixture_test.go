@@ -54,26 +54,22 @@ func wellStatus(now time.Time, n int) api.Status {
 
 // tellWell tells m what a daemon on such a host would.
 func tellWell(m *Metrics, now time.Time) {
-	m.SetObjectives([]Objective{
-		{Source: "orders", Name: "rpo", Measured: 1400 * time.Millisecond, Bound: 5 * time.Second},
-		{Source: "orders", Name: "rto", Measured: 4 * time.Minute, Bound: 10 * time.Minute},
-		{Source: "orders", Name: "drill", Measured: 8 * time.Hour, Bound: 24 * time.Hour},
-		{Source: "orders", Name: "copies"},
-		{Source: "sessions", Name: "rpo", Measured: 0, Bound: 15 * time.Minute},
-		{Source: "sessions", Name: "window", Severity: "warning", Excepted: true, Measured: 3 * 24 * time.Hour, Bound: 7 * 24 * time.Hour},
-	})
+	m.SetPromises([]Promise{
+		{Source: "orders", Objective: "rpo", Measured: 1400 * time.Millisecond, Bound: 5 * time.Second},
+		{Source: "orders", Objective: "rto", Measured: 4 * time.Minute, Bound: 10 * time.Minute},
+		{Source: "orders", Objective: "drill", Measured: 8 * time.Hour, Bound: 24 * time.Hour},
+		{Source: "orders", Objective: "copies"},
+		{Source: "sessions", Objective: "window", Measured: 3 * 24 * time.Hour, Bound: 7 * 24 * time.Hour},
+	}, []Finding{{Source: "sessions", Objective: "window", Severity: "warning", Excepted: true}})
 	for _, source := range []string{"orders", "sessions"} {
-		for kind, took := range map[string]time.Duration{"base": 11 * time.Minute, "drill": 4 * time.Minute, "check": 90 * time.Second} {
+		for kind, took := range map[string]time.Duration{"base/full": 11 * time.Minute, "drill": 4 * time.Minute, "check": 90 * time.Second} {
 			m.KnowJob(Job{Source: source, Kind: kind, LastSuccess: now.Add(-9 * time.Hour), Took: took})
 			m.JobDue(source, kind, now.Add(15*time.Hour))
 			m.JobBegan(source, kind)
-			m.JobEnded(source, kind, OK, took)
+			m.JobEnded(source, kind, Done, took)
 		}
 	}
-	m.JobEnded("orders", "base", Skipped, 0)
-	m.KnowChannel("pagerduty")
-	m.NoticeSent("slack")
-	m.NoticesWaiting(0)
+	m.JobEnded("orders", "base/full", Interrupted, time.Second)
 	workStores(m)
 }
 
@@ -83,6 +79,19 @@ func workStores(m *Metrics) {
 		m.StoreCall(repository, "put", 80*time.Millisecond, nil)
 		m.StoreCall(repository, "list", 20*time.Millisecond, nil)
 		m.StoreCall(repository, "open", 5*time.Millisecond, fs.ErrNotExist)
+	}
+}
+
+// wellReceivers are those who hear of a healthy host.
+func wellReceivers(now time.Time, n int) []Receiver {
+	return []Receiver{{Name: "slack", Sent: 4 + n, Delivered: now.Add(-time.Hour)}, {Name: "pagerduty"}}
+}
+
+// sickReceivers are those who hear nothing of a sick one.
+func sickReceivers(now time.Time, n int) []Receiver {
+	return []Receiver{
+		{Name: "slack", Sent: 9, Delivered: now.Add(-time.Hour), Waiting: 1, Failing: true},
+		{Name: "smtp://backstay:geheim@mail.example/?to=ops@example.com", Lost: 2 + n, Waiting: 3, Failing: true, Dead: true},
 	}
 }
 
@@ -108,15 +117,19 @@ func sickStatus(now time.Time, n int) api.Status {
 // tellSick tells m what a daemon on such a host would.
 func tellSick(m *Metrics, now time.Time) {
 	tellWell(m, now)
-	m.SetObjectives([]Objective{
-		{Source: "orders", Name: "rpo", Severity: "critical", Measured: 2 * time.Hour, Bound: 5 * time.Second},
-		{Source: "orders", Name: "rto", Severity: "warning", Measured: 12 * time.Minute, Bound: 10 * time.Minute},
-		{Source: "orders", Name: "drill", Severity: "warning", Excepted: true, Measured: 40 * time.Hour, Bound: 24 * time.Hour},
+	m.SetPromises([]Promise{
+		{Source: "orders", Objective: "rpo", Measured: 2 * time.Hour, Bound: 5 * time.Second},
+		{Source: "orders", Objective: "rto", Measured: 12 * time.Minute, Bound: 10 * time.Minute},
+		{Source: "orders", Objective: "drill", Measured: 40 * time.Hour, Bound: 24 * time.Hour},
+	}, []Finding{
+		{Source: "orders", Objective: "rpo", Severity: "critical"},
+		{Source: "orders", Objective: "rto", Severity: "warning"},
+		{Source: "orders", Objective: "drill", Severity: "warning", Excepted: true},
+		{Source: "orders", Objective: "check", Severity: "warning"},
+		{Source: "orders", Objective: "check", Severity: "warning", Excepted: true},
 	})
 	m.JobDue("orders", "drill", now.Add(-26*time.Hour))
 	m.JobDue("orders", "check", now.Add(-26*time.Hour))
-	m.JobEnded("orders", "base", Failed, time.Minute)
-	m.NoticeFailed("smtp://backstay:geheim@mail.example/?to=ops@example.com")
-	m.NoticesWaiting(3)
+	m.JobEnded("orders", "base/full", Failed, time.Minute)
 	m.StoreCall("offsite", "put", 30*time.Second, errors.New("no route to host"))
 }

@@ -29,7 +29,8 @@ func (m *Metrics) health(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Metrics) judge(r *http.Request) Health {
-	s, err := m.asker.status(r.Context())
+	f, err := m.asker.facts(r.Context())
+	s := f.status
 	if err == nil && !s.Running {
 		err = errNotRunning
 	}

@@ -11,16 +11,16 @@ type Outcome string
 
 // The outcomes that there are.
 const (
-	OK       Outcome = "ok"
-	Failed   Outcome = "failed"
-	Canceled Outcome = "canceled" // by a person, or by the end of the daemon; it says nothing about the source
-	Skipped  Outcome = "skipped"  // it was due and there was a reason not to begin it
+	Done        Outcome = "done"
+	Failed      Outcome = "failed"
+	Overran     Outcome = "overran"     // it was stopped after its longest duration; it counts as a failure
+	Interrupted Outcome = "interrupted" // by a person, or by the end of the daemon; it says nothing about the source
 )
 
 // Job is what is known of a kind of job of a source from before this daemon began.
 type Job struct {
-	Source      string
-	Kind        string    // base, drill, check, deep_check, retention and so on
+	Source      string    // empty for the jobs of the host itself
+	Kind        string    // base/full, drill, check, deep-check, retention and so on
 	LastSuccess time.Time // zero: never
 	Took        time.Duration
 	Failures    int // since then
@@ -77,21 +77,19 @@ func (m *Metrics) JobBegan(source, kind string) {
 	m.jobs.running.WithLabelValues(source, kind).Set(1)
 }
 
-// JobEnded says how a job ended that took so long, its retries included. A job that was skipped or canceled changes
-// neither the last success nor the failures in a row.
+// JobEnded says how a job ended that took so long. One that was interrupted changes neither the last success nor the
+// failures in a row.
 func (m *Metrics) JobEnded(source, kind string, outcome Outcome, took time.Duration) {
 	m.jobs.running.WithLabelValues(source, kind).Set(0)
 	m.jobs.runs.WithLabelValues(source, kind, string(outcome)).Inc()
-	if outcome != Skipped {
-		m.jobs.duration.WithLabelValues(kind, string(outcome)).Observe(took.Seconds())
-	}
+	m.jobs.duration.WithLabelValues(kind, string(outcome)).Observe(took.Seconds())
 	failures := m.jobs.failures.WithLabelValues(source, kind)
 	switch outcome {
-	case OK:
+	case Done:
 		failures.Set(0)
 		m.jobs.success.WithLabelValues(source, kind).Set(unix(m.config.Now()))
 		m.jobs.took.WithLabelValues(source, kind).Set(took.Seconds())
-	case Failed:
+	case Failed, Overran:
 		failures.Inc()
 	}
 }

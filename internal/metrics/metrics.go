@@ -14,6 +14,8 @@ import (
 type Config struct {
 	// Status says how all sources are doing. It answers from memory, at once, and may be called from any goroutine.
 	Status func() api.Status
+	// Receivers says how those are reached whom notices are sent to; nil: there are none. Like Status it answers at once.
+	Receivers func() []Receiver
 	// Well says why the daemon is not well, or nil if it is; it may be nil. It answers at once.
 	Well func() error
 	// Log hears what goes wrong while answering; nil: nobody.
@@ -28,10 +30,9 @@ type Metrics struct {
 	registry *prometheus.Registry
 	asker    *asker
 
-	objectives objectives
-	jobs       jobs
-	notices    notices
-	stores     stores
+	promises promises
+	jobs     jobs
+	stores   stores
 }
 
 // New returns the series of a daemon. Nothing is served before Handler or Serve.
@@ -43,23 +44,32 @@ func New(c Config) *Metrics {
 		c.Now = time.Now
 	}
 	m := &Metrics{
-		config: c, registry: prometheus.NewRegistry(), asker: &asker{ask: c.Status},
-		jobs: newJobs(), notices: newNotices(), stores: newStores(),
+		config: c, registry: prometheus.NewRegistry(), asker: &asker{ask: c.facts},
+		jobs: newJobs(), stores: newStores(),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		statusCollector{m.asker}, &m.objectives,
+		statusCollector{m.asker}, &m.promises,
 	)
-	for _, group := range [][]prometheus.Collector{m.jobs.collectors(), m.notices.collectors(), m.stores.collectors()} {
+	for _, group := range [][]prometheus.Collector{m.jobs.collectors(), m.stores.collectors()} {
 		m.registry.MustRegister(group...)
 	}
 	return m
 }
 
+// facts asks all that answers.
+func (c Config) facts() facts {
+	f := facts{status: c.Status()}
+	if c.Receivers != nil {
+		f.receivers = c.Receivers()
+	}
+	return f
+}
+
 // Forget drops all that was told about a source which has left the configuration.
 func (m *Metrics) Forget(source string) {
-	m.objectives.forget(source)
+	m.promises.forget(source)
 	m.jobs.forget(source)
 }
 

@@ -31,9 +31,21 @@ func scrape(t *testing.T, m *Metrics) string {
 	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return !strings.Contains(l, "backstay_") }), "")
 }
 
-func fixture(status func(time.Time, int) api.Status, tell func(*Metrics, time.Time)) *Metrics {
-	m := New(Config{Status: func() api.Status { return status(noon, 0) }, Now: func() time.Time { return noon }})
-	tell(m, noon)
+func well() *Metrics {
+	m := New(Config{
+		Status: func() api.Status { return wellStatus(noon, 0) }, Receivers: func() []Receiver { return wellReceivers(noon, 0) },
+		Now: func() time.Time { return noon },
+	})
+	tellWell(m, noon)
+	return m
+}
+
+func sick() *Metrics {
+	m := New(Config{
+		Status: func() api.Status { return sickStatus(noon, 0) }, Receivers: func() []Receiver { return sickReceivers(noon, 0) },
+		Now: func() time.Time { return noon },
+	})
+	tellSick(m, noon)
 	return m
 }
 
@@ -54,7 +66,7 @@ func golden(t *testing.T, path, got string) {
 }
 
 func TestAScrapeOfAHealthyAndOfASickHost(t *testing.T) {
-	for name, m := range map[string]*Metrics{"well": fixture(wellStatus, tellWell), "sick": fixture(sickStatus, tellSick)} {
+	for name, m := range map[string]*Metrics{"well": well(), "sick": sick()} {
 		t.Run(name, func(t *testing.T) {
 			got := scrape(t, m)
 			golden(t, "testdata/"+name+".txt", got)
@@ -69,7 +81,7 @@ func TestAScrapeOfAHealthyAndOfASickHost(t *testing.T) {
 
 func TestEverySeriesIsListedAndShown(t *testing.T) {
 	shown := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(scrape(t, fixture(sickStatus, tellSick)), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(scrape(t, sick()), -1) {
 		shown[m[1]+" "+m[2]] = true
 	}
 	for _, s := range All() {
@@ -108,9 +120,9 @@ func TestJobsCountFailuresInARow(t *testing.T) {
 		failures, lastTime string
 	}{
 		{Failed, "3", before},
-		{Canceled, "3", before},
-		{Skipped, "3", before},
-		{OK, "0", after},
+		{Interrupted, "3", before},
+		{Overran, "4", before},
+		{Done, "0", after},
 		{Failed, "1", after},
 	} {
 		m.JobBegan("orders", "drill")
@@ -136,11 +148,8 @@ func TestJobsCountFailuresInARow(t *testing.T) {
 }
 
 func TestWhatIsGoneHasNoSeries(t *testing.T) {
-	m := fixture(func(now time.Time, n int) api.Status {
-		s := wellStatus(now, n)
-		s.Sources = s.Sources[1:]
-		return s
-	}, tellWell)
+	m := New(Config{Status: func() api.Status { return api.Status{Running: true} }})
+	tellWell(m, noon)
 	if !strings.Contains(scrape(t, m), `source="orders"`) {
 		t.Fatal("what was told is not shown")
 	}
@@ -148,7 +157,7 @@ func TestWhatIsGoneHasNoSeries(t *testing.T) {
 	if text := scrape(t, m); strings.Contains(text, `source="orders"`) {
 		t.Errorf("after Forget:\n%s", text)
 	}
-	m.SetObjectives(nil)
+	m.SetPromises(nil, nil)
 	if text := scrape(t, m); strings.Contains(text, "objective=") {
 		t.Errorf("after a judgement without promises:\n%s", text)
 	}
@@ -164,6 +173,27 @@ func TestAnUnknownStateAndABadNameCostNoOtherSeries(t *testing.T) {
 	} {
 		if value(text, series) != "1" {
 			t.Errorf("%s is missing in\n%s", series, text)
+		}
+	}
+}
+
+func TestAPromiseIsBrokenByEachOfItsFindings(t *testing.T) {
+	text := scrape(t, sick())
+	for series, want := range map[string]string{
+		`backstay_objective_kept{objective="check",source="orders"}`:              "0", // a finding without a promise
+		`backstay_objective_excepted{objective="check",source="orders"}`:          "0", // one of its two findings is excepted
+		`backstay_findings{objective="check",severity="warning",source="orders"}`: "1",
+		`backstay_objective_kept{objective="drill",source="orders"}`:              "0",
+		`backstay_objective_excepted{objective="drill",source="orders"}`:          "1",
+		`backstay_findings{objective="drill",severity="warning",source="orders"}`: "0",
+		`backstay_findings{objective="rpo",severity="critical",source="orders"}`:  "1",
+		`backstay_objective_measured_seconds{objective="rto",source="orders"}`:    "720",
+		`backstay_objective_bound_seconds{objective="check",source="orders"}`:     "",
+		`backstay_receiver_state{receiver="smtp",state="dead"}`:                   "1",
+		`backstay_notices_lost_total{receiver="smtp"}`:                            "2",
+	} {
+		if got := value(text, series); got != want {
+			t.Errorf("%s is %q, want %q", series, got, want)
 		}
 	}
 }

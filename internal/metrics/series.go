@@ -31,18 +31,19 @@ func series(name string, kind Kind, labels []string, help string) Series {
 	return Series{Name: name, Kind: kind, Labels: labels, Help: help, desc: prometheus.NewDesc(name, help, labels, nil)}
 }
 
-// The labels of what belongs to one source, to one repository of it, to one kind of job, and to one promise.
+// The labels of what belongs to one source, to one repository of it, to one kind of job, to one promise, and to one receiver of notices.
 var (
 	ofSource     = []string{"source"}
 	ofRepository = []string{"source", "repository"}
 	ofJob        = []string{"source", "kind"}
 	ofObjective  = []string{"source", "objective"}
+	ofReceiver   = []string{"receiver"}
 )
 
 // What the status says of the daemon.
 var (
 	up        = series("backstay_up", Gauge, nil, "1 if the daemon runs and says how it is; 0 if it does not answer itself")
-	build     = series("backstay_build_info", Gauge, []string{"version"}, "always 1; the version of the daemon is the label")
+	build     = series("backstay_build_info", Gauge, []string{"version"}, "always 1; the version of the daemon is a label")
 	startTime = series("backstay_start_timestamp_seconds", Gauge, nil, "when the daemon began")
 )
 
@@ -75,15 +76,15 @@ var (
 // What was decided about the promises.
 var (
 	objectiveKept     = series("backstay_objective_kept", Gauge, ofObjective, "1 if the promise is kept, 0 if it is broken")
-	objectiveExcepted = series("backstay_objective_excepted", Gauge, ofObjective, "1 while somebody has excepted the source from this promise")
+	objectiveExcepted = series("backstay_objective_excepted", Gauge, ofObjective, "1 if the promise is broken and somebody has excepted the source from it")
 	objectiveMeasured = series("backstay_objective_measured_seconds", Gauge, ofObjective, "what was measured for the promise, where it is a matter of time")
 	objectiveBound    = series("backstay_objective_bound_seconds", Gauge, ofObjective, "what was promised, where it is a matter of time")
-	findings          = series("backstay_findings", Gauge, []string{"source", "objective", "severity"}, "1 for each finding that stands and is not excepted, 0 for the other severities")
+	findings          = series("backstay_findings", Gauge, []string{"source", "objective", "severity"}, "how many findings stand that are not excepted")
 )
 
 // What the daemon told about its work.
 var (
-	jobRuns     = series("backstay_job_runs_total", Counter, []string{"source", "kind", "outcome"}, "jobs that ended, by outcome: ok, failed, canceled, skipped")
+	jobRuns     = series("backstay_job_runs_total", Counter, []string{"source", "kind", "outcome"}, "jobs that ended, by outcome: done, failed, overran (stopped after its longest duration), interrupted")
 	jobDuration = series("backstay_job_duration_seconds", Histogram, []string{"kind", "outcome"}, "how long jobs took, of all sources together")
 	jobTook     = series("backstay_job_last_duration_seconds", Gauge, ofJob, "how long the last job took that ended well")
 	jobSuccess  = series("backstay_job_last_success_timestamp_seconds", Gauge, ofJob, "when a job last ended well")
@@ -92,13 +93,13 @@ var (
 	jobRunning  = series("backstay_job_running", Gauge, ofJob, "1 while the job runs")
 )
 
-// What the daemon told about its notices.
+// What the status of the notices says of each receiver.
 var (
-	noticesSent     = series("backstay_notices_sent_total", Counter, []string{"channel"}, "notices that a channel took")
-	noticesFailed   = series("backstay_notices_failed_total", Counter, []string{"channel"}, "attempts to send that failed; they are tried again")
-	noticesFailures = series("backstay_notices_consecutive_failures", Gauge, []string{"channel"}, "how many attempts have failed since one succeeded")
-	noticesSuccess  = series("backstay_notices_last_sent_timestamp_seconds", Gauge, []string{"channel"}, "when the channel last took a notice")
-	noticesWaiting  = series("backstay_notices_waiting", Gauge, nil, "notices in the outbox that nobody has taken yet")
+	receiverState    = series("backstay_receiver_state", Gauge, []string{"receiver", "state"}, "1 for the state that the receiver of notices is in and 0 for the others: ok, failing, dead")
+	noticesSent      = series("backstay_notices_sent_total", Counter, ofReceiver, "messages that the receiver took")
+	noticesLost      = series("backstay_notices_lost_total", Counter, ofReceiver, "messages that were given up")
+	noticesWaiting   = series("backstay_notices_waiting", Gauge, ofReceiver, "messages in the outbox that the receiver has not taken yet")
+	noticesDelivered = series("backstay_notices_last_sent_timestamp_seconds", Gauge, ofReceiver, "when the receiver last took a message")
 )
 
 // What the daemon told about its stores.
@@ -116,7 +117,7 @@ func All() []Series {
 		repositoryState, repositoryLag, repositoryLagP99, repositoryLagMax, repositoryBehind, repositoryDurable, repositoryBases, repositoryBase, repositoryStored,
 		objectiveKept, objectiveExcepted, objectiveMeasured, objectiveBound, findings,
 		jobRuns, jobDuration, jobTook, jobSuccess, jobFailures, jobDue, jobRunning,
-		noticesSent, noticesFailed, noticesFailures, noticesSuccess, noticesWaiting,
+		receiverState, noticesSent, noticesLost, noticesWaiting, noticesDelivered,
 		storeCalls, storeDuration,
 	}
 }

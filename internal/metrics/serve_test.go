@@ -17,7 +17,7 @@ import (
 )
 
 func TestServeAnswersUntilItsContextEnds(t *testing.T) {
-	m := fixture(wellStatus, tellWell)
+	m := well()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	err = fixture(wellStatus, tellWell).Serve(t.Context(), l.Addr().String())
+	err = well().Serve(t.Context(), l.Addr().String())
 	var taken *ListenError
 	if !errors.As(err, &taken) || taken.Address != l.Addr().String() || !strings.Contains(err.Error(), "in use") || taken.Hint() == "" {
 		t.Errorf("error %v", err)
@@ -71,8 +71,7 @@ func health(t *testing.T, m *Metrics) (int, Health) {
 }
 
 func TestHealthIsOfTheDaemonNotOfThePromises(t *testing.T) {
-	sick := New(Config{Status: func() api.Status { return sickStatus(noon, 0) }})
-	if code, h := health(t, sick); code != http.StatusOK || len(h.Failing) != 1 || h.Failing[0] != "orders" {
+	if code, h := health(t, sick()); code != http.StatusOK || len(h.Failing) != 1 || h.Failing[0] != "orders" {
 		t.Errorf("a failing source: %d %+v", code, h)
 	}
 	stuck := New(Config{Status: func() api.Status { return wellStatus(noon, 0) }, Well: func() error { return errors.New("the scheduler has not looked for 90s") }})
@@ -91,11 +90,11 @@ func TestADaemonThatHangsIsSeen(t *testing.T) {
 		answer := make(chan struct{})
 		asked := 0
 		m := New(Config{Status: func() api.Status { asked++; <-answer; return wellStatus(noon, 0) }})
-		m.NoticeFailed("slack")
+		m.JobBegan("orders", "drill")
 		for range 3 {
 			began := time.Now()
 			text := scrape(t, m)
-			if value(text, "backstay_up") != "0" || value(text, `backstay_notices_failed_total{channel="slack"}`) != "1" || strings.Contains(text, "backstay_source") {
+			if value(text, "backstay_up") != "0" || value(text, `backstay_job_running{kind="drill",source="orders"}`) != "1" || strings.Contains(text, "backstay_source") {
 				t.Errorf("scrape\n%s", text)
 			}
 			if code, h := health(t, m); code != http.StatusServiceUnavailable || h.Reason != errSilent.Error() {

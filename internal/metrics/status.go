@@ -17,7 +17,7 @@ var (
 	repositoryStates = []string{"ok", "behind", "failing", "empty"}
 )
 
-// statusCollector shows api.Status, asked anew for each scrape.
+// statusCollector shows api.Status and the receivers of notices, asked anew for each scrape.
 type statusCollector struct{ *asker }
 
 // Describe implements prometheus.Collector.
@@ -27,7 +27,7 @@ func (statusCollector) Describe(out chan<- *prometheus.Desc) {
 			out <- s.desc
 		}
 	}
-	for _, s := range []Series{up, build, startTime} {
+	for _, s := range []Series{up, build, startTime, receiverState, noticesSent, noticesLost, noticesWaiting, noticesDelivered} {
 		out <- s.desc
 	}
 }
@@ -35,7 +35,8 @@ func (statusCollector) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	w := writer{out}
-	s, err := c.status(context.Background())
+	f, err := c.facts(context.Background())
+	s := f.status
 	w.put(up, bit(err == nil && s.Running))
 	if err != nil {
 		return
@@ -46,6 +47,9 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, source := range s.Sources {
 		w.source(source)
+	}
+	for _, r := range f.receivers {
+		w.receiver(r)
 	}
 }
 

@@ -9,19 +9,18 @@ import (
 const own = "notify"
 
 // alarms returns what is wrong with telling: receivers that take nothing, and a disk that keeps nothing. It is told
-// through the receivers that work. A receiver that was not tried since the start stays as it was.
+// through the receivers that work. A receiver that was dead before the start
+// is so until it takes a message.
 func (n *Notifier) alarms(now time.Time) []Matter {
 	var out []Matter
 	for _, l := range n.pipeline.lanes {
 		q := n.queues[l.receiver]
 		name := "notices/" + q.name
-		if !q.known {
-			if m := n.state.Matters[name]; m != nil && m.Gone.IsZero() {
+		if !q.dead(now) {
+			m := n.state.Matters[name]
+			if m != nil && m.Gone.IsZero() && (!q.known || !q.failing.IsZero()) {
 				out = append(out, Matter{Notice: m.Notice, About: q.name})
 			}
-			continue
-		}
-		if !q.dead(now) {
 			continue
 		}
 		out = append(out, Matter{About: q.name, Notice: Notice{

@@ -171,7 +171,11 @@ func (n *Notifier) step(events []Notice, now time.Time) {
 	n.state.report(own, n.alarms(now), now)
 	for _, m := range n.pipeline.step(n.state, events, now) {
 		n.state.Seq++
-		n.log.Info("notice", "receiver", m.Receiver, "message", m.ID, "severity", m.Severity.String(), "subject", m.Subject)
+		level := slog.LevelInfo
+		if onlyLasts(m.Changes) && m.Kind == Changes {
+			level = slog.LevelDebug
+		}
+		n.log.Log(context.Background(), level, "notice", "receiver", m.Receiver, "message", m.ID, "severity", m.Severity.String(), "subject", m.Subject)
 		for _, e := range n.queues[m.Receiver].add(&entry{m: m, seq: n.state.Seq}) {
 			n.forget(e)
 		}

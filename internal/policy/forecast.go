@@ -53,7 +53,7 @@ const (
 	modelDrills = 10      // the newest so many count
 	leastTime   = 0.01    // shorter times are noise, seconds
 	leastBytes  = 8 << 20 // in less than that waiting prevails, and it says nothing of how fast more would go
-	guessFactor = 3.0       // how far off a guess may be
+	guessFactor = 3.0     // how far off a guess may be
 	oneFactor   = 1.5     // the same for a single drill
 	someFactor  = 1.1     // and for several that agree
 	farFactor   = 0.25    // for each doubling beyond what was drilled
@@ -129,10 +129,13 @@ func (m model) foretell(lay, log int64) (f Forecast) {
 	return f
 }
 
+// longestForecast is what a forecast says at most; the sum of its parts is still a duration.
+const longestForecast = math.MaxInt64 / 8
+
 // seconds makes a duration of a number that may be out of its range.
 func seconds(s float64) time.Duration {
-	if s >= math.MaxInt64/float64(time.Second) || math.IsNaN(s) {
-		return math.MaxInt64 / 8
+	if math.IsNaN(s) || s >= time.Duration(longestForecast).Seconds() {
+		return longestForecast
 	}
 	return time.Duration(s * float64(time.Second))
 }

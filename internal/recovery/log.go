@@ -162,7 +162,11 @@ func (s *watchedSegment) Read(ctx context.Context, e engine.LogEntry) (io.ReadCl
 	if err != nil {
 		return nil, s.log.note(s.i, err)
 	}
-	return &watchedReader{ReadCloser: r, ctx: ctx, s: s}, nil
+	watched := &watchedReader{ReadCloser: r, ctx: ctx, s: s}
+	if at, ok := r.(io.ReaderAt); ok {
+		return &watchedReaderAt{watched, at}, nil
+	}
+	return watched, nil
 }
 
 func (s *watchedSegment) Marks(ctx context.Context) iter.Seq2[history.Mark, error] {
@@ -205,11 +209,24 @@ type watchedReader struct {
 }
 
 func (r *watchedReader) Read(p []byte) (int, error) {
+	return r.watch(func() (n int, err error) {
+		for more := true; more; {
+			n, err = r.ReadCloser.Read(p)
+			more = n == 0 && r.again(err)
+		}
+		return n, err
+	})
+}
+
+// again reports whether another copy was found of what failed with err.
+func (r *watchedReader) again(err error) bool {
+	return err != nil && err != io.EOF && r.s.log.again(r.ctx, err)
+}
+
+// watch counts one reading and notes how it failed.
+func (r *watchedReader) watch(read func() (int, error)) (int, error) {
 	done := r.s.log.wait()
-	n, err := r.ReadCloser.Read(p)
-	for n == 0 && err != nil && err != io.EOF && r.s.log.again(r.ctx, err) {
-		n, err = r.ReadCloser.Read(p)
-	}
+	n, err := read()
 	done()
 	r.s.log.mu.Lock()
 	r.s.log.bytes += int64(n)
@@ -218,6 +235,24 @@ func (r *watchedReader) Read(p []byte) (int, error) {
 		err = r.s.log.note(r.s.i, err)
 	}
 	return n, err
+}
+
+// watchedReaderAt is a watchedReader of a log that can give any piece of an entry.
+type watchedReaderAt struct {
+	*watchedReader
+	at io.ReaderAt
+}
+
+func (r *watchedReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	return r.watch(func() (have int, err error) {
+		for more := true; more; {
+			var n int
+			n, err = r.at.ReadAt(p[have:], off+int64(have))
+			have += n
+			more = r.again(err)
+		}
+		return have, err
+	})
 }
 
 // OpenLog is the log of a plan, from the repository and the spool.

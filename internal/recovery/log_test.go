@@ -84,7 +84,7 @@ func (s *flawedSegment) Entries() []engine.LogEntry {
 }
 
 func (s *flawedSegment) Read(context.Context, engine.LogEntry) (io.ReadCloser, error) {
-	return io.NopCloser(&flawedReader{log: s.log, rest: "commit"}), nil
+	return &flawedReader{log: s.log, rest: "commit"}, nil
 }
 
 func (s *flawedSegment) Marks(context.Context) iter.Seq2[history.Mark, error] {
@@ -124,9 +124,19 @@ func (r *flawedReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// ReadAt gives what is good of the first half, and damage.
+func (r *flawedReader) ReadAt(p []byte, off int64) (int, error) {
+	if end := off + int64(len(p)); end <= 3 || r.log.healed {
+		return copy(p, "commit"[off:]), nil
+	}
+	return copy(p, "com"[min(off, 3):]), r.log.damage()
+}
+
+func (r *flawedReader) Close() error { return nil }
+
 // TestLogGoesOnWithAnotherCopy: damage that is met in the middle of a segment is read from elsewhere, from there on.
 func TestLogGoesOnWithAnotherCopy(t *testing.T) {
-	for _, what := range []string{"data", "marks"} {
+	for _, what := range []string{"data", "pieces", "marks"} {
 		t.Run(what, func(t *testing.T) {
 			flawed := &flawedLog{brokenLog: brokenLog{{Name: "log/1/a"}}}
 			log := joinLogs(flawed.Segments(), func([]history.Segment) engine.Log { return flawed }, nil)
@@ -148,6 +158,15 @@ func TestLogGoesOnWithAnotherCopy(t *testing.T) {
 				r, err := s.Read(t.Context(), s.Entries()[0])
 				if err != nil {
 					t.Fatal(err)
+				}
+				defer r.Close()
+				if what == "pieces" {
+					b := make([]byte, 5)
+					_, err := r.(io.ReaderAt).ReadAt(b, 1)
+					if err == nil && string(b) != "ommit" {
+						t.Errorf("read %q", b)
+					}
+					return err
 				}
 				b, err := io.ReadAll(r)
 				if err == nil && string(b) != "commit" {

@@ -20,6 +20,31 @@ type Harness struct {
 	Late   time.Duration          // commits are stamped at most so long after they returned
 	Settle time.Duration          // and shipped within so long
 	Each   bool                   // each commit is a position of its own
+
+	// Bytes says that the log is a stream of bytes: a piece is a stretch of a file that may have any number of commits in
+	// it, a base needs the log up to its Stop, and a gap does not begin a timeline. Else each piece, or each file, is one
+	// commit or a few, and a base stands by itself.
+	Bytes bool
+
+	// Server says that the application's crash is the source's too: Follow then returns an error and is called again.
+	Server bool
+
+	// Restores is about how often a test restores where it could do so for each position; zero means as often as it likes.
+	Restores int
+
+	// Dir makes an empty folder to restore to; nil means that of the test.
+	Dir func(t *testing.T) string
+
+	// Serial runs the tests of the suite one after the other: sources share something.
+	Serial bool
+}
+
+// times is n, or what the harness allows.
+func (h Harness) times(n int) int {
+	if h.Restores > 0 {
+		return min(n, h.Restores)
+	}
+	return n
 }
 
 // App is an application, preferably in a process of its own. It fails the test itself when it cannot do what it is told.
@@ -34,6 +59,13 @@ type App interface {
 	Crash(t *testing.T)
 	// Break makes the log impossible to continue for who does not follow it now. Commits go on after it.
 	Break(t *testing.T)
+}
+
+// Asker is an App that can ask a server which was launched on restored data what Stands finds out, so that no second
+// one has to be started.
+type Asker interface {
+	App
+	Asks(t *testing.T, dsn string) int
 }
 
 // Entry is one line of the ledger: commit N was made between Before and After.
@@ -102,25 +134,66 @@ func Settled(t *testing.T, h Harness, r *Recorder) {
 	Until(t, h.Settle+30*time.Second, "the log to be whole", func() bool { return r.Whole().Time.After(now) })
 }
 
-// Restore lays base and log and replays to the goal.
+// Restore lays base and log, replays to the goal, and has a server that is launched on it verify it.
 func Restore(t *testing.T, h Harness, base *Sink, log engine.Log, to engine.Goal) (string, engine.Reached) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := base.Lay(dir); err != nil {
-		t.Fatal(err)
+	dir, r := replay(t, h, base, log, to)
+	launch(t, h, dir, r, nil)
+	return dir, r
+}
+
+// stands restores and gives the change that the data stands at.
+func stands(t *testing.T, h Harness, app App, base *Sink, log engine.Log, to engine.Goal) (int, engine.Reached) {
+	t.Helper()
+	dir, r := replay(t, h, base, log, to)
+	return standsAt(t, h, app, dir, r), r
+}
+
+// standsAt asks restored data.
+func standsAt(t *testing.T, h Harness, app App, dir string, r engine.Reached) (n int) {
+	t.Helper()
+	asker, ok := app.(Asker)
+	launched := launch(t, h, dir, r, func(dsn string) {
+		if ok {
+			n = asker.Asks(t, dsn)
+		}
+	})
+	if ok && launched {
+		return n
 	}
+	return app.Stands(t, dir, r)
+}
+
+func replay(t *testing.T, h Harness, base *Sink, log engine.Log, to engine.Goal) (string, engine.Reached) {
+	t.Helper()
+	dir := h.lay(t, base)
 	r, err := h.Engine.Replay(t.Context(), dir, log, to)
 	if err != nil {
 		t.Fatalf("Replay to %+v: %v", to, err)
 	}
-	if l, ok := h.Engine.(engine.Launcher); ok {
-		verify(t, l, dir, r)
-	}
 	return dir, r
 }
 
-func verify(t *testing.T, l engine.Launcher, dir string, r engine.Reached) {
+func (h Harness) lay(t *testing.T, base *Sink) string {
 	t.Helper()
+	newDir := (*testing.T).TempDir
+	if h.Dir != nil {
+		newDir = h.Dir
+	}
+	dir := newDir(t)
+	if err := base.Lay(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// launch has the engine verify restored data, if it can launch a server on it, and asks that server.
+func launch(t *testing.T, h Harness, dir string, r engine.Reached, ask func(dsn string)) bool {
+	t.Helper()
+	l, ok := h.Engine.(engine.Launcher)
+	if !ok {
+		return false
+	}
 	s, err := l.Launch(t.Context(), dir, r)
 	if err != nil {
 		t.Fatalf("Launch: %v", err)
@@ -137,21 +210,28 @@ func verify(t *testing.T, l engine.Launcher, dir string, r engine.Reached) {
 			t.Fatalf("Verify: %s: %s", c.Name, c.Detail)
 		}
 	}
+	if ask != nil {
+		ask(s.DSN())
+	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatalf("Stop: %v", err)
 	}
+	return true
 }
 
 // base takes one and starts a recorder behind it.
-func base(t *testing.T, s engine.Source, o engine.BaseOptions) (*Sink, *Recorder, history.Base) {
+func base(t *testing.T, h Harness, s engine.Source, o engine.BaseOptions) (*Sink, *Recorder, history.Base) {
 	t.Helper()
 	sink := &Sink{}
 	res, err := s.TakeBase(t.Context(), o, sink)
 	if err != nil {
 		t.Fatalf("TakeBase: %v", err)
 	}
-	if !res.Base.Stop.Equal(res.Bookmark.Position) || res.Base.Stop.Before(res.Base.Start) {
-		t.Fatalf("TakeBase: base %s to %s, bookmark %s", res.Base.Start, res.Base.Stop, res.Bookmark.Position)
+	b, from := res.Base, res.Bookmark.Position
+	if b.Stop.Before(b.Start) || h.Bytes && b.Start.Before(from) || !h.Bytes && !b.Stop.Equal(from) {
+		t.Fatalf("TakeBase: base %s to %s, bookmark %s", b.Start, b.Stop, from)
 	}
-	return sink, NewRecorder(res.Bookmark), res.Base
+	r := NewRecorder(res.Bookmark)
+	r.bytes = h.Bytes
+	return sink, r, b
 }

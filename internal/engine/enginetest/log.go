@@ -50,15 +50,17 @@ func (r *Recorder) Log(ctx context.Context, n int, c engine.Condenser) (*Log, er
 }
 
 func (l *Log) segment(ctx context.Context, files []*logFile, c engine.Condenser) (*segment, error) {
-	s := &segment{log: l, data: map[string][]byte{}}
+	s := &segment{log: l, data: map[place][]byte{}}
 	var all []engine.CondenseFile
 	for _, f := range files {
-		s.entries = append(s.entries, engine.LogEntry{File: f.name, Size: int64(len(f.data))})
-		s.data[f.name] = f.data
+		for _, p := range f.parts {
+			s.entries = append(s.entries, engine.LogEntry{File: p.name, Offset: p.offset, Size: int64(len(p.data))})
+			s.data[place{p.name, p.offset}] = p.data
+			all = append(all, engine.CondenseFile{Name: p.name, Open: func() (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(p.data)), nil
+			}})
+		}
 		s.marks = append(s.marks, f.marks...)
-		all = append(all, engine.CondenseFile{Name: f.name, Open: func() (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(f.data)), nil
-		}})
 	}
 	if c == nil {
 		return s, nil
@@ -82,16 +84,22 @@ func (l *Log) Open(_ context.Context, i int) (engine.LogSegment, error) { return
 // Damage changes one byte of a log file, for tests that must see it noticed.
 func (l *Log) Damage(seg, entry, at int) {
 	s := l.opened[seg]
-	name := s.entries[entry].File
-	b := bytes.Clone(s.data[name])
+	e := s.entries[entry]
+	b := bytes.Clone(s.data[place{e.File, e.Offset}])
 	b[at] ^= 0x40
-	s.data[name] = b
+	s.data[place{e.File, e.Offset}] = b
+}
+
+// place is where a stretch of a file begins.
+type place struct {
+	file   string
+	offset int64
 }
 
 type segment struct {
 	log       *Log
 	entries   []engine.LogEntry
-	data      map[string][]byte
+	data      map[place][]byte
 	condensed []byte
 	marks     []history.Mark
 }
@@ -113,7 +121,7 @@ func (s *segment) Read(_ context.Context, e engine.LogEntry) (io.ReadCloser, err
 		s.log.Condensed.Add(1)
 		return io.NopCloser(bytes.NewReader(s.condensed)), nil
 	}
-	return io.NopCloser(bytes.NewReader(s.data[e.File])), nil
+	return io.NopCloser(bytes.NewReader(s.data[place{e.File, e.Offset}])), nil
 }
 
 // Marks is engine.LogSegment's.

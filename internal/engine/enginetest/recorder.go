@@ -19,6 +19,9 @@ type Recorder struct {
 	bookmark engine.Bookmark
 	files    []*logFile
 	open     map[string]*logFile // begun and not complete
+	bytes    bool                // the log is a stream of bytes
+	part     *logFile            // of such a log: parts that did not move yet
+	ends     map[string]int64    // and where its files end; -1 once they are complete
 	arrived  []time.Time         // when each commit was shipped, as files
 	idle     int
 	calls    int
@@ -32,17 +35,24 @@ type Recorder struct {
 // hole lies between what was known before a restart and what is known after it.
 type hole struct{ since, until time.Time }
 
+// logFile is what nobody cuts: a complete file, or of a stream of bytes the stretch up to where a record ends.
 type logFile struct {
-	name         string
 	from, to     history.Position
 	since, until time.Time
-	data         []byte
+	parts        []logPart
 	marks        []history.Mark
+}
+
+// logPart is a stretch of one file.
+type logPart struct {
+	name   string
+	offset int64
+	data   []byte
 }
 
 // NewRecorder continues from the bookmark of a base.
 func NewRecorder(b engine.Bookmark) *Recorder {
-	return &Recorder{bookmark: b, begin: b.Time, open: map[string]*logFile{}, whole: history.Moment{Position: b.Position, Time: b.Time}}
+	return &Recorder{bookmark: b, begin: b.Time, open: map[string]*logFile{}, ends: map[string]int64{}, whole: history.Moment{Position: b.Position, Time: b.Time}}
 }
 
 // Bookmark is where Follow goes on.
@@ -84,7 +94,14 @@ func (r *Recorder) Whole() history.Moment {
 func (r *Recorder) Counts() (commits, idle, calls int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.files), r.idle, r.calls
+	commits = len(r.files)
+	if r.bytes {
+		commits = 0
+		for _, f := range r.files {
+			commits += len(f.marks)
+		}
+	}
+	return commits, r.idle, r.calls
 }
 
 // Marks returns all commits and when each was shipped.
@@ -145,10 +162,14 @@ func (r *Recorder) take(p engine.Piece) error {
 	if p.Since.After(r.whole.Time) {
 		r.holes = append(r.holes, hole{r.whole.Time, p.Since})
 	}
-	if err := r.marks(p); err != nil {
+	marks, data := r.marks, r.data
+	if r.bytes {
+		marks, data = r.byteMarks, r.byteData
+	}
+	if err := marks(p); err != nil {
 		return err
 	}
-	if err := r.data(p); err != nil {
+	if err := data(p); err != nil {
 		return err
 	}
 	r.bookmark = engine.Bookmark{Position: p.To, Token: slices.Clone(p.Token), Time: p.Until}
@@ -183,20 +204,20 @@ func (r *Recorder) data(p engine.Piece) error {
 	}
 	f := r.open[p.File]
 	if p.Offset == 0 {
-		f = &logFile{name: p.File, from: p.From, since: p.Since} // begun anew after a restart
+		f = &logFile{from: p.From, since: p.Since, parts: []logPart{{name: p.File}}} // begun anew after a restart
 		r.open[p.File] = f
 	}
-	if f == nil || p.Offset != int64(len(f.data)) {
+	if f == nil || p.Offset != int64(len(f.parts[0].data)) {
 		return fmt.Errorf("part of %s at %d does not follow", p.File, p.Offset)
 	}
-	f.data = append(f.data, p.Data...)
+	f.parts[0].data = append(f.parts[0].data, p.Data...)
 	f.marks = append(f.marks, p.Marks...)
 	f.to, f.until = p.To, p.Until
 	if !p.Complete {
 		return nil
 	}
 	delete(r.open, p.File)
-	if slices.ContainsFunc(r.files, func(g *logFile) bool { return g.name == p.File && g.from.Timeline == p.From.Timeline }) {
+	if slices.ContainsFunc(r.files, func(g *logFile) bool { return g.parts[0].name == p.File && g.from.Timeline == p.From.Timeline }) {
 		return fmt.Errorf("%s was shipped before", p.File)
 	}
 	r.files = append(r.files, f)

@@ -95,6 +95,78 @@ func testPlantedDamage(t *testing.T, w *world) {
 	}
 }
 
+// testForeignHost asks about data that is sound, from a source that has what this host has not, and whose roles and
+// databases have settings of their own.
+func testForeignHost(t *testing.T, w *world) {
+	l := w.log(t, 1<<20)
+	dir, r := w.restored(t, l, l.segments[len(l.segments)-1].To)
+	f, err := readFacts(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(f.libraries(), "citext.so"))
+	if err != nil {
+		t.Skip(err) // not every build of a server brings extensions along
+	}
+	library := filepath.Join(pgtest.Folder(t), "vanishing.so")
+	if err := os.WriteFile(library, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := pgtest.Opened(t, w.cluster.Version, dir, nil)
+	c.Start(t)
+	for _, command := range []string{
+		"create function vanishing(text, text) returns int language c immutable strict as '" + library + "', 'citext_cmp'",
+		"create operator class vanishing for type text using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 vanishing(text, text)",
+		"create table v as select g::text x from generate_series(1, 1000) g",
+		"create index ordered_elsewhere on v (x vanishing)",
+		"create database half_dropped",
+		"update pg_database set datconnlimit = -2 where datname = 'half_dropped'",
+		"alter role postgres set statement_timeout = 1; alter database postgres set session_preload_libraries = 'no_such_library'; alter role postgres set default_transaction_read_only = on",
+	} {
+		c.Exec(t, command)
+	}
+	c.Stop(t)
+	if err := os.Remove(library); err != nil {
+		t.Fatal(err)
+	}
+	found := asked(t, dir, r)
+	if len(found) != 4 {
+		t.Errorf("%d checks were made, want 4", len(found))
+	}
+	for _, c := range found {
+		if !c.OK {
+			t.Errorf("%s: %s", c.Name, c.Detail)
+		}
+	}
+	if said := found["amcheck"].Detail; !strings.Contains(said, "1 left out, as "+library+" is not on this host") {
+		t.Errorf("amcheck says %q, and not that an index could not be looked at", said)
+	}
+}
+
+// testWithoutAmcheck asks where the extension is not installed: every table is read, and that is said.
+func testWithoutAmcheck(t *testing.T, w *world) {
+	w.cluster.Exec(t, "create materialized view if not exists empty_view as select n from ledger with no data")
+	l := w.log(t, 1<<20)
+	dir, r := w.restored(t, l, l.segments[len(l.segments)-1].To)
+	structures := func() (string, error) {
+		t.Helper()
+		s, err := Engine{}.Launch(t.Context(), dir, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Stop(t.Context())
+		return (&verification{launched: s.(*launched), extension: "no_such_extension"}).structures(t.Context())
+	}
+	said, err := structures()
+	if err != nil || !strings.HasPrefix(said, "no_such_extension is not installed on this host; ") {
+		t.Errorf("structures: %q, %v", said, err)
+	}
+	flip(t, filepath.Join(dir, w.cluster.Ask(t, "select pg_relation_filepath('ledger')")), 8192+5000)
+	if _, err := structures(); err == nil || !strings.Contains(err.Error(), "invalid page in block 1") {
+		t.Errorf("structures of a damaged table: %v", err)
+	}
+}
+
 func flip(t *testing.T, path string, at int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -46,6 +46,8 @@ func TestRestore(t *testing.T) {
 		{"without being root", false, testNotRoot},
 		{"a standby stands at the goal", false, testStandby},
 		{"verify finds planted damage", false, testPlantedDamage},
+		{"verify accuses nobody of what this host lacks", false, testForeignHost},
+		{"verify without amcheck reads every table", false, testWithoutAmcheck},
 		{"the first superuser may have any name", false, func(t *testing.T, w *world) { testFirstRole(t, w, renamed) }},
 		{"configuration from elsewhere starts here", false, testConfiguration},
 		{"data without any configuration starts here", false, testNoConfiguration},
@@ -83,9 +85,15 @@ func TestEveryVersion(t *testing.T) {
 			marks := l.marks()
 			at := marks[len(marks)-10].Position
 			dir, r := w.restored(t, l, at)
-			for _, c := range asked(t, dir, r) {
+			for name, c := range asked(t, dir, r) {
 				if !c.OK {
 					t.Errorf("%s: %s", c.Name, c.Detail)
+				}
+				if name == "amcheck" && !strings.Contains(c.Detail, "indexes with all their rows") {
+					t.Errorf("it says %q", c.Detail)
+				}
+				if name == "page checksums" && !strings.HasSuffix(c.Detail, "have their checksums") {
+					t.Errorf("it says %q", c.Detail)
 				}
 			}
 			requireRows(t, w.plain(t, dir), w.at(l, wal.LSN(at.Seq)))

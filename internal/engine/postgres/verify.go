@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 //   - catalog: can the catalog of every database be read, and does every relation have its file
 //   - amcheck: are heaps and B-trees sound, is every row in the indexes; without the extension, can every table be read
 func (l *launched) Verify(ctx context.Context) ([]engine.Check, error) {
-	v := &verification{launched: l}
+	v := &verification{launched: l, extension: "amcheck"}
 	var checks []engine.Check
 	for _, c := range []struct {
 		name string
@@ -49,6 +50,7 @@ func (l *launched) Verify(ctx context.Context) ([]engine.Check, error) {
 // verification is one Verify under way.
 type verification struct {
 	*launched
+	extension string // that checks structures
 	databases []string
 }
 
@@ -110,7 +112,21 @@ func (v *verification) connect(ctx context.Context, database string) (*pgx.Conn,
 		return nil, err
 	}
 	c.Database = database
+	maps.Copy(c.RuntimeParams, questionSettings)
 	return pgx.ConnectConfig(ctx, c)
+}
+
+// questionSettings hold where we ask, whatever the roles and databases of the source have set for themselves: those would
+// win over the command line.
+var questionSettings = map[string]string{
+	"default_transaction_read_only": "off", // amcheck is installed
+	"lc_messages":                   "C",   // what the server says is looked into
+	"local_preload_libraries":       "",
+	"lock_timeout":                  "0",
+	"row_security":                  "off",
+	"search_path":                   "",
+	"session_preload_libraries":     "",
+	"statement_timeout":             "0",
 }
 
 // each runs f in every database that takes connections.
@@ -120,7 +136,8 @@ func (v *verification) each(ctx context.Context, found *findingError, f func(con
 		if err != nil {
 			return found.tell("database "+anyDatabase, err)
 		}
-		v.databases, err = column(ctx, conn, "select datname from pg_database where datallowconn order by oid")
+		// Of a database that was being dropped (-2) there is nothing to expect, and nobody may enter it.
+		v.databases, err = column(ctx, conn, "select datname from pg_database where datallowconn and datconnlimit <> -2 order by oid")
 		if err = errors.Join(err, conn.Close(ctx)); err != nil {
 			return found.tell("pg_database", err)
 		}
@@ -172,7 +189,7 @@ func (v *verification) position(ctx context.Context) (string, error) {
 	want := v.reached.Position
 	// A goal inside of a record stands for the end of the record before it.
 	if from.Timeline != want.Timeline || from.At > wal.LSN(want.Seq) || wal.LSN(want.Seq)-from.At > maxRecord {
-		found.add("timeline %d began at %s of timeline %d, want %s", timeline, from.At, from.Timeline, want)
+		found.add("want %s of timeline %d", wal.LSN(want.Seq), want.Timeline)
 	}
 	return found.result("timeline %d began at %s of timeline %d", timeline, from.At, from.Timeline)
 }

@@ -2,9 +2,15 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // catalog reads pg_class and pg_attribute of every database and looks for the file of each relation.
@@ -37,12 +43,12 @@ func (v *verification) catalog(ctx context.Context) (string, error) {
 // structures has amcheck look at every heap (from 14 on) and every B-tree. Where it is not installed every table is
 // read instead.
 func (v *verification) structures(ctx context.Context) (string, error) {
-	s := &structureCheck{found: &findingError{}, version: v.facts.major}
+	s := &structureCheck{extension: v.extension, found: &findingError{}, version: v.facts.major, lacks: map[string]int{}}
 	if err := v.each(ctx, s.found, func(conn *pgx.Conn, database string) error { return s.database(ctx, conn, database) }); err != nil {
 		return "", err
 	}
 	if s.without > 0 {
-		return s.found.result("amcheck is not installed; %d tables were read in %d databases", s.read, len(v.databases))
+		return s.found.result("%s is not installed on this host; %d tables were read in %d databases%s", s.extension, s.read, len(v.databases), s.unread())
 	}
 	detail := fmt.Sprintf("%d indexes with all their rows", s.indexes)
 	if s.version >= 14 {
@@ -51,19 +57,46 @@ func (v *verification) structures(ctx context.Context) (string, error) {
 	if s.skipped > 0 {
 		detail += fmt.Sprintf("; %d indexes left out, as the sorting of text on this host is not that of the source", s.skipped)
 	}
-	return s.found.result("%s, in %d databases", detail, len(v.databases))
+	return s.found.result("%s, in %d databases%s", detail, len(v.databases), s.unread())
 }
 
 // structureCheck is what was looked at over all databases.
 type structureCheck struct {
-	found   *findingError
-	version int
+	extension string
+	found     *findingError
+	version   int
 
 	heaps, indexes, skipped, read, without int
+	lacks                                  map[string]int // relations that could not be looked at, by the library that is not here
+}
+
+// unloadable are messages of a server that has not what an extension of the source brings. That host is not the
+// source's; the data may be as good as any.
+var unloadable = regexp.MustCompile(`^could not (?:access file|load library) "([^"]+)"|^extension "([^"]+)" must be (?:pre)?loaded|^(\S+) must be loaded via "?shared_preload_libraries`)
+
+// tell notes what the server says of a relation, and reports whether it was looked at.
+func (s *structureCheck) tell(where string, err error) (looked bool, _ error) {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		if m := unloadable.FindStringSubmatch(said.Message); m != nil {
+			s.lacks[m[1]+m[2]+m[3]]++
+			return false, nil
+		}
+	}
+	return err == nil, s.found.tell(where, err)
+}
+
+// unread tells what could not be looked at, and why.
+func (s *structureCheck) unread() string {
+	var b strings.Builder
+	for _, library := range slices.Sorted(maps.Keys(s.lacks)) {
+		fmt.Fprintf(&b, "; %d left out, as %s is not on this host", s.lacks[library], library)
+	}
+	return b.String()
 }
 
 func (s *structureCheck) database(ctx context.Context, conn *pgx.Conn, database string) error {
-	schema, err := installAmcheck(ctx, conn)
+	schema, err := install(ctx, conn, s.extension)
 	if err != nil {
 		return err
 	}
@@ -79,22 +112,22 @@ func (s *structureCheck) database(ctx context.Context, conn *pgx.Conn, database 
 	return s.checkIndexes(ctx, conn, schema, database)
 }
 
-// installAmcheck makes the extension, in data that is only looked at, and returns its schema, quoted; "" where this
+// install makes an extension, in data that is only looked at, and returns its schema, quoted; "" where this
 // host does not have it.
-func installAmcheck(ctx context.Context, conn *pgx.Conn) (string, error) {
-	const where = `select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'amcheck'`
-	schema, err := column(ctx, conn, where)
+func install(ctx context.Context, conn *pgx.Conn, extension string) (string, error) {
+	const where = `select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = $1`
+	schema, err := column(ctx, conn, where, extension)
 	if err != nil || len(schema) > 0 {
 		return first(schema), err
 	}
-	there, err := column(ctx, conn, "select name::text from pg_available_extensions where name = 'amcheck'")
+	there, err := column(ctx, conn, "select name::text from pg_available_extensions where name = $1", extension)
 	if err != nil || len(there) == 0 {
 		return "", err
 	}
-	if _, err := conn.Exec(ctx, "create extension amcheck schema pg_catalog"); err != nil {
+	if _, err := conn.Exec(ctx, "create extension "+pgx.Identifier{extension}.Sanitize()+" schema pg_catalog"); err != nil {
 		return "", err
 	}
-	schema, err = column(ctx, conn, where)
+	schema, err = column(ctx, conn, where, extension)
 	return first(schema), err
 }
 
@@ -134,10 +167,11 @@ func (s *structureCheck) checkHeaps(ctx context.Context, conn *pgx.Conn, schema,
 		for _, text := range said {
 			s.found.add("%s in database %s: %s", t.name, database, text)
 		}
-		if err := s.found.tell(t.name+" in database "+database, err); err != nil {
+		looked, err := s.tell(t.name+" in database "+database, err)
+		if err != nil {
 			return err
 		}
-		s.heaps++
+		s.heaps += count(looked)
 	}
 	return nil
 }
@@ -160,10 +194,11 @@ func (s *structureCheck) checkIndexes(ctx context.Context, conn *pgx.Conn, schem
 			continue
 		}
 		_, err := conn.Exec(ctx, "select "+schema+".bt_index_check($1::oid::regclass, true)", t.oid)
-		if err := s.found.tell(t.name+" in database "+database, err); err != nil {
+		looked, err := s.tell(t.name+" in database "+database, err)
+		if err != nil {
 			return err
 		}
-		s.indexes++
+		s.indexes += count(looked)
 	}
 	return nil
 }
@@ -186,18 +221,29 @@ func (s *structureCheck) sortedElsewhere(ctx context.Context, conn *pgx.Conn) (m
 	return found, nil
 }
 
-// readTables reads every row of every table.
+// readTables reads every row of every table, and what is too long to stand in a row. Where that lies, rows are no values
+// of their own.
 func (s *structureCheck) readTables(ctx context.Context, conn *pgx.Conn, database string) error {
-	list, err := targets(ctx, conn, `select c.oid, c.oid::regclass::text from pg_class c where c.relkind in ('r', 't', 'm') and c.relpersistence = 'p' order by c.oid`)
-	if err != nil {
-		return err
-	}
-	for _, t := range list {
-		_, err := conn.Exec(ctx, "select count(t) from "+t.name+" t")
-		if err := s.found.tell(t.name+" in database "+database, err); err != nil {
+	for kinds, row := range map[string]string{"'r', 'm'": "t", "'t'": "t.chunk_data"} {
+		list, err := targets(ctx, conn, "select oid, oid::regclass::text from pg_class where relkind in ("+kinds+") and relpersistence = 'p' and relispopulated order by 1")
+		if err != nil {
 			return err
 		}
-		s.read++
+		for _, t := range list {
+			_, err := conn.Exec(ctx, "select count("+row+") from "+t.name+" t")
+			looked, err := s.tell(t.name+" in database "+database, err)
+			if err != nil {
+				return err
+			}
+			s.read += count(looked)
+		}
 	}
 	return nil
+}
+
+func count(one bool) int {
+	if one {
+		return 1
+	}
+	return 0
 }

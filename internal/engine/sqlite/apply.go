@@ -54,23 +54,25 @@ func (p *replay) finish(ctx context.Context, db *os.File) (err error) {
 	return nil
 }
 
-// applyFile writes those pages of one file that no newer file gave.
+// applyFile writes those pages of one file that no newer file gave. Of a condensed one only these are read, where the log
+// can give any piece of it: most of its pages are in newer ones too.
 func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile) error {
 	r := &parts{ctx: ctx, log: p.log, segment: p.open, file: f}
 	defer r.Close()
+	if f.entries[0].Condensed {
+		if at, err := r.readerAt(); at != nil || err != nil {
+			if err != nil {
+				return err
+			}
+			return p.applySparse(db, f, at, f.size())
+		}
+	}
 	dec := p.decoder
 	if err := dec.open(r); err != nil {
 		return err
 	}
-	h := dec.header
-	if uint64(h.MinTXID) != f.from || uint64(h.MaxTXID) != f.to {
-		return fmt.Errorf("its header says %s to %s", h.MinTXID, h.MaxTXID)
-	}
-	if p.pageSize == 0 {
-		p.pageSize, p.pages = h.PageSize, h.Commit
-	}
-	if h.PageSize != p.pageSize {
-		return fmt.Errorf("page size %d is not %d", h.PageSize, p.pageSize)
+	if err := p.begin(f, dec.header); err != nil {
+		return err
 	}
 	for {
 		n, page, err := dec.next()
@@ -80,14 +82,35 @@ func (p *replay) applyFile(ctx context.Context, db *os.File, f logFile) error {
 		if err != nil {
 			return err
 		}
-		if n > p.pages || !p.written.add(n) {
+		if n > p.pages || p.written.has(n) {
 			continue
 		}
-		if _, err := db.WriteAt(page, int64(n-1)*int64(h.PageSize)); err != nil {
+		if err := p.write(db, n, page); err != nil {
 			return err
 		}
 	}
-	return p.link(h.PreApplyChecksum, dec.post)
+	return p.link(dec.header.PreApplyChecksum, dec.post)
+}
+
+// begin checks that a file is the one that its name says, and of the database.
+func (p *replay) begin(f logFile, h ltx.Header) error {
+	if uint64(h.MinTXID) != f.from || uint64(h.MaxTXID) != f.to {
+		return fmt.Errorf("its header says %s to %s", h.MinTXID, h.MaxTXID)
+	}
+	if p.pageSize == 0 {
+		p.pageSize, p.pages = h.PageSize, h.Commit
+	}
+	if h.PageSize != p.pageSize {
+		return fmt.Errorf("page size %d is not %d", h.PageSize, p.pageSize)
+	}
+	return nil
+}
+
+// write writes a page that no newer file gave.
+func (p *replay) write(db *os.File, n uint32, page []byte) error {
+	p.written.add(n)
+	_, err := db.WriteAt(page, int64(n-1)*int64(p.pageSize))
+	return err
 }
 
 // link checks that a file ends with the checksum that the file after it begins with.

@@ -38,18 +38,26 @@ func (d *ltxReader) open(r io.Reader) error {
 	if err := d.read(b[:]); err != nil {
 		return err
 	}
-	if err := d.header.UnmarshalBinary(b[:]); err != nil {
-		return fmt.Errorf("%w: %w", errNotLTX, err)
-	}
-	if err := d.header.Validate(); err != nil {
-		return fmt.Errorf("%w: %w", errNotLTX, err)
-	}
-	if d.header.NoChecksum() {
-		return fmt.Errorf("%w: its checksums are switched off", errNotLTX)
+	if err := parseLTXHeader(&d.header, b[:]); err != nil {
+		return err
 	}
 	if len(d.data) != int(d.header.PageSize) {
 		d.data = make([]byte, d.header.PageSize)
 		d.packed = make([]byte, lz4.CompressBlockBound(int(d.header.PageSize)))
+	}
+	return nil
+}
+
+func parseLTXHeader(h *ltx.Header, b []byte) error {
+	err := h.UnmarshalBinary(b)
+	if err == nil {
+		err = h.Validate()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotLTX, err)
+	}
+	if h.NoChecksum() {
+		return fmt.Errorf("%w: its checksums are switched off", errNotLTX)
 	}
 	return nil
 }

@@ -44,6 +44,19 @@ func (r *parts) Read(b []byte) (int, error) {
 	}
 }
 
+// readerAt gives a file of one part for reading at any place; nil where the log can only give it in order. It is valid until
+// Close.
+func (r *parts) readerAt() (io.ReaderAt, error) {
+	if len(r.file.entries)+len(r.file.beyond) != 1 {
+		return nil, nil
+	}
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
+	at, _ := r.part.(io.ReaderAt)
+	return at, nil
+}
+
 // begin opens the next part; io.EOF says that there is none.
 func (r *parts) begin() (err error) {
 	own := len(r.file.entries)

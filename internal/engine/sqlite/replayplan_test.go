@@ -178,10 +178,10 @@ func TestReplayJoinsParts(t *testing.T) {
 			l := newCutLog(t, 5, 30)
 			build(l)
 			for to := uint64(1); to <= 4; to++ {
-				l.proves(t, to, engine.Goal{Position: cutAt(to)})
-				l.proves(t, to, engine.Goal{Time: cutTime(to)})
+				l.proves(t, to, l, engine.Goal{Position: cutAt(to)})
+				l.proves(t, to, l, engine.Goal{Time: cutTime(to)})
 			}
-			l.proves(t, 4, engine.Goal{})
+			l.proves(t, 4, l, engine.Goal{})
 		})
 	}
 }
@@ -214,7 +214,7 @@ func TestReplayCondensedBesideParts(t *testing.T) {
 			l := newCutLog(t, 4, 30)
 			test.build(l)
 			for to := uint64(1); to <= 4; to++ {
-				l.proves(t, to, engine.Goal{Position: cutAt(to)})
+				l.proves(t, to, l, engine.Goal{Position: cutAt(to)})
 			}
 			got := strings.NewReplacer("000000000000000", "", ".ltx", "").Replace(strings.Join(l.read, " "))
 			if got != test.reads {
@@ -248,12 +248,12 @@ func (l *cutLog) lay(t *testing.T) string {
 	return dir
 }
 
-// proves replays to a goal, which is commit n.
-func (l *cutLog) proves(t *testing.T, n uint64, to engine.Goal) {
+// proves replays log, which is l or made of it, to a goal, which is commit n.
+func (l *cutLog) proves(t *testing.T, n uint64, log engine.Log, to engine.Goal) {
 	t.Helper()
 	dir := l.lay(t)
 	l.read = nil
-	reached, err := Engine{}.Replay(t.Context(), dir, l, to)
+	reached, err := Engine{}.Replay(t.Context(), dir, log, to)
 	if err != nil {
 		t.Errorf("to %d: %v", n, err)
 		return
