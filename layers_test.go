@@ -26,6 +26,7 @@ drill
 api
 metrics
 config
+watch
 engine/postgres/server engine/postgres/wal
 engine/postgres/datadir
 notify/post

@@ -79,7 +79,7 @@ func (h *Host) Retention(ctx context.Context, source string, drop bool) ([]Retai
 		errs = append(errs, fmt.Errorf("repository %s: %w", f.Name, f.Err))
 	}
 	for _, o := range reached.Repositories {
-		d := retention.Decide(o.Facts.History, rules, watch.RetentionFacts(o.Facts.Reports, reports, nil), h.Now())
+		d := retention.Decide(o.Facts.History, rules, watch.RetentionFacts(reports, nil), h.Now())
 		all = append(all, Retained{Repository: o.Name, Decision: d})
 		if drop && len(d.Drop) > 0 {
 			errs = append(errs, h.drop(ctx, source, o, d))

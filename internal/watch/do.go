@@ -33,14 +33,14 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 		Source: s.Name, Kind: t.Job.ID.Kind, Why: t.Decision.Reason, Began: began}
 	w.remember(ctx, run)
 	if w.c.Metrics != nil {
-		w.c.Metrics.JobBegan(s.Name, metricKind(kind))
+		w.c.Metrics.JobBegan(s.Name, t.Job.ID.Kind)
 	}
 	r, err := w.carryOut(ctx, s, t.Job.ID)
 	run.Ended, run.Detail, run.Bytes = w.c.Now(), r.detail, r.bytes
-	outcome, audited, measured := schedule.Done, audit.OK, metrics.OK
+	outcome, audited, measured := schedule.Done, audit.OK, metrics.Done
 	switch {
 	case err != nil && ctx.Err() != nil:
-		outcome, audited, measured = schedule.Interrupted, audit.Stopped, metrics.Canceled
+		outcome, audited, measured = schedule.Interrupted, audit.Stopped, metrics.Interrupted
 	case err != nil:
 		outcome, audited, measured = schedule.Failed, audit.Failed, metrics.Failed
 	}
@@ -52,7 +52,7 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 	w.remember(ctx, run)
 	w.write(ctx, e)
 	if w.c.Metrics != nil {
-		w.c.Metrics.JobEnded(s.Name, metricKind(kind), measured, run.Ended.Sub(began))
+		w.c.Metrics.JobEnded(s.Name, t.Job.ID.Kind, measured, run.Ended.Sub(began))
 	}
 	w.wake()
 	return err
@@ -62,9 +62,6 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 var actions = map[string]audit.Action{
 	KindBase: audit.Base, KindDrill: audit.Drill, KindCheck: audit.Check, KindDeepCheck: audit.Check, KindRetention: audit.Drop,
 }
-
-// metricKind is a kind in letters that a label has by custom.
-func metricKind(kind string) string { return strings.ReplaceAll(kind, "-", "_") }
 
 func (w *Watch) remember(ctx context.Context, r Run) {
 	if err := w.c.Book.AddRun(context.WithoutCancel(ctx), r); err != nil {
@@ -197,17 +194,15 @@ func (w *Watch) Retention(ctx context.Context, source, repository string) (reten
 	if err != nil {
 		return retention.Decision{}, err
 	}
-	return retention.Decide(h, s.rules, retentionFacts(reports, s.damaged(repository)), w.c.Now()), nil
+	return retention.Decide(h, s.rules, RetentionFacts(reports, s.damaged(repository)), w.c.Now()), nil
 }
 
-// retentionFacts are what drills proved, and what is damaged.
-func retentionFacts(reports []drill.Report, damaged []string) retention.Facts {
+// RetentionFacts are what drills proved, and what is damaged.
+func RetentionFacts(reports []drill.Report, damaged []string) retention.Facts {
 	f := retention.Facts{Damaged: damaged}
 	for _, r := range reports {
-		name := "report/" + r.ID()
-		f.Reports = append(f.Reports, retention.DrillReport{Name: name, Time: r.Ended})
 		if r.Verdict == drill.Proved {
-			f.Proofs = append(f.Proofs, retention.Proof{Base: r.Base, Time: r.Ended, Report: name})
+			f.Proofs = append(f.Proofs, retention.Proof{Base: r.Base, Time: r.Ended, Report: "report/" + r.ID()})
 		}
 	}
 	return f

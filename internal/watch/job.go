@@ -59,9 +59,11 @@ func jobsOf(sources []Source) []schedule.Job {
 			}
 			add(KindBase+"/"+kind, s.Base[kind], classRead, longestBase, after...)
 		}
-		add(KindDrill, s.Drill.Every, classScratch, longestDrill)
 		add(KindCheck, every(s.CheckEvery), classRead, longestCheck)
-		add(KindDeepCheck, every(s.DeepCheckEvery), classRead, longestCheck)
+		if s.Reads {
+			add(KindDrill, s.Drill.Every, classScratch, longestDrill)
+			add(KindDeepCheck, every(s.DeepCheckEvery), classRead, longestCheck)
+		}
 		if s.forgets() {
 			add(KindRetention, daily, "", time.Hour)
 		}

@@ -35,7 +35,8 @@ func (w *Watch) judge(ctx context.Context) error {
 func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 	now := w.c.Now()
 	var notices []notify.Notice
-	var shown []metrics.Objective
+	var made []metrics.Promise
+	var broken []metrics.Finding
 	kept := map[string][]api.Promise{}
 	for _, source := range st.Sources {
 		s := w.sources[source.Name]
@@ -45,19 +46,20 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 		findings, facts := w.judgeOne(ctx, s, source, now)
 		kept[s.Name] = promises(s.objectives, facts, findings, now)
 		for _, f := range findings {
+			broken = append(broken, metrics.Finding{Source: s.Name, Objective: string(f.Objective), Severity: string(f.Severity), Excepted: f.Exception != nil})
 			if f.Exception == nil {
 				notices = append(notices, w.notice(s, f))
 			}
 		}
 		for _, p := range kept[s.Name] {
-			shown = append(shown, objective(s.Name, p))
+			made = append(made, metrics.Promise{Source: s.Name, Objective: p.Objective, Measured: seconds(p.Measured), Bound: seconds(p.Bound)})
 		}
 	}
 	if w.c.Notifier != nil {
 		w.c.Notifier.Report(scope, notices)
 	}
 	if w.c.Metrics != nil {
-		w.c.Metrics.SetObjectives(shown)
+		w.c.Metrics.SetPromises(made, broken)
 	}
 	w.mu.Lock()
 	w.kept, w.judged = kept, now
@@ -100,12 +102,6 @@ func (w *Watch) notice(s *watched, f policy.Finding) notify.Notice {
 	}
 	return notify.Notice{Fingerprint: f.Key(), Objective: string(f.Objective), Source: s.Name, Class: s.Class, Severity: severity,
 		Since: f.Since, Reason: f.Reason, Do: f.Do}
-}
-
-// objective is a promise as metrics takes it.
-func objective(source string, p api.Promise) metrics.Objective {
-	return metrics.Objective{Source: source, Name: p.Objective, Severity: p.Severity, Excepted: p.Exception != "",
-		Measured: seconds(p.Measured), Bound: seconds(p.Bound)}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

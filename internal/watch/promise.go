@@ -43,8 +43,8 @@ func drillAge(e schedule.Expr) time.Duration {
 	return 2 * longest
 }
 
-// rulesOf are what is kept of a source, as retention takes it.
-func rulesOf(p config.Promise, holds []config.Hold) (retention.Rules, error) {
+// Rules are what is kept of a source, as retention takes it.
+func Rules(p config.Promise, holds []config.Hold) (retention.Rules, error) {
 	k := p.Keep
 	r := retention.Rules{Window: time.Duration(p.Window), Last: k.Last, Daily: k.Daily, Weekly: k.Weekly, Monthly: k.Monthly, Yearly: k.Yearly, Minimum: k.AtLeast()}
 	if k.Zone != "" {

@@ -22,7 +22,8 @@ import (
 
 // Source is one source, and what was promised for it.
 type Source struct {
-	Name string
+	Name  string
+	Reads bool // this host has a key that can read it, so that drills and deep checks are done here
 	config.Source
 }
 
@@ -101,7 +102,7 @@ type seen struct {
 func New(ctx context.Context, c Config) (*Watch, error) {
 	w := &Watch{c: c, changed: make(chan struct{}, 1), sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
 	for _, s := range c.Sources {
-		rules, err := rulesOf(s.Promise, s.Hold)
+		rules, err := Rules(s.Promise, s.Hold)
 		if err != nil {
 			return nil, err
 		}
