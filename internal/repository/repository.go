@@ -30,6 +30,8 @@ type Repository struct {
 	mu     sync.Mutex
 	keys   *keyring
 	doomed []doomed // objects that no head lists any more
+
+	pins pins
 }
 
 // Options say who opens a repository.
@@ -235,6 +237,9 @@ func (r *Repository) ledgerConfig(f ledger.Fold, verifiers []string, seen Seen) 
 func validSource(name string) error {
 	if err := store.ValidName(name); err != nil || strings.Contains(name, "/") {
 		return fmt.Errorf("source name %q: want letters, digits, dot, dash and underscore: %w", name, fs.ErrInvalid)
+	}
+	if strings.EqualFold(name, "audit") {
+		return fmt.Errorf("source name %q: the hosts' audit logs have that place in every store: %w", name, fs.ErrInvalid)
 	}
 	return nil
 }

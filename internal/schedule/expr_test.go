@@ -71,6 +71,33 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+// TestWindows reads testdata/hours.txt: hours and moments, below them when those end.
+func TestWindows(t *testing.T) {
+	for _, c := range blocks(t, "testdata/hours.txt") {
+		t.Run(c.name, func(t *testing.T) {
+			var w Windows
+			var got []string
+			for _, l := range c.facts {
+				key, value, _ := strings.Cut(l, " ")
+				if key == "hours" {
+					w = mustWindows(t, value)
+					continue
+				}
+				at := parseMoment(t, value)
+				switch until := w.Until(at); {
+				case until.IsZero():
+					got = append(got, "inside for ever")
+				case !w.Contains(at):
+					got = append(got, "outside")
+				default:
+					got = append(got, "inside until "+until.Format("Mon 2006-01-02 15:04 MST"))
+				}
+			}
+			c.compare(t, got)
+		})
+	}
+}
+
 func TestExprPrintsAsItIsRead(t *testing.T) {
 	for text, want := range map[string]string{
 		" Daily  AT 02:30  Europe/Berlin ": "daily at 02:30 Europe/Berlin",
@@ -147,18 +174,22 @@ func drawTiming(t *rapid.T) (Timing, *time.Location) {
 func TestNextIsAfterAndSteady(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g, zone := drawTiming(t)
-		at := time.Unix(rapid.Int64Range(1262304000, 1893456000).Draw(t, "at"), rapid.Int64Range(0, 999999999).Draw(t, "ns")).In(zone) // 2010 to 2030
-		first := g.Next(at)
-		second := g.Next(first)
-		if !first.After(at) || !second.After(first) {
-			t.Fatalf("%s: %v, then %v, then %v", g.Expr, at, first, second)
-		}
-		between := first.Add(time.Duration(rapid.Float64Range(0, 1).Draw(t, "share") * float64(second.Sub(first)-1)))
-		if again := g.Next(between); !again.Equal(second) {
-			t.Fatalf("%s: after %v comes %v, but after %v %v", g.Expr, first, second, between, again)
-		}
-		if between = at.Add(time.Duration(rapid.Float64Range(0, 1).Draw(t, "early") * float64(first.Sub(at)-1))); !g.Next(between).Equal(first) {
-			t.Fatalf("%s: after %v comes %v, but after %v %v", g.Expr, at, first, between, g.Next(between))
+		for range 10 {
+			at := time.Unix(rapid.Int64Range(1262304000, 1893456000).Draw(t, "at"), rapid.Int64Range(0, 999999999).Draw(t, "ns")).In(zone) // 2010 to 2030
+			first := g.Next(at)
+			second := g.Next(first)
+			if !first.After(at) || !second.After(first) {
+				t.Fatalf("%s: %v, then %v, then %v", g.Expr, at, first, second)
+			}
+			share := func(d time.Duration) time.Duration {
+				return time.Duration(rapid.Float64Range(0, 1).Draw(t, "share") * float64(d-1))
+			}
+			if early := at.Add(share(first.Sub(at))); !g.Next(early).Equal(first) {
+				t.Fatalf("%s: after %v comes %v, but after %v %v", g.Expr, at, first, early, g.Next(early))
+			}
+			if between := first.Add(share(second.Sub(first))); !g.Next(between).Equal(second) {
+				t.Fatalf("%s: after %v comes %v, but after %v %v", g.Expr, first, second, between, g.Next(between))
+			}
 		}
 	})
 }

@@ -47,13 +47,9 @@ func (l *line) put(e *entry, q *queue, at time.Time) {
 	heap.Push(q, e)
 }
 
-// park has e looked at when the job on ends, and at until if that is not zero.
-func (l *line) park(e *entry, on ID, until time.Time) {
-	if until.IsZero() {
-		l.remove(e)
-	} else {
-		l.sleep(e, until)
-	}
+// park has e looked at when the job on ends. That on has a time to begin changes nothing: then it is due, and e waits for it still.
+func (l *line) park(e *entry, on ID) {
+	l.remove(e)
 	if l.parked == nil {
 		l.parked = map[ID][]*entry{}
 	}

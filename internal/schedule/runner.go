@@ -156,7 +156,7 @@ func (r *Runner) end(cancel context.CancelCauseFunc) {
 func (r *Runner) now() time.Time { return r.c.Now().Round(0).In(r.c.Zone) }
 
 // lookEvery bounds how late a change of the wall clock is seen, such as after the host slept: timers do not count that.
-const lookEvery = 30 * time.Second
+const lookEvery = time.Minute
 
 // step decides what begins now, and how long nothing else can.
 func (r *Runner) step() ([]*run, time.Duration) {
@@ -197,7 +197,7 @@ func (r *Runner) place(e *entry, now time.Time) Decision {
 		}
 		r.line.ready(e, since)
 	case d.Act == Hold && d.On != ID{}:
-		r.line.park(e, d.On, d.Next)
+		r.line.park(e, d.On)
 	case !d.Next.IsZero():
 		r.line.sleep(e, later(d.Next, now.Add(time.Millisecond)))
 	default:

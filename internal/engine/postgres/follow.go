@@ -207,7 +207,7 @@ func (f *follower) enterTimeline(ctx context.Context, conn *replication.Conn, wa
 	if _, err := wal.ParseHistory(timeline, raw); err != nil {
 		return err
 	}
-	at, t := f.position, f.token
+	at, t, since := f.position, f.token, f.sinceFork(ctx, fork)
 	t.History = timeline
 	if fork != nil {
 		at = position(fork.Child, wal.LSN(fork.At.Seq))
@@ -215,11 +215,11 @@ func (f *follower) enterTimeline(ctx context.Context, conn *replication.Conn, wa
 		// file is whole.
 		t = token{System: t.System, History: timeline, Next: wal.LSN(at.Seq).SegmentStart(f.s.segmentSize)}
 	}
-	p := engine.Piece{From: at, To: at, Since: f.until, Until: f.until, File: wal.HistoryName(timeline), Complete: true, Data: raw, Token: t.encode(), Fork: fork}
+	p := engine.Piece{From: at, To: at, Since: since, Until: since, File: wal.HistoryName(timeline), Complete: true, Data: raw, Token: t.encode(), Fork: fork}
 	if err := f.ship(ctx, []engine.Piece{p}); err != nil {
 		return err
 	}
-	f.position, f.token = at, t
+	f.position, f.token, f.until = at, t, since
 	if fork != nil {
 		f.s.count(func(n *Counters) { n.Forks++ })
 		f.s.options.Log.InfoContext(ctx, "the source went on to another timeline", "source", f.s.options.Name, "timeline", timeline, "at", fork.At.Mark)

@@ -27,6 +27,7 @@ type book struct {
 	files     map[string]*bookFile
 	marks     []history.Mark
 	forks     []history.Fork
+	since     time.Time // of the last fork
 	idle      int
 	parted    bool
 	fail      error
@@ -76,14 +77,14 @@ func (b *book) take(p engine.Piece) error {
 			return fmt.Errorf("fork %+v behind %s", *f, from)
 		}
 		from = p.From
-		b.forks = append(b.forks, *f)
+		b.forks, b.since = append(b.forks, *f), p.Since
 	}
 	switch {
 	case !p.From.Equal(from):
 		return fmt.Errorf("begins at %s, the piece before ended at %s", p.From, from)
 	case p.To.Before(p.From) || p.Until.Before(p.Since):
 		return errors.New("goes backwards")
-	case !p.Since.Equal(b.bookmark.Time):
+	case p.Fork != nil && p.Since.After(b.bookmark.Time), p.Fork == nil && !p.Since.Equal(b.bookmark.Time):
 		return fmt.Errorf("since %s, the piece before ended at %s", p.Since, b.bookmark.Time)
 	case len(p.Token) == 0:
 		return errors.New("has no token")

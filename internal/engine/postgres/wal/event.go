@@ -15,7 +15,7 @@ const (
 	Commit          EventKind = iota + 1 // Time, XID
 	RestorePoint                         // Time, Name
 	SegmentSwitch                        // the rest of the segment is empty
-	Checkpoint                           // At is its redo point; Timeline, Previous; Final if the server was shut down
+	Checkpoint                           // At is its redo point; Time, in seconds; Timeline, Previous; Final if the server was shut down
 	EndOfRecovery                        // Time, Timeline, Previous
 	ParameterChange                      // Level
 	BackupEnd                            // At is where the backup began
@@ -126,6 +126,9 @@ func (e *Event) parse(d []byte, cut bool, version int) bool {
 	case e.Kind == Checkpoint && len(d) >= 16: // CheckPoint
 		e.At, e.Timeline, e.Previous = LSN(le.Uint64(d)), le.Uint32(d[8:]), le.Uint32(d[12:])
 		e.Final = e.Record.Info&0xF0 == infoCheckpointShutdown
+		if len(d) >= 72 { // counted in whole seconds since 1970, as nothing else in the log
+			e.Time = time.Unix(int64(le.Uint64(d[64:])), 0).UTC()
+		}
 	case e.Kind == EndOfRecovery && len(d) >= 16: // xl_end_of_recovery
 		e.Time, e.Timeline, e.Previous = Time(int64(le.Uint64(d))), le.Uint32(d[8:]), le.Uint32(d[12:])
 	case e.Kind == ParameterChange && len(d) >= 24: // xl_parameter_change
