@@ -102,7 +102,7 @@ func (h *Host) drop(ctx context.Context, source string, o OpenRepository, d rete
 	if err != nil {
 		return fmt.Errorf("forget in repository %s: %w", o.Name, err)
 	}
-	if err := errors.Join(repo.Drop(ctx, d.Names(), d.Summary), repo.Close()); err != nil {
+	if err := errors.Join(dropped(repo.Drop(ctx, repository.Order{Names: d.Names(), Reason: d.Summary, Decided: o.Facts.Head.Size})), repo.Close()); err != nil {
 		return fmt.Errorf("forget in repository %s: %w", o.Name, err)
 	}
 	return nil
@@ -146,4 +146,22 @@ func (h *Host) CheckConfig(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// dropped is the error of a drop: what is left is deleted by a sweep.
+func dropped(_ repository.Dropped, err error) error { return err }
+
+// Drills lists the drills of a source that its repositories hold reports of, the newest first.
+func (h *Host) Drills(ctx context.Context, source string) ([]drill.Report, error) {
+	reached, err := h.Open(ctx, Reach{Source: source})
+	if err != nil {
+		return nil, err
+	}
+	defer reached.Close() // it was only read
+	all := []drill.Report{}
+	for _, o := range reached.Repositories {
+		all = append(all, h.reports(ctx, source, o)...)
+	}
+	slices.SortFunc(all, func(a, b drill.Report) int { return b.Ended.Compare(a.Ended) })
+	return slices.CompactFunc(all, func(a, b drill.Report) bool { return a.ID() == b.ID() && a.Repository == b.Repository }), nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/drill"
-	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/repository"
 )
 
 // eyes are what a daemon sees of its sources.
@@ -21,18 +21,17 @@ type eyes struct {
 // Status says how all sources are doing, without what was promised.
 func (e *eyes) Status(context.Context) (api.Status, error) { return e.d.observed(), nil }
 
-// History reads what a repository holds.
-func (e *eyes) History(ctx context.Context, source, repository string) (history.History, error) {
+// Facts reads what a repository says of itself.
+func (e *eyes) Facts(ctx context.Context, source, repo string) (repository.Facts, error) {
 	p := e.d.part(source)
 	if p == nil {
-		return history.History{}, unknownSource(source)
+		return repository.Facts{}, unknownSource(source)
 	}
-	r, err := p.writers.get(ctx, repository)
+	r, err := p.writers.get(ctx, repo)
 	if err != nil {
-		return history.History{}, err
+		return repository.Facts{}, err
 	}
-	facts, err := r.Facts(ctx)
-	return facts.History, err
+	return r.Facts(ctx)
 }
 
 // reportsRead is how many of the newest reports of a repository are read.

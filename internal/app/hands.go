@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
-	"github.com/backstaydb/backstay/internal/retention"
+	"github.com/backstaydb/backstay/internal/repository"
 )
 
 // hands are what a daemon does with its sources when something is due.
@@ -28,31 +30,60 @@ func (h hands) Drill(ctx context.Context, source, to string, checks []config.Che
 		return drill.Report{}, err
 	}
 	defer reached.Close() // it was only read
-	report, _, err := reached.Drill(ctx, DrillOptions{Pick: drill.Pick(to), Tool: h.d.version, Checks: questions(checks)})
+	report, _, err := reached.Drill(ctx, DrillOptions{Pick: drill.Pick(to), Tool: h.d.version})
 	return report, err
 }
 
 // Check reads a repository.
-func (h hands) Check(ctx context.Context, source, repository string, deep bool) (api.Check, error) {
-	reached, err := h.d.host.Open(ctx, Reach{Source: source, Repository: repository, Damaged: true})
+func (h hands) Check(ctx context.Context, source, repo string, deep bool) (repository.CheckReport, error) {
+	reached, err := h.d.host.Open(ctx, Reach{Source: source, Repository: repo, Damaged: true})
 	if err != nil {
-		return api.Check{}, err
+		return repository.CheckReport{}, err
 	}
 	defer reached.Close() // it was only read
-	return reached.Repositories[0].Check(ctx, deep, nil)
+	return reached.Repositories[0].Repo.Check(ctx, repository.CheckOptions{Deep: deep})
 }
 
-// Forget drops what a decision lists.
-func (h hands) Forget(ctx context.Context, source, repository string, d retention.Decision) error {
+// Repair replaces what is damaged from each of the other repositories in turn.
+func (h hands) Repair(ctx context.Context, source, repo string, damage []repository.Damage) (repository.Repaired, error) {
 	p := h.d.part(source)
 	if p == nil {
-		return unknownSource(source)
+		return repository.Repaired{}, unknownSource(source)
 	}
-	r, err := p.writers.get(ctx, repository)
+	r, err := p.writers.get(ctx, repo)
 	if err != nil {
-		return err
+		return repository.Repaired{}, err
 	}
-	return r.Drop(ctx, d.Names(), d.Summary)
+	var all repository.Repaired
+	var errs []error
+	for _, other := range p.config.Repositories {
+		if other == repo {
+			continue
+		}
+		from, err := p.writers.get(ctx, other)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		one, err := r.Repair(ctx, from, damage)
+		errs = append(errs, err)
+		all.Objects, all.Bytes, all.Left = append(all.Objects, one.Objects...), all.Bytes+one.Bytes, one.Left
+		damage = slices.DeleteFunc(slices.Clone(damage), func(d repository.Damage) bool { return slices.Contains(one.Objects, d.Object) })
+	}
+	return all, errors.Join(errs...)
+}
+
+// Forget drops what was decided on.
+func (h hands) Forget(ctx context.Context, source, repo string, order repository.Order) (repository.Dropped, error) {
+	p := h.d.part(source)
+	if p == nil {
+		return repository.Dropped{}, unknownSource(source)
+	}
+	r, err := p.writers.get(ctx, repo)
+	if err != nil {
+		return repository.Dropped{}, err
+	}
+	return r.Drop(ctx, order)
 }
 
 // offered refuses a type of base that the engine of a source lacks.

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/watch"
 )
 
@@ -45,19 +49,69 @@ func (h *Host) watched() ([]watch.Source, error) {
 	return all, nil
 }
 
-// keepWatch builds the watch of a daemon.
+// keepWatch builds what keeps the promises of a daemon.
 func (d *daemon) keepWatch(ctx context.Context) error {
 	sources, err := d.host.watched()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(d.host.State(), "promises")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(d.host.promisesDir(), 0o700); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
-	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: d.eyes(), Book: d.book, Audit: d.audit,
-		Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
+	if d.log, err = d.host.auditLog(ctx, d.version, "daemon"); err != nil {
+		return err
+	}
+	if d.notifier, d.pings, err = d.host.notifier(ctx, d.well, d.summary); err != nil {
+		return err
+	}
+	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: d.host.Log, Now: d.host.Now})
+	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}},
+		Book: &book{dir: d.host.promisesDir()}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
 	return err
+}
+
+// promise starts what keeps the promises; all of it ends with ctx.
+func (d *daemon) promise(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return d.watch.Run(ctx) })
+	g.Go(func() error { return d.copyAudit(ctx) })
+	for _, p := range d.pings {
+		g.Go(func() error { return p.Run(ctx) })
+	}
+	if m := d.host.Config.Metrics; m != nil {
+		g.Go(func() error { return d.metrics.Serve(ctx, m.Listen) })
+	}
+}
+
+// well says why the daemon is not well: nobody could be told of anything.
+func (d *daemon) well() error {
+	if d.notifier != nil && !d.notifier.Status().Well() {
+		return errors.New("no receiver of notices takes any")
+	}
+	return nil
+}
+
+// summary is the first line of a daily summary.
+func (d *daemon) summary(time.Time) string {
+	s, err := d.Status(context.Background())
+	switch {
+	case err != nil || s.Kept == nil:
+		return fmt.Sprintf("%d sources are protected; no promise was made for them", len(s.Sources))
+	case *s.Kept:
+		return fmt.Sprintf("all promises to %d sources are kept", len(s.Sources))
+	}
+	return "not all promises are kept"
+}
+
+// receivers are those who are told, as metrics shows them.
+func (d *daemon) receivers() []metrics.Receiver {
+	if d.notifier == nil {
+		return nil
+	}
+	var all []metrics.Receiver
+	for _, r := range d.notifier.Status().Receivers {
+		all = append(all, metrics.Receiver{Name: r.Name, Sent: r.Sent, Lost: r.Lost, Waiting: r.Waiting, Delivered: r.Delivered, Failing: !r.Failing.IsZero(), Dead: r.Dead})
+	}
+	return all
 }
 
 // Plan implements api.Controller.

@@ -9,6 +9,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/metrics"
+	"github.com/backstaydb/backstay/internal/notify"
+	"github.com/backstaydb/backstay/internal/notify/ping"
+	"github.com/backstaydb/backstay/internal/watch"
 )
 
 // RunOptions say how a daemon runs.
@@ -37,6 +42,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	for _, p := range d.parts {
 		g.Go(func() error { return p.run(ctx) })
 	}
+	d.promise(ctx, g)
 	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
 	if o.Observe != nil {
 		g.Go(func() error { return d.observe(ctx, o) })
@@ -56,6 +62,12 @@ type daemon struct {
 	version string
 	started time.Time
 	parts   []*protected
+
+	watch    *watch.Watch
+	log      *audit.Log
+	notifier *notify.Notifier // nil: nobody is to be told
+	pings    []*ping.Pinger
+	metrics  *metrics.Metrics
 }
 
 func (d *daemon) open(ctx context.Context) error {
@@ -69,7 +81,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if len(d.parts) == 0 {
 		return errors.New("backstay.yaml names no source")
 	}
-	return nil
+	return d.keepWatch(ctx)
 }
 
 func (d *daemon) observe(ctx context.Context, o RunOptions) error {
@@ -91,19 +103,31 @@ func (d *daemon) observe(ctx context.Context, o RunOptions) error {
 
 // Status implements api.Controller.
 func (d *daemon) Status(context.Context) (api.Status, error) {
-	s := api.Status{Version: d.version, Running: true, PID: os.Getpid(), Started: &d.started, Sources: []api.Source{}}
-	for _, p := range d.parts {
-		s.Sources = append(s.Sources, p.status())
+	s := d.observed()
+	for i := range s.Sources {
+		source := &s.Sources[i]
+		source.Promises = d.watch.Promises(source.Name)
+		for _, p := range source.Promises {
+			kept := (s.Kept == nil || *s.Kept) && (p.Kept || p.Exception != "")
+			s.Kept = &kept
+		}
 	}
 	return s, nil
 }
 
+// observed is how all sources are doing, without what was promised.
+func (d *daemon) observed() api.Status {
+	s := api.Status{Version: d.version, Running: true, PID: os.Getpid(), Started: &d.started, Sources: []api.Source{}}
+	for _, p := range d.parts {
+		s.Sources = append(s.Sources, p.status())
+	}
+	return s
+}
+
 // Backup implements api.Controller.
 func (d *daemon) Backup(ctx context.Context, source string, progress func(api.Progress)) (api.Base, error) {
-	for _, p := range d.parts {
-		if p.name == source {
-			return p.backup(ctx, progress)
-		}
+	if p := d.part(source); p != nil {
+		return p.backup(ctx, progress)
 	}
-	return api.Base{}, &SourceError{Source: source, Err: errors.New("the daemon does not know it; restart it after a change of backstay.yaml")}
+	return api.Base{}, unknownSource(source)
 }

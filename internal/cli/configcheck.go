@@ -59,11 +59,3 @@ func spanOrDash(s config.Span) string {
 	}
 	return s.String()
 }
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-

@@ -51,8 +51,12 @@ func (c *console) status(s api.Status) error {
 	} else {
 		c.printf("daemon: none is running here; this is what the repositories hold\n")
 	}
+	c.kept(s)
 	for _, source := range s.Sources {
 		c.printf("\n%s  %s  %s\n", source.Name, source.URL, source.State)
+		if err := c.promises(source); err != nil {
+			return err
+		}
 		for _, line := range c.sourceLines(source) {
 			c.printf("  %s\n", line)
 		}

@@ -59,7 +59,7 @@ type Hold struct {
 
 // Exception silences findings of one objective for a time.
 type Exception struct {
-	Objective string `yaml:"objective" json:"objective" doc:"which promise is not kept for now" required:"true" enum:"rpo,rto,window,drill,check,copies,coverage,spool,schedule"`
+	Objective string `yaml:"objective" json:"objective" doc:"which promise is not kept for now" required:"true" enum:"rpo,rto,window,drill,check,deep-check,copies,coverage,spool,schedule"`
 	Until     Date   `yaml:"until" json:"until" doc:"the last day on which it is silent" required:"true"`
 	Reason    string `yaml:"reason" json:"reason" doc:"why" required:"true"`
 	By        string `yaml:"by" json:"by" doc:"who approved it" required:"true"`

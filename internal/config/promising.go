@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/backstaydb/backstay/internal/notify"
 )
 
 // promises checks the keys that a class and a source share, as they stand at the path in the file.
@@ -122,7 +124,7 @@ func (p *parser) exceptions(s Source, name string) error {
 }
 
 // Objectives are what findings are about.
-var Objectives = []string{"rpo", "rto", "window", "drill", "check", "copies", "coverage", "spool", "schedule"}
+var Objectives = []string{"rpo", "rto", "window", "drill", "check", "deep-check", "copies", "coverage", "spool", "schedule"}
 
 // loop is a way from name through after back to name; nil if there is none.
 func (c *Config) loop(name string, way []string) []string {
@@ -152,6 +154,12 @@ func (p *parser) receivers(c *Config) error {
 			if !slices.Contains(severities, severity) {
 				return p.at(tok, fmt.Sprintf("%s has severity %q", what, severity), suggest(severity, severities))
 			}
+		}
+		if _, err := notify.ParseHours(r.Quiet); err != nil {
+			return p.at(tok, fmt.Sprintf("%s: %v", what, err), hint(err))
+		}
+		if _, err := notify.ParseClock(r.Summary); err != nil {
+			return p.at(tok, fmt.Sprintf("%s: %v", what, err), hint(err))
 		}
 		if err := p.named(tok, what, "source", r.Sources, c.SourceNames()); err != nil {
 			return err

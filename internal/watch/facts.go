@@ -6,74 +6,50 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/drill"
-	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/policy"
 	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 // factsOf puts together what is known of a source. The caller holds its lock.
-func (w *Watch) factsOf(s *watched, st api.Source, now time.Time) policy.Facts {
-	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills}
+func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy.Facts {
+	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs}
 	if st.Error != "" {
 		f.Trouble = policy.Trouble{Text: st.Error, Since: s.since("source", st.Error, now)}
 	} else {
 		s.since("source", "", now)
 	}
-	var newest history.History
+	var newest seen
 	for _, r := range st.Repositories {
 		seen := s.histories[r.Name]
-		f.Repositories = append(f.Repositories, s.repository(r, seen.history, now))
-		if seen.history.Whole.Time.After(newest.Whole.Time) || len(newest.Bases) == 0 {
-			newest = seen.history
+		f.Repositories = append(f.Repositories, s.repository(r, seen, now))
+		if newest.base.Stop.Before(seen.base.Stop) {
+			newest = seen
 		}
 	}
-	f.Restore = s.restore(newest, st, now)
+	f.Restore = policy.Restore{LayBytes: newest.base.Bytes, LogBytes: newest.logBytes, LogRate: max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))}
 	f.Spool = policy.Room{Bytes: st.SpoolBytes, Limit: st.SpoolLimit, Rate: s.meter("spool").rate(st.SpoolBytes, now)}
 	if st.HeldBytes > 0 && st.HeldLimit > 0 {
 		f.Held = policy.Room{Bytes: st.HeldBytes, Limit: st.HeldLimit, Rate: s.meter("held").rate(st.HeldBytes, now)}
 	}
-	f.Jobs = w.jobs(s.Name, now)
 	return f
 }
 
 // repository is one repository as policy takes it.
-func (s *watched) repository(r api.Repository, h history.History, now time.Time) policy.Repository {
+func (s *watched) repository(r api.Repository, h seen, now time.Time) policy.Repository {
 	out := policy.Repository{
 		Name: r.Name, Lag: time.Duration(r.LagSeconds * float64(time.Second)), LagBytes: r.LagBytes,
 		Trouble: policy.Trouble{Text: r.Error, Since: s.since("repository "+r.Name, r.Error, now), Do: r.Hint},
-		Windows: h.Windows(), Gaps: h.AllGaps(),
+		Windows: h.windows, Gaps: h.gaps,
 	}
 	c := s.Checks[r.Name]
 	out.Checked, out.DeepChecked, out.Damage, out.DamageSince = c.Shallow, c.Deep, c.Damage, c.Since
 	return out
 }
 
-// restore is what a restore to the newest moment needs now.
-func (s *watched) restore(h history.History, st api.Source, now time.Time) policy.Restore {
-	var r policy.Restore
-	var base history.Base
-	for _, b := range h.Bases {
-		if base.ID == "" || base.Stop.Before(b.Stop) {
-			base = b
-		}
-	}
-	r.LayBytes = base.Bytes
-	for _, seg := range h.Segments {
-		if !seg.Tip && !seg.To.Before(base.Stop) {
-			r.LogBytes += seg.Bytes
-		}
-	}
-	r.LogRate = max(0, s.meter("log").rate(r.LogBytes+st.SpoolBytes, now))
-	return r
-}
-
-// jobs are the source's jobs as policy takes them.
-func (w *Watch) jobs(source string, now time.Time) []policy.Job {
-	var jobs []policy.Job
+// jobs are all jobs as policy takes them, by source.
+func (w *Watch) jobs() map[string][]policy.Job {
+	jobs := map[string][]policy.Job{}
 	for _, d := range w.runner.Plan() {
-		if d.Job.Source != source {
-			continue
-		}
 		state := w.runner.State(d.Job)
 		j := policy.Job{Name: d.Job.Kind, Why: d.Reason, Tries: state.Tries}
 		if d.Act == schedule.Hold || d.Act == schedule.Start {
@@ -82,7 +58,7 @@ func (w *Watch) jobs(source string, now time.Time) []policy.Job {
 		if state.Outcome == schedule.Failed || state.Outcome == schedule.Overran {
 			j.Trouble = policy.Trouble{Text: state.Error, Since: state.End}
 		}
-		jobs = append(jobs, j)
+		jobs[d.Job.Source] = append(jobs[d.Job.Source], j)
 	}
 	return jobs
 }
@@ -178,11 +154,11 @@ func (w *Watch) look(ctx context.Context) error {
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	for _, name := range s.Repositories {
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
-		h, err := w.c.Eyes.History(limited, s.Name, name)
+		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
 		s.mu.Lock()
 		if err == nil || s.histories[name].at.IsZero() {
-			s.histories[name] = seen{history: h, at: w.c.Now(), err: err}
+			s.histories[name] = see(f.History, w.c.Now())
 		}
 		s.mu.Unlock()
 	}

@@ -38,12 +38,13 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 	var made []metrics.Promise
 	var broken []metrics.Finding
 	kept := map[string][]api.Promise{}
+	jobs := w.jobs()
 	for _, source := range st.Sources {
 		s := w.sources[source.Name]
 		if s == nil {
 			continue
 		}
-		findings, facts := w.judgeOne(ctx, s, source, now)
+		findings, facts := w.judgeOne(ctx, s, source, jobs[s.Name], now)
 		kept[s.Name] = promises(s.objectives, facts, findings, now)
 		for _, f := range findings {
 			broken = append(broken, metrics.Finding{Source: s.Name, Objective: string(f.Objective), Severity: string(f.Severity), Excepted: f.Exception != nil})
@@ -67,10 +68,10 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 }
 
 // judgeOne judges one source, and writes down what began and what ended.
-func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, now time.Time) ([]policy.Finding, policy.Facts) {
+func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []policy.Job, now time.Time) ([]policy.Finding, policy.Facts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	facts := w.factsOf(s, st, now)
+	facts := factsOf(s, st, jobs, now)
 	findings, memory := policy.Judge(s.objectives, facts, s.Memory, now)
 	before := s.told
 	s.told = map[string]policy.Finding{}

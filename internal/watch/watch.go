@@ -16,6 +16,7 @@ import (
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/notify"
 	"github.com/backstaydb/backstay/internal/policy"
+	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/retention"
 	"github.com/backstaydb/backstay/internal/schedule"
 )
@@ -34,17 +35,19 @@ type Hands interface {
 	// Drill recovers to a target ("random", "latest") on scratch, and asks what the owner wants asked.
 	Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error)
 	// Check reads a repository; deep: decrypts it too.
-	Check(ctx context.Context, source, repository string, deep bool) (api.Check, error)
-	// Forget drops from a repository what a decision lists.
-	Forget(ctx context.Context, source, repository string, d retention.Decision) error
+	Check(ctx context.Context, source, repo string, deep bool) (repository.CheckReport, error)
+	// Repair replaces what is damaged from another repository of the source.
+	Repair(ctx context.Context, source, repo string, damage []repository.Damage) (repository.Repaired, error)
+	// Forget drops from a repository what was decided on.
+	Forget(ctx context.Context, source, repo string, order repository.Order) (repository.Dropped, error)
 }
 
 // Eyes are what is seen of sources.
 type Eyes interface {
 	// Status says how all sources are doing. It answers at once.
 	Status(ctx context.Context) (api.Status, error)
-	// History reads what a repository holds.
-	History(ctx context.Context, source, repository string) (history.History, error)
+	// Facts reads what a repository says of itself.
+	Facts(ctx context.Context, source, repo string) (repository.Facts, error)
 	// Drills reads the reports that the repositories of a source hold, the newest ones, in any order.
 	Drills(ctx context.Context, source string) ([]drill.Report, error)
 }
@@ -91,11 +94,29 @@ type watched struct {
 	meters    map[string]*meter
 }
 
-// seen is a history, and when it was read.
+// seen is what a repository held when it was read last. Windows are worked out once: there are as many as there were gaps.
 type seen struct {
-	history history.History
-	at      time.Time
-	err     error
+	at       time.Time
+	windows  []history.Window
+	gaps     []history.Gap
+	base     history.Base // the newest
+	logBytes int64        // behind it, in full segments
+}
+
+// see keeps of a history what is judged.
+func see(h history.History, at time.Time) seen {
+	s := seen{at: at, windows: h.Windows(), gaps: h.AllGaps()}
+	for _, b := range h.Bases {
+		if s.base.ID == "" || s.base.Stop.Before(b.Stop) {
+			s.base = b
+		}
+	}
+	for _, seg := range h.Segments {
+		if !seg.Tip && s.base.Stop.Before(seg.To) {
+			s.logBytes += seg.Bytes
+		}
+	}
+	return s
 }
 
 // New returns a watch that has read what is remembered, and has started nothing.

@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/store"
+	"github.com/backstaydb/backstay/internal/store/local"
+)
+
+// auditLog opens the record of what was done on this host. command is who writes: "daemon" or a command.
+func (h *Host) auditLog(ctx context.Context, tool, command string) (*audit.Log, error) {
+	signer, err := h.signer()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(h.State(), "audit")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	s, err := local.Open(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the audit log: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return audit.Open(audit.Config{
+		Store: s, Name: audit.NameOf(host, signer), Signer: signer, Memory: audit.SeenFile(filepath.Join(h.State(), "audit.seen")), Now: h.Now,
+		Stamp: audit.Entry{Who: audit.Who{User: who(), Host: host, Command: command}, Tool: tool, Config: h.configDigest(),
+			Environment: audit.Environment{OS: runtime.GOOS, Arch: runtime.GOARCH, PID: os.Getpid(), Directory: h.Config.Dir()}},
+	})
+}
+
+// who runs this process.
+func who() string {
+	u, err := user.Current()
+	if err != nil {
+		return "unknown"
+	}
+	return u.Username
+}
+
+// configDigest is the SHA-256 of backstay.yaml, in hex; "" if it cannot be read.
+func (h *Host) configDigest() string {
+	data, err := os.ReadFile(h.Config.Path)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// record writes an entry down.
+func (d *daemon) record(ctx context.Context, e audit.Entry) error {
+	_, err := d.log.Append(ctx, e)
+	return err
+}
+
+// auditCopied is how often the audit log is copied into the repositories.
+const auditCopied = time.Minute
+
+// copyAudit copies the audit log into the store of every repository until ctx ends. A store that fails is tried again with the next
+// round: the log is whole here.
+func (d *daemon) copyAudit(ctx context.Context) error {
+	if err := d.record(ctx, audit.Entry{What: audit.Daemon, Why: "the daemon begins", Outcome: audit.Began}); err != nil {
+		d.host.Log.Error("the audit log takes nothing", "err", err)
+	}
+	tick := time.NewTicker(auditCopied)
+	defer tick.Stop()
+	failing := map[string]bool{}
+	for {
+		for _, name := range d.host.Config.RepositoryNames() {
+			err := d.copyAuditTo(ctx, name)
+			if err != nil && !failing[name] && ctx.Err() == nil {
+				d.host.Log.Warn("the audit log is not copied; trying again", "repository", name, "err", err)
+			}
+			failing[name] = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := d.record(last, audit.Entry{What: audit.Daemon, Why: "the daemon ends", Outcome: audit.OK}); err != nil {
+				d.host.Log.Error("the audit log takes nothing", "err", err)
+			}
+			if err := d.log.Close(); err != nil {
+				d.host.Log.Warn("the audit log is not closed in order", "err", err)
+			}
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (d *daemon) copyAuditTo(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	s, err := OpenStore(ctx, d.host.Config.Repositories[name].Store, d.host.Config.Dir())
+	if err != nil {
+		return err
+	}
+	_, err = d.log.CopyTo(ctx, s)
+	return err
+}
+
+// VerifyAudit reads all of this host's audit log and compares it with its copies; away names repositories that did not answer.
+func (h *Host) VerifyAudit(ctx context.Context) (v audit.Verification, away []string, err error) {
+	l, err := h.auditLog(ctx, "", "audit verify")
+	if err != nil {
+		return v, nil, err
+	}
+	var copies []store.Store
+	for _, name := range h.Config.RepositoryNames() {
+		s, err := OpenStore(ctx, h.Config.Repositories[name].Store, h.Config.Dir())
+		if err == nil {
+			_, err = audit.List(ctx, s)
+		}
+		if err != nil {
+			away = append(away, name)
+			continue
+		}
+		copies = append(copies, s)
+	}
+	v, err = l.Verify(ctx, copies...)
+	return v, away, err
+}
+
+// ExportAudit writes this host's audit log.
+func (h *Host) ExportAudit(ctx context.Context, w io.Writer, format audit.Format, f audit.Filter) error {
+	l, err := h.auditLog(ctx, "", "audit export")
+	if err != nil {
+		return err
+	}
+	return l.Export(ctx, w, format, f)
+}
