@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +30,9 @@ func Run(t *testing.T, h Harness) {
 		{"idle", testIdle},
 		{"damage", testDamage},
 	} {
+		if len(h.Only) > 0 && !slices.Contains(h.Only, c.name) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			if !h.Serial {
 				t.Parallel()

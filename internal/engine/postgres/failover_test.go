@@ -57,7 +57,7 @@ func TestAPromotedStandbyIsFollowed(t *testing.T) {
 	b := newBook(here(t, s))
 	f := follow(t, s, b)
 	stop := l.Run(5 * time.Millisecond)
-	time.Sleep(500 * time.Millisecond)
+	committed(t, l, 40)
 	stop()
 	two.CatchUp(t)
 	one.Crash(t)
