@@ -194,7 +194,11 @@ func TestBounds(t *testing.T) {
 			}
 		}
 		w.start()
-		time.Sleep(90 * time.Minute)
+		time.Sleep(60*time.Minute + 30*time.Second)
+		if d := w.r.Plan()[len(jobs)-1]; d.Act != Hold || d.Reason != "daily full base is due since 01:00; it waits for a place, for there are 3 and all are taken" {
+			t.Errorf("without a place: %+v", d)
+		}
+		time.Sleep(30 * time.Minute)
 		if n := len(w.took()); n != len(jobs) || w.most != 3 || most != 1 {
 			t.Errorf("%d runs, %d at a time, %d drills at a time; want %d, 3, 1", n, w.most, most, len(jobs))
 		}
@@ -211,7 +215,7 @@ func TestAPersonGoesFirst(t *testing.T) {
 		}
 		w.start()
 		time.Sleep(90 * time.Minute)
-		if d, err := w.r.Trigger(t.Context(), ID{"d", "drill"}, Event{Cause: Request, Detail: "anna asked for it"}); err != nil || d.Act != Start {
+		if d, err := w.r.Trigger(t.Context(), ID{"d", "drill"}, Event{Cause: Request, Detail: "anna asked for it"}); err != nil || d.Act != Hold {
 			t.Errorf("%+v, %v", d, err)
 		}
 		time.Sleep(3 * time.Hour)
@@ -374,6 +378,21 @@ func TestEndAndRestart(t *testing.T) {
 		time.Sleep(4 * time.Hour)
 		w.took()
 		w.end()
+	})
+}
+
+// TestRestartsPutNothingOff: a job that comes once a month comes, although the daemon is restarted each day.
+func TestRestartsPutNothingOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, job(t, "orders deep-check", "0 3 29 * *"), job(t, "orders drill", "every 30d"))
+		for range 35 {
+			w.start()
+			time.Sleep(23 * time.Hour)
+			w.end()
+		}
+		if runs := w.took(); len(runs) != 2 {
+			t.Errorf("in 33 days ran %q", runs)
+		}
 	})
 }
 
