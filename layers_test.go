@@ -20,6 +20,7 @@ pack
 ledger
 audit scratch
 repository retention policy
+catalog
 spool
 archive recovery
 drill
