@@ -94,6 +94,7 @@ func TestFollowShipsTheServersOwnLog(t *testing.T) {
 // TestFollow is what needs no server of its own.
 func TestFollow(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	for _, x := range []struct {
 		name string
@@ -151,6 +152,7 @@ func goesOnFromAnyPiece(t *testing.T, c *pgtest.Cluster) {
 
 func TestFollowSurvivesCrashes(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	l := pgtest.NewLedger(t, c, 4)
 	s := connect(t, c)
@@ -220,6 +222,7 @@ func idleLogIsKnownToBeWhole(t *testing.T, c *pgtest.Cluster) {
 
 func TestCommitsWaitForShip(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, map[string]string{"wal_sender_timeout": "1s"})
 	l := pgtest.NewLedger(t, c, 2)
 	s := connect(t, c)
