@@ -13,7 +13,7 @@ import (
 // layers is the import order of the whole tree: a package may import only packages of lines above its own.
 // A name with a slash and a star stands for all folders below it.
 const layers = `
-atomicfile backoff process directio zstd killpoint
+atomicfile backoff process directio zstd killpoint trace systemd
 history
 engine store schedule notify
 pack
