@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := $(CURDIR)/.cache/bin
-NEED    := age zstd sqlite3 attr python3 gcc jq openssl xxd npm
+NEED    := age zstd sqlite3 attr python3 gcc jq openssl xxd npm prometheus
 PARALLEL ?= 2
 # What the rings share: no network proxy between tests and their own servers, tools found, no skips.
 RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"

@@ -23,6 +23,10 @@ const (
 	BaseManifest    Step = "base-manifest"    // the manifest stands, no checkpoint covers it
 	BaseCommitted   Step = "base-committed"   // the base exists, its source does not know
 	LogCheckpointed Step = "log-checkpointed" // the engine moved the source's own log on
+	Claimed         Step = "claimed"          // a claim stands, nobody has looked whether what it claims does
+	DropListed      Step = "drop-listed"      // a leaf drops objects, all of them stand
+	DropDeleted     Step = "drop-deleted"     // one of them is deleted
+	RepairRemoved   Step = "repair-removed"   // a damaged object is deleted, its good copy was read and is not put yet
 	RestoreLaid     Step = "restore-laid"     // the base is laid, nothing is replayed
 	RestoreReplayed Step = "restore-replayed" // all is replayed, the folder is still marked unfinished
 )
@@ -30,5 +34,6 @@ const (
 // Steps lists all of them.
 var Steps = []Step{
 	SpoolWritten, SpoolSynced, TipPut, SegmentSealed, SegmentPut, LedgerBundled, LedgerCreated, TipsDropped,
-	SpoolReleased, BasePack, BaseManifest, BaseCommitted, LogCheckpointed, RestoreLaid, RestoreReplayed,
+	SpoolReleased, BasePack, BaseManifest, BaseCommitted, LogCheckpointed,
+	Claimed, DropListed, DropDeleted, RepairRemoved, RestoreLaid, RestoreReplayed,
 }

@@ -20,7 +20,7 @@ const gib = 1 << 30
 
 // wellStatus is a host on which all is as promised, at now; n grows from scrape to scrape.
 func wellStatus(now time.Time, n int) api.Status {
-	started := now.Add(-72 * time.Hour)
+	started := noon.Add(-72 * time.Hour)
 	at := func(ago time.Duration) time.Time { return now.Add(-ago) }
 	return api.Status{
 		Version: "1.4.0", Running: true, PID: 41, Started: &started,

@@ -46,6 +46,15 @@ func (j jobs) collectors() []prometheus.Collector {
 	return []prometheus.Collector{j.runs, j.duration, j.took, j.success, j.failures, j.due, j.running}
 }
 
+// begin lets the counters of a kind of job stand at 0 before its first end: Prometheus sees no increase in a series
+// that begins with 1.
+func (j jobs) begin(source, kind string) {
+	for _, o := range []Outcome{Done, Failed, Overran, Interrupted} {
+		j.runs.WithLabelValues(source, kind, string(o))
+	}
+	j.failures.WithLabelValues(source, kind)
+}
+
 func (j jobs) forget(source string) {
 	of := prometheus.Labels{"source": source}
 	j.runs.DeletePartialMatch(of)
@@ -69,11 +78,13 @@ func (m *Metrics) JobDue(source, kind string, at time.Time) {
 		m.jobs.due.DeleteLabelValues(source, kind)
 		return
 	}
+	m.jobs.begin(source, kind)
 	m.jobs.due.WithLabelValues(source, kind).Set(unix(at))
 }
 
 // JobBegan says that a job runs; JobEnded must follow.
 func (m *Metrics) JobBegan(source, kind string) {
+	m.jobs.begin(source, kind)
 	m.jobs.running.WithLabelValues(source, kind).Set(1)
 }
 

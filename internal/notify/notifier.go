@@ -157,9 +157,7 @@ func (n *Notifier) Try(ctx context.Context, name string) error {
 	if m.ID == "" {
 		return fmt.Errorf("try receiver %s: %w", name, ErrUnknown)
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendTime)
-	defer cancel()
-	if err := n.senders[name].Send(ctx, m); err != nil {
+	if err := n.send(ctx, m); err != nil {
 		return fmt.Errorf("try receiver %s: %w", name, err)
 	}
 	return nil

@@ -20,6 +20,7 @@ type queue struct {
 	name    string
 	entries []*entry      // oldest first
 	wake    chan struct{} // holds one signal
+	line    chan struct{} // one place: for the message that is being sent
 
 	notBefore time.Time // the receiver is left alone until then
 	attempts  int       // failed ones since the last success
@@ -43,7 +44,9 @@ const (
 
 var growth = backoff.Policy{Min: time.Second, Max: longestWait}
 
-func newQueue(name string) *queue { return &queue{name: name, wake: make(chan struct{}, 1)} }
+func newQueue(name string) *queue {
+	return &queue{name: name, wake: make(chan struct{}, 1), line: make(chan struct{}, 1)}
+}
 
 // add puts e at the end and returns what had to go for it. What only repeats does not join others that wait.
 func (q *queue) add(e *entry) (dropped []*entry) {

@@ -55,9 +55,17 @@ func (n *Notifier) deliver(ctx context.Context, q *queue) error {
 	return nil
 }
 
+// send has m sent, after what is being sent to the same receiver: Try and deliver share its sender.
 func (n *Notifier) send(ctx context.Context, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
+	line := n.queues[m.Receiver].line
+	select {
+	case line <- struct{}{}:
+		defer func() { <-line }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	return n.senders[m.Receiver].Send(ctx, m)
 }
 

@@ -32,11 +32,11 @@ func blocks(changes []Change) []block {
 	type kind struct {
 		ChangeKind
 		Severity
-		objective, do string
-		one           string
+		objective string
+		one       string
 	}
 	of := func(c Change) kind {
-		k := kind{ChangeKind: c.Kind, Severity: c.Severity, objective: c.Objective, do: c.Do}
+		k := kind{ChangeKind: c.Kind, Severity: c.Severity, objective: c.Objective}
 		if c.Source == "" {
 			k.one = c.Fingerprint
 		}
@@ -105,11 +105,17 @@ func (t text) chat() string {
 	all := blocks(t.m.Changes)
 	for i, list := range all {
 		part := t.short(list)
+		if b.Len() > 0 {
+			part = "\n" + part
+		}
 		if i == fewBlocks || b.Len()+len(part) > chatLength-200 {
-			fmt.Fprintf(&b, "and more: %s\n", tally(slices.Concat(all[i:]...)))
+			fmt.Fprintf(&b, "\nand more: %s\n", tally(slices.Concat(all[i:]...)))
 			break
 		}
 		b.WriteString(part)
+	}
+	if len(all) > 1 {
+		b.WriteString("\n")
 	}
 	fmt.Fprintf(&b, "host %s, %s", t.m.Host, t.time(t.m.At))
 	return cut(b.String(), chatLength)
@@ -119,6 +125,9 @@ func (t text) chat() string {
 func (t text) mail() string {
 	var b strings.Builder
 	t.open(&b)
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
 	all := blocks(t.m.Changes)
 	for i, list := range all {
 		if i == manyBlocks {
@@ -157,7 +166,7 @@ func (t text) short(list block) string {
 	if len(list) == 1 {
 		b.WriteString(title(c) + "\n")
 	} else {
-		fmt.Fprintf(&b, "%s: %s of %d sources: %s\n%s\n", word(c), c.Objective, len(list), names(list, fewNames), "first: "+c.Reason)
+		fmt.Fprintf(&b, "%s: %s of %d sources: %s\n%s\n", word(c), c.Objective, len(list), names(list, fewNames), "for "+c.Source+": "+reason(c))
 	}
 	fmt.Fprintf(&b, "%s%s\n", t.when(list), aside(c))
 	if c.Do != "" && !c.over() {
@@ -178,7 +187,11 @@ func (t text) long(list block) string {
 		what = fmt.Sprintf("%s of %d sources: %s", c.Objective, len(list), names(list, manyNames))
 	}
 	fmt.Fprintf(&b, "%s: %s\n", strings.ToUpper(word(c)), what)
-	fmt.Fprintf(&b, "  What:   %s\n", c.Reason)
+	what = reason(c)
+	if len(list) > 1 {
+		what = "for " + c.Source + ": " + what
+	}
+	fmt.Fprintf(&b, "  What:   %s\n", what)
 	fmt.Fprintf(&b, "  When:   %s%s\n", t.when(list), aside(c))
 	if c.Do != "" && !c.over() {
 		fmt.Fprintf(&b, "  Do:     %s\n", c.Do)
@@ -193,7 +206,15 @@ func title(c Change) string {
 	if c.Source != "" {
 		what = fmt.Sprintf("%s (%s)", c.Source, c.Objective)
 	}
-	return fmt.Sprintf("%s: %s: %s", word(c), what, c.Reason)
+	return fmt.Sprintf("%s: %s: %s", word(c), what, reason(c))
+}
+
+// reason says what is so, or was.
+func reason(c Change) string {
+	if c.over() {
+		return "it was: " + c.Reason
+	}
+	return c.Reason
 }
 
 // word says how bad it is, or that it is over.

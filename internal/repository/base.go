@@ -214,6 +214,9 @@ func (r *Repository) listBase(ctx context.Context, base history.Base, encoded []
 		if r.fold.dropped[name] {
 			return ledger.Change{}, errDropped
 		}
+		if _, stands := r.fold.bases[manifestName(base.Parent)]; base.Parent != "" && !stands {
+			return ledger.Change{}, fmt.Errorf("base %s, which it builds on: %w", base.Parent, errNoParent)
+		}
 		return ledger.Change{Tips: head.Tips, Leaves: []ledger.Leaf{{Kind: string(Base), Name: name, Size: size, SHA256: sum, Body: body}}}, nil
 	})
 	if err != nil {

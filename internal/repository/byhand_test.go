@@ -33,7 +33,7 @@ func TestFormatByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.putTip(t, 5, 6)
-	if err := w.repo.Drop(t.Context(), []string{dropped.Object}, "too old"); err != nil {
+	if _, err := w.repo.Drop(t.Context(), repository.Order{Names: []string{dropped.Object}, Reason: "too old", Decided: facts(t, w.repo).Head.Size}); err != nil {
 		t.Fatal(err)
 	}
 	key := filepath.Join(t.TempDir(), "backstay.key")

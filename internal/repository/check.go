@@ -353,7 +353,7 @@ func (c *checker) unlisted(ctx context.Context) error {
 	}
 	for name, o := range c.stored {
 		folder, _, _ := strings.Cut(strings.TrimPrefix(name, c.r.source+"/"), "/")
-		if c.listed[name] || folder == "ledger" {
+		if c.listed[name] || folder == "ledger" || folder+"/" == claimFolder {
 			continue
 		}
 		if folder == "base" || folder == "tip" || dropped[name] {

@@ -2,9 +2,11 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,14 +14,23 @@ import (
 	"github.com/backstaydb/backstay/internal/ledger"
 )
 
-const copiesAtOnce = 3
+const (
+	copiesAtOnce   = 3
+	copyHold       = time.Hour
+	releaseTimeout = 10 * time.Second
+)
 
 // CopyBase copies a base from another repository of this source, byte for byte and compared on the way. It needs no
-// key. progress is told bytes as stored; it may be nil.
+// key. The base is claimed there for the time, if claims can be put there. progress is told bytes as stored; it may be nil.
 func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, progress func(done, total int64)) error {
 	if err := r.sameKeys(from); err != nil {
 		return err
 	}
+	done, err := r.claimFrom(ctx, from, history.Chain{Base: history.Base{ID: id}})
+	if err != nil {
+		return err
+	}
+	defer done()
 	o, err := from.find(ctx, manifestName(id))
 	if err != nil {
 		return err
@@ -32,9 +43,9 @@ func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, 
 	if err != nil {
 		return err
 	}
-	var done atomic.Int64
+	var copied atomic.Int64
 	count := func(n int64) {
-		if now := done.Add(n); progress != nil {
+		if now := copied.Add(n); progress != nil {
 			progress(now, m.Base.StoredBytes)
 		}
 	}
@@ -55,7 +66,38 @@ func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, 
 	return r.listBase(ctx, m.Base, b)
 }
 
-// CopySegment copies a segment from another repository of this source, byte for byte and compared on the way.
+// claimFrom claims what is copied from another repository, and renews the claim until done is called. Where a claim cannot
+// be put, as with an identity that may only read, the copy goes on without: if it is dropped there meanwhile the copy
+// fails.
+func (r *Repository) claimFrom(ctx context.Context, from *Repository, chain history.Chain) (done func(), err error) {
+	claim, err := from.Claim(ctx, chain, "copy to "+r.store.String(), copyHold)
+	var unlisted *UnlistedError
+	if errors.As(err, &unlisted) || ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil {
+		r.o.Log.Warn("copy without a claim", "source", r.source, "from", from.store.String(), "error", err)
+		return func() {}, nil
+	}
+	renewing, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		claim.keep(renewing)
+	}()
+	return func() {
+		stop()
+		<-ended
+		releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		if err := claim.Release(releasing); err != nil {
+			r.o.Log.Debug("release claim", "source", r.source, "error", err)
+		}
+	}, nil
+}
+
+// CopySegment copies a segment from another repository of this source, byte for byte and compared on the way. It claims
+// nothing: that would cost more than the copy, which fails where the segment was dropped meanwhile.
 func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg history.Segment) error {
 	if err := r.sameKeys(from); err != nil {
 		return err
@@ -91,8 +133,13 @@ func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg hist
 
 // copyObject copies one object under the same name; one that is there already is compared.
 func (r *Repository) copyObject(ctx context.Context, from *Repository, o Object, count func(int64)) error {
+	return r.copyFrom(ctx, from, o.Name, o, count)
+}
+
+// copyFrom copies the object called name there to o here.
+func (r *Repository) copyFrom(ctx context.Context, from *Repository, name string, o Object, count func(int64)) error {
 	open := func() (io.ReadCloser, error) {
-		body, err := from.store.Open(ctx, from.object(o.Name), 0, o.Size+1)
+		body, err := from.store.Open(ctx, from.object(name), 0, o.Size+1)
 		if err != nil {
 			return nil, err
 		}

@@ -81,7 +81,18 @@ func (l *life) run(ctx context.Context) error {
 		}
 		return err
 	}
-	drop := func(r *repository.Repository) error { return r.Drop(ctx, []string{"base/" + l.bases[0]}, "old") }
+	decided := int64(0)
+	drop := func(r *repository.Repository) error {
+		if decided == 0 { // once: a Drop that was not heard of is repeated as it was
+			f, err := r.Facts(ctx)
+			if err != nil {
+				return err
+			}
+			decided = f.Head.Size
+		}
+		_, err := r.Drop(ctx, repository.Order{Names: []string{"base/" + l.bases[0]}, Reason: "old", Decided: decided})
+		return err
+	}
 	for i, do := range []func(*repository.Repository) error{
 		base, segment(0, 1, tip), segment(1, 2, tip), segment(0, 3, full), base, drop, segment(3, 4, tip),
 		func(r *repository.Repository) error { return r.PutReport(ctx, "r", []byte("report")) },

@@ -16,9 +16,10 @@ import (
 const abortTimeout = 2 * time.Minute
 
 var (
-	errExists  = errors.New("it exists")
-	errAborted = errors.New("object was given up")
-	errDropped = errors.New("it was dropped here; what was left of it may be gone, so that it cannot be listed again")
+	errExists   = errors.New("it exists")
+	errAborted  = errors.New("object was given up")
+	errNoParent = errors.New("it is not listed here, or was dropped meanwhile")
+	errDropped  = errors.New("it was dropped here; what was left of it may be gone, so that it cannot be listed again")
 )
 
 // createFile begins an object of unknown size: a file where the store has files, else a Put that is fed.

@@ -66,6 +66,8 @@ type fold struct {
 	forks    []history.Fork
 	gaps     []history.Gap
 	recent   []history.Segment // the newest few, by when they were listed
+
+	structure int64 // number of the newest leaf of a base or a fork, -1 if there is none: what decisions on drops rest on
 }
 
 // maxRecent is how many segments a tip that comes late is compared with.
@@ -80,7 +82,7 @@ func newFold() *fold {
 // Reset implements ledger.Fold.
 func (f *fold) Reset() {
 	*f = fold{objects: map[string]Object{}, bases: map[string]history.Base{}, segments: map[string]segmentBody{},
-		reports: map[string]ReportRef{}, dropped: map[string]bool{}}
+		reports: map[string]ReportRef{}, dropped: map[string]bool{}, structure: -1}
 }
 
 // Add implements ledger.Fold.
@@ -104,7 +106,7 @@ func (f *fold) add(leaf ledger.Leaf) error {
 		if err := json.Unmarshal(leaf.Body, &b); err != nil {
 			return err
 		}
-		f.bases[leaf.Name] = b
+		f.bases[leaf.Name], f.structure = b, leaf.N
 	case Segment:
 		var b segmentBody
 		if err := json.Unmarshal(leaf.Body, &b); err != nil {
@@ -118,6 +120,7 @@ func (f *fold) add(leaf ledger.Leaf) error {
 	case Gap:
 		return addTo(&f.gaps, leaf.Body)
 	case Fork:
+		f.structure = leaf.N
 		return addTo(&f.forks, leaf.Body)
 	case Drop:
 		return f.drop(leaf.Body)
@@ -157,10 +160,8 @@ func (f *fold) drop(body []byte) error {
 func (f *fold) droppedSegments() []history.Segment {
 	var list []history.Segment
 	for name := range f.dropped {
-		var timeline uint32
-		var from, to uint64
-		if n, _ := fmt.Sscanf(name, "log/%d/%d-%d-", &timeline, &from, &to); n == 3 {
-			list = append(list, history.Segment{From: history.At(timeline, from), To: history.At(timeline, to)})
+		if seg, ok := segmentOf(name); ok {
+			list = append(list, seg)
 		}
 	}
 	return list

@@ -117,8 +117,9 @@ func TestLockedRepositoryOutlivesItsDeleter(t *testing.T) {
 	}
 	// A drop is a leaf; the bytes go when the lock has ended.
 	writer := w.open(t, func(o *repository.Options) { o.Signer, o.Lock = w.signer, lockTime })
-	if err := writer.Drop(t.Context(), []string{f.History.Segments[0].Name}, "too old"); err != nil {
-		t.Fatal(err)
+	dropped, err := writer.Drop(t.Context(), repository.Order{Names: []string{f.History.Segments[0].Name}, Reason: "too old", Decided: f.Head.Size})
+	if err != nil || dropped.Deleted != 0 || len(dropped.Left) != 1 || dropped.Left[0].Why != "it is locked" {
+		t.Fatalf("dropped %+v, %v", dropped, err)
 	}
 	if report := check(t, w, repository.CheckOptions{}); len(report.Damage) > 0 || len(report.Orphans) != 1 {
 		t.Errorf("after a drop check finds %v, orphans %v", report.Damage, report.Orphans)

@@ -68,6 +68,10 @@ func (r *Repository) findSegment(ctx context.Context, name string) (o Object, bo
 			o, body = r.fold.objects[name], s
 			return nil
 		}
+		if pinned, ok := r.pins.find(name); ok {
+			o, body = pinned.object, pinned.segment
+			return nil
+		}
 		for _, t := range head.Tips {
 			if t.Name == name {
 				o = tipObject(t)

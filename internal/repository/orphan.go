@@ -32,9 +32,10 @@ type SweepOptions struct {
 
 // Sweep deletes what was dropped and could not be deleted then, and what writers that crashed or gave up have left behind:
 // tips that are not listed and bases that never were, when nothing of them is younger than a day by the store's own clock.
-// It returns what it deleted, or with DryRun what it would. What is locked stays until a later Sweep.
+// Claims that
+// have ended go, too. It returns what it deleted, or with DryRun what it would. What is locked stays until a later Sweep.
 //
-// It takes nothing that another writer may still list: a base is dropped in the ledger before anything of it is deleted,
+// It takes nothing that somebody has claimed, and nothing that another writer may still list: a base is dropped in the ledger before anything of it is deleted,
 // and a base that was dropped is never listed; a tip is listed within minutes or never, for a retry seals a new one.
 // Segments that are not listed are left alone: the host that put one may have it in its spool and list it when it is back.
 func (r *Repository) Sweep(ctx context.Context, o SweepOptions) ([]store.Object, error) {
@@ -58,11 +59,16 @@ func (r *Repository) sweep(ctx context.Context, o SweepOptions) (swept []store.O
 		left.find(objects, head)
 		return nil
 	})
-	if err != nil || o.DryRun {
-		return left.objects, err
-	}
-	if err := left.dropBases(ctx); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if !o.DryRun {
+		if err := left.dropBases(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := left.spareClaimed(ctx); err != nil || o.DryRun { // after the leaves that drop, as in Drop
+		return left.objects, err
 	}
 	for _, old := range left.objects {
 		err := r.store.Delete(ctx, old.Name)
@@ -91,7 +97,8 @@ func sweepUnit(name string) string {
 type leftovers struct {
 	r       *Repository
 	objects []store.Object
-	bases   []string // names of manifests of bases among them that were not dropped
+	bases   []string  // names of manifests of bases among them that were not dropped
+	now     time.Time // by the store's clock, or a little before
 }
 
 // find looks for what head does not list. It is called while the fold is locked.
@@ -100,11 +107,10 @@ func (l *leftovers) find(objects []store.Object, head ledger.Checkpoint) {
 	for _, o := range l.r.fold.listed(head) {
 		listed[sweepUnit(o.Name)] = true
 	}
-	var now time.Time
 	youngest := map[string]time.Time{}
 	for _, o := range objects {
 		unit := sweepUnit(l.r.relative(o))
-		now = latest(now, o.Created)
+		l.now = latest(l.now, o.Created)
 		youngest[unit] = latest(youngest[unit], o.Created)
 	}
 	for _, o := range objects {
@@ -113,7 +119,7 @@ func (l *leftovers) find(objects []store.Object, head ledger.Checkpoint) {
 		unit := sweepUnit(name)
 		manifest := unit + "/manifest"
 		dropped := l.r.fold.dropped[unit] || l.r.fold.dropped[manifest]
-		old := (folder == "base" || folder == "tip") && now.Sub(youngest[unit]) >= orphanAge
+		old := (folder == "base" || folder == "tip") && l.now.Sub(youngest[unit]) >= orphanAge
 		if listed[unit] || !dropped && !old {
 			continue
 		}
@@ -150,6 +156,20 @@ func (l *leftovers) dropBases(ctx context.Context) error {
 	})
 	l.objects = slices.DeleteFunc(l.objects, func(o store.Object) bool { return slices.Contains(spared, sweepUnit(l.r.relative(o))) })
 	return err
+}
+
+// spareClaimed leaves alone what somebody is reading, and adds the claims that do not count any more.
+func (l *leftovers) spareClaimed(ctx context.Context) error {
+	read, over, err := l.r.claims(ctx, l.now)
+	if err != nil {
+		return err
+	}
+	l.objects = slices.DeleteFunc(l.objects, func(o store.Object) bool {
+		by, _ := read.covers(l.r.relative(o))
+		return by != ""
+	})
+	l.objects = append(l.objects, over...)
+	return nil
 }
 
 // relative is the name of an object below the source.

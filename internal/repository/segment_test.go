@@ -240,17 +240,21 @@ func TestDrop(t *testing.T) {
 		seg := w.appendSegment(t, 3, 100)
 		w.appendSegment(t, 3, 100)
 		var unlisted *repository.UnlistedError
-		if err := w.repo.Drop(t.Context(), []string{seg.Object, "log/1/nothing"}, "x"); !errors.As(err, &unlisted) {
+		drop := func(reason string, names ...string) error {
+			_, err := w.repo.Drop(t.Context(), repository.Order{Names: names, Reason: reason, Decided: facts(t, w.repo).Head.Size})
+			return err
+		}
+		if err := drop("x", seg.Object, "log/1/nothing"); !errors.As(err, &unlisted) {
 			t.Errorf("what is not listed: %v", err)
 		}
-		if err := w.repo.Drop(t.Context(), []string{"key/000001"}, "x"); err == nil {
+		if err := drop("x", "key/000001"); err == nil {
 			t.Error("a key object was dropped")
 		}
 		if n := count(t, s, "app/log/"); n != 2 {
 			t.Fatalf("%d segments are left after a refused drop", n)
 		}
 		for range 2 {
-			if err := w.repo.Drop(t.Context(), []string{"base/" + first.ID, seg.Object}, "too old"); err != nil {
+			if err := drop("too old", "base/"+first.ID, seg.Object); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -119,15 +119,20 @@ func (r *Repository) reloadKeys(ctx context.Context) error {
 	return r.ledger.Trust(ctx, keys.verifiers)
 }
 
-// find returns the object called name if the ledger, as it was last read, lists it. Tips are found by findSegment.
+// find returns the object called name if the ledger, as it was last read, lists it, or it is claimed. Tips are found by findSegment.
 func (r *Repository) find(ctx context.Context, name string) (Object, error) {
 	var found Object
 	err := r.ledger.Peek(ctx, func(ledger.Checkpoint) error {
 		o, ok := r.fold.objects[name]
+		if ok {
+			found = o
+			return nil
+		}
+		pinned, ok := r.pins.find(name)
 		if !ok {
 			return &UnlistedError{Source: r.source, Object: name}
 		}
-		found = o
+		found = pinned.object
 		return nil
 	})
 	return found, err

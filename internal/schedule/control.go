@@ -14,16 +14,32 @@ func (e *UnknownJobError) Error() string { return "find job " + e.Job.String() +
 // Hint says where jobs are listed.
 func (e *UnknownJobError) Hint() string { return `"backstay plan" lists all jobs` }
 
-// Plan returns what Due says of all jobs now.
+// Plan returns what Due says of all jobs now; of those that may start but have no place, that they wait for one.
 func (r *Runner) Plan() []Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	decisions := make([]Decision, len(r.t.entries))
 	for i, e := range r.t.entries {
-		decisions[i] = r.t.judge(e, now)
+		decisions[i] = r.decide(e, now)
 	}
 	return decisions
+}
+
+func (r *Runner) decide(e *entry, now time.Time) Decision {
+	d := r.t.judge(e, now)
+	if d.Act != Start {
+		return d
+	}
+	busy, bound, what := len(r.running), r.c.Bounds.All, ""
+	if of := r.c.Bounds.Class[e.job.Class]; busy < bound && of > 0 {
+		busy, bound, what = r.line.class(e.job.Class).busy, of, " of "+e.job.Class
+	}
+	if busy >= bound {
+		d.Act = Hold
+		d.Reason += fmt.Sprintf("; it waits for a place, for there are %d%s and all are taken", bound, what)
+	}
+	return d
 }
 
 // State returns what is remembered of a job, or of a source.
@@ -97,7 +113,7 @@ func (r *Runner) Trigger(ctx context.Context, id ID, event Event) (Decision, err
 		r.dirty[id] = true
 		r.line.sleep(e, now)
 	}
-	d := r.t.judge(e, now)
+	d := r.decide(e, now)
 	r.mu.Unlock()
 	r.save(ctx)
 	r.kick()

@@ -3,7 +3,6 @@ package schedule
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 )
 
@@ -97,6 +96,24 @@ const saveTime = 10 * time.Second
 func (r *Runner) save(ctx context.Context) {
 	r.saving.Lock()
 	defer r.saving.Unlock()
+	r.flush(ctx)
+}
+
+// trySave is save, unless somebody saves right now.
+func (r *Runner) trySave(ctx context.Context) {
+	if r.saving.TryLock() {
+		defer r.saving.Unlock()
+		r.flush(ctx)
+	}
+}
+
+func (r *Runner) unsaved() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.dirty) > 0
+}
+
+func (r *Runner) flush(ctx context.Context) {
 	r.mu.Lock()
 	states := make(map[ID]State, len(r.dirty))
 	for id := range r.dirty {
@@ -112,7 +129,7 @@ func (r *Runner) save(ctx context.Context) {
 	if err := r.c.Keep.Save(ctx, states); err != nil {
 		r.c.Log.Error("cannot save what the scheduler remembers", "jobs", len(states), "error", err)
 		r.mu.Lock()
-		for id := range maps.Keys(states) {
+		for id := range states {
 			r.dirty[id] = true
 		}
 		r.mu.Unlock()

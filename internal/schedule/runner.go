@@ -52,7 +52,7 @@ func (t Task) Resumes() bool { return t.Before.Outcome == Interrupted }
 
 // Runner carries out what Due says: one job a source, so many in all and of each class, the one that is due for longest first.
 // It remembers a run before it begins and after it ended. A state that cannot be saved costs no run: the log says so, and
-// it is saved with the next one.
+// it is tried again.
 //
 //	asleep ──its time──▶ judged ──start──▶ ready ──a place is free──▶ running ──▶ asleep
 //	                       └──it waits for another job──▶ parked ──that one ended──▶ judged
@@ -123,7 +123,6 @@ var errEnd = errors.New("the daemon ends")
 // Run carries out what is due until ctx ends, then has what is running stop, waits for it, and returns nil. It is called once.
 func (r *Runner) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
-	defer tasks.Wait()
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -140,6 +139,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		begun, wait := r.step()
 		for _, b := range begun {
 			tasks.Go(func() { r.carry(work, b) })
+		}
+		if len(begun) == 0 && r.unsaved() {
+			tasks.Go(func() { r.trySave(work) })
 		}
 		timer.Reset(wait)
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,146 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// world is a runner, what it remembers and what it did. Use it inside of a synctest bubble.
-type world struct {
-	t      *testing.T
-	c      Config
-	r      *Runner
-	keep   *memory
-	stop   context.CancelCauseFunc
-	ended  chan struct{}
-	offset time.Duration // of the wall clock
-
-	mu   sync.Mutex
-	runs []string
-	act  map[string]func(ctx context.Context, task Task) error // by ID; others are done at once
-	most int                                                   // tasks at a time
-	now  int
-	busy map[string]bool // sources
-}
-
-func newWorld(t *testing.T, jobs ...Job) *world {
-	w := &world{t: t, keep: &memory{states: map[ID]State{}}, act: map[string]func(context.Context, Task) error{}, busy: map[string]bool{}}
-	w.c = Config{Jobs: jobs, Keep: w.keep, Zone: time.UTC, Do: w.do, Now: func() time.Time { return time.Now().Add(w.offset) }}
-	return w
-}
-
-// start runs the runner until the test ends it.
-func (w *world) start() {
-	w.t.Helper()
-	r, err := New(w.t.Context(), w.c)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, stop := context.WithCancelCause(context.Background())
-	w.r, w.stop, w.ended = r, stop, make(chan struct{})
-	go func() {
-		defer close(w.ended)
-		if err := r.Run(ctx); err != nil {
-			w.t.Error(err)
-		}
-	}()
-}
-
-func (w *world) end() {
-	w.stop(errors.New("test ends"))
-	<-w.ended
-}
-
-func (w *world) do(ctx context.Context, task Task) error {
-	w.mu.Lock()
-	id := task.Job.ID
-	if w.busy[id.Source] && id.Source != "" {
-		w.t.Errorf("%s begins while another job of its source runs", id)
-	}
-	w.busy[id.Source] = true
-	w.now++
-	w.most = max(w.most, w.now)
-	w.runs = append(w.runs, fmt.Sprintf("%s %s %s", w.r.now().Format("02T15:04:05"), id, task.Decision.Cause))
-	act := w.act[id.String()]
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.busy[id.Source] = false
-		w.now--
-	}()
-	if s, err := w.keep.Load(ctx); err != nil || !s[id].Running {
-		w.t.Errorf("%s begins before it is remembered that it does: %+v, %v", id, s[id], err)
-	}
-	if act == nil {
-		return nil
-	}
-	return act(ctx, task)
-}
-
-// took returns what ran since it was last asked: when, what and why.
-func (w *world) took() []string {
-	synctest.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	runs := w.runs
-	w.runs = nil
-	return runs
-}
-
-func (w *world) want(want ...string) {
-	w.t.Helper()
-	if got := w.took(); !slices.Equal(got, want) {
-		w.t.Errorf("ran\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
-	}
-}
-
-// memory is a keeper.
-type memory struct {
-	mu     sync.Mutex
-	states map[ID]State
-	err    error
-	saves  int
-}
-
-func (m *memory) Load(context.Context) (map[ID]State, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.states), nil
-}
-
-func (m *memory) Save(_ context.Context, states map[ID]State) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.err != nil {
-		return m.err
-	}
-	m.saves++
-	maps.Copy(m.states, states)
-	return nil
-}
-
-// job reads "orders base/full" and an expression, "" for none.
-func job(t *testing.T, id, expr string, after ...string) Job {
-	t.Helper()
-	j := Job{ID: parseID(t, id)}
-	if expr != "" {
-		j.Expr = mustParse(t, expr)
-	}
-	for _, a := range after {
-		j.After = append(j.After, parseID(t, a))
-	}
-	return j
-}
-
-// takes returns an act that lasts so long, and stops when it is told.
-func takes(d time.Duration) func(context.Context, Task) error {
-	return func(ctx context.Context, _ Task) error {
-		select {
-		case <-time.After(d):
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
 
 // In a bubble it is midnight of 1 January 2000 in UTC.
 
@@ -194,7 +52,11 @@ func TestBounds(t *testing.T) {
 			}
 		}
 		w.start()
-		time.Sleep(90 * time.Minute)
+		time.Sleep(60*time.Minute + 30*time.Second)
+		if d := w.r.Plan()[len(jobs)-1]; d.Act != Hold || d.Reason != "daily full base is due since 01:00; it waits for a place, for there are 3 and all are taken" {
+			t.Errorf("without a place: %+v", d)
+		}
+		time.Sleep(30 * time.Minute)
 		if n := len(w.took()); n != len(jobs) || w.most != 3 || most != 1 {
 			t.Errorf("%d runs, %d at a time, %d drills at a time; want %d, 3, 1", n, w.most, most, len(jobs))
 		}
@@ -211,7 +73,7 @@ func TestAPersonGoesFirst(t *testing.T) {
 		}
 		w.start()
 		time.Sleep(90 * time.Minute)
-		if d, err := w.r.Trigger(t.Context(), ID{"d", "drill"}, Event{Cause: Request, Detail: "anna asked for it"}); err != nil || d.Act != Start {
+		if d, err := w.r.Trigger(t.Context(), ID{"d", "drill"}, Event{Cause: Request, Detail: "anna asked for it"}); err != nil || d.Act != Hold {
 			t.Errorf("%+v, %v", d, err)
 		}
 		time.Sleep(3 * time.Hour)
@@ -377,6 +239,21 @@ func TestEndAndRestart(t *testing.T) {
 	})
 }
 
+// TestRestartsPutNothingOff: a job that comes once a month comes, although the daemon is restarted each day.
+func TestRestartsPutNothingOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, job(t, "orders deep-check", "0 3 29 * *"), job(t, "orders drill", "every 30d"))
+		for range 35 {
+			w.start()
+			time.Sleep(23 * time.Hour)
+			w.end()
+		}
+		if runs := w.took(); len(runs) != 2 {
+			t.Errorf("in 33 days ran %q", runs)
+		}
+	})
+}
+
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := job(t, "orders base/full", "daily at 02:30")
@@ -461,11 +338,4 @@ func TestClockJumps(t *testing.T) {
 		w.want("03T02:30:00 orders base/full slot")
 		w.end()
 	})
-}
-
-func (w *world) jump(d time.Duration) {
-	synctest.Wait()
-	w.r.mu.Lock()
-	w.offset += d
-	w.r.mu.Unlock()
 }

@@ -35,6 +35,9 @@ type Harness struct {
 	// Dir makes an empty folder to restore to; nil means that of the test.
 	Dir func(t *testing.T) string
 
+	// Only names the tests of the suite to run; empty means all.
+	Only []string
+
 	// Serial runs the tests of the suite one after the other: sources share something.
 	Serial bool
 }

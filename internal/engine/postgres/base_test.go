@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -145,21 +144,6 @@ func long(t *testing.T) {
 	}
 }
 
-// bothWays runs a test with each way to take a base, on each version.
-func bothWays(t *testing.T, test func(t *testing.T, version int, take func(*testing.T, *pgtest.Cluster, *folderSink) *takenBase)) {
-	for _, v := range pgtest.Versions(t) {
-		t.Run(fmt.Sprint("files ", v), func(t *testing.T) {
-			test(t, v, func(t *testing.T, c *pgtest.Cluster, s *folderSink) *takenBase {
-				taken, _ := takeFiles(t, c, s)
-				return taken
-			})
-		})
-		t.Run(fmt.Sprint("stream ", v), func(t *testing.T) {
-			test(t, v, func(t *testing.T, c *pgtest.Cluster, s *folderSink) *takenBase { return takeRemote(t, c, s) })
-		})
-	}
-}
-
 // verify compares a base with its manifest, which servers before 13 do not know, by stock pg_verifybackup where there is
 // one that reads it: not every build of a server brings it along.
 func verify(t *testing.T, c *pgtest.Cluster, dir string) {
@@ -277,56 +261,69 @@ func recoverBase(t *testing.T, c *pgtest.Cluster, b *takenBase, dir string) *pgt
 	return r
 }
 
+// TestABaseIsWhole takes bases of a server of each version in both ways, while it is written to.
 func TestABaseIsWhole(t *testing.T) {
-	bothWays(t, func(t *testing.T, version int, take func(*testing.T, *pgtest.Cluster, *folderSink) *takenBase) {
-		c := pgtest.New(t, pgtest.Options{Version: version, Checksums: true, Debian: version%2 == 1})
-		space := pgtest.Folder(t)
-		c.Exec(t, "create tablespace elsewhere location '"+space+"'")
-		c.Exec(t, `create table spaced tablespace elsewhere as select i, repeat('x', 300) t from generate_series(1, 20000) i;
-			create table big as select i, md5(i::text) t from generate_series(1, 60000) i;
-			create unlogged table fleeting as select 1 as i`)
-		l := pgtest.NewLedger(t, c, 2)
-		stop := l.Run(time.Millisecond)
-		for l.Acked() < 20 {
-			time.Sleep(5 * time.Millisecond)
-		}
-		sink := &folderSink{dir: pgtest.Folder(t)}
-		b := take(t, c, sink)
-		acked := l.Acked()
-		stop()
-		l.Settle(t)
+	for _, version := range pgtest.Versions(t) {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			c := pgtest.New(t, pgtest.Options{Version: version, Checksums: true, Debian: version%2 == 1})
+			c.Exec(t, "create tablespace elsewhere location '"+pgtest.Folder(t)+"'")
+			c.Exec(t, `create table spaced tablespace elsewhere as select i, repeat('x', 300) t from generate_series(1, 20000) i;
+				create table big as select i, md5(i::text) t from generate_series(1, 60000) i;
+				create unlogged table fleeting as select 1 as i`)
+			checkControl(t, c)
+			l := pgtest.NewLedger(t, c, 2)
+			t.Run("files", func(t *testing.T) {
+				testABaseIsWhole(t, c, l, func(s *folderSink) *takenBase {
+					taken, _ := takeFiles(t, c, s)
+					return taken
+				})
+			})
+			t.Run("stream", func(t *testing.T) {
+				testABaseIsWhole(t, c, l, func(s *folderSink) *takenBase { return takeRemote(t, c, s) })
+			})
+		})
+	}
+}
 
-		checkControl(t, c)
-		if b.start >= b.stop || b.startLine != 1 || b.stopLine != 1 {
-			t.Errorf("the base is from %s on %d to %s on %d", b.start, b.startLine, b.stop, b.stopLine)
-		}
-		if n := b.damage.Pages(); n != 0 || b.said != "" {
-			t.Errorf("damage in a sound server: %q, %s", b.damage.Lines(), b.said)
-		}
-		if !b.startTime.Before(b.stopTime) {
-			t.Errorf("from %s to %s", b.startTime, b.stopTime)
-		}
-		placeSpaces(t, sink.dir)
-		verify(t, c, sink.dir)
-		unlogged := c.Ask(t, "select pg_relation_filepath('fleeting')")
-		if _, err := os.Stat(filepath.Join(sink.dir, unlogged)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("an unlogged relation is in the base: %v", err)
-		}
+func testABaseIsWhole(t *testing.T, c *pgtest.Cluster, l *pgtest.Ledger, take func(*folderSink) *takenBase) {
+	stop := l.Run(time.Millisecond)
+	committed(t, l, 20)
+	sink := &folderSink{dir: pgtest.Folder(t)}
+	b := take(sink)
+	acked := l.Acked()
+	stop()
+	l.Settle(t)
 
-		r := recoverBase(t, c, b, sink.dir)
-		stand, err := l.Stand(t.Context(), r.Connect(t))
-		if err != nil {
-			t.Fatal(err)
+	if b.start >= b.stop || b.startLine != 1 || b.stopLine != 1 {
+		t.Errorf("the base is from %s on %d to %s on %d", b.start, b.startLine, b.stop, b.stopLine)
+	}
+	if n := b.damage.Pages(); n != 0 || b.said != "" {
+		t.Errorf("damage in a sound server: %q, %s", b.damage.Lines(), b.said)
+	}
+	if !b.startTime.Before(b.stopTime) {
+		t.Errorf("from %s to %s", b.startTime, b.stopTime)
+	}
+	placeSpaces(t, sink.dir)
+	verify(t, c, sink.dir)
+	unlogged := c.Ask(t, "select pg_relation_filepath('fleeting')")
+	if _, err := os.Stat(filepath.Join(sink.dir, unlogged)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an unlogged relation is in the base: %v", err)
+	}
+
+	r := recoverBase(t, c, b, sink.dir)
+	stand, err := l.Stand(t.Context(), r.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stand[0] + stand[1]; n < acked {
+		t.Errorf("%d commits were recovered, %d were answered before the base ended", n, acked)
+	}
+	for table, want := range map[string]string{"spaced": "20000", "big": "60000", "fleeting": "0"} {
+		if got := r.Ask(t, "select count(*) from "+table); got != want {
+			t.Errorf("%s has %s rows, want %s", table, got, want)
 		}
-		if n := stand[0] + stand[1]; n < acked {
-			t.Errorf("%d commits were recovered, %d were answered before the base ended", n, acked)
-		}
-		for table, want := range map[string]string{"spaced": "20000", "big": "60000", "fleeting": "0"} {
-			if got := r.Ask(t, "select count(*) from "+table); got != want {
-				t.Errorf("%s has %s rows, want %s", table, got, want)
-			}
-		}
-	})
+	}
 }
 
 // checkControl compares our reading of pg_control with the server's own.
@@ -364,6 +361,7 @@ func TestPagesAreVerifiedAndFilesReadInParallel(t *testing.T) {
 }
 
 func TestDamageIsNamed(t *testing.T) {
+	long(t)
 	c := pgtest.New(t, pgtest.Options{Checksums: true})
 	c.Exec(t, "create table big as select i, md5(i::text) t from generate_series(1, 60000) i", "checkpoint")
 	file := c.Ask(t, "select pg_relation_filepath('big')")
@@ -413,72 +411,6 @@ func damage(t *testing.T, file string, at int64) {
 	}
 }
 
-func TestRelationsThatComeAndGoAreTheLogs(t *testing.T) {
-	long(t)
-	for _, way := range []string{"files", "stream"} {
-		t.Run(way, func(t *testing.T) { testRelationsThatComeAndGo(t, way) })
-	}
-}
-
-func testRelationsThatComeAndGo(t *testing.T, way string) {
-	c := pgtest.New(t, pgtest.Options{Checksums: true})
-	c.Exec(t, `create table dropped as select i, md5(i::text) t from generate_series(1, 60000) i;
-		create table truncated as select * from dropped; create table stays as select * from dropped;
-		create table shrinks as select * from dropped; delete from shrinks where i > 100; checkpoint`)
-	c.Exec(t, "create database goes", "select pg_create_physical_replication_slot('keep', true)")
-	shrinks := c.Ask(t, "select pg_relation_filepath('shrinks')")
-	space := pgtest.Folder(t)
-	changed, shrunk := false, false
-	var dropped sync.WaitGroup
-	sink := &folderSink{dir: pgtest.Folder(t)}
-	sink.before = func(name string) {
-		if name == shrinks { // it is open and its size is known
-			shrunk = true
-			c.Exec(t, "vacuum shrinks")
-		}
-		if changed || !strings.HasPrefix(name, "base/") || strings.Count(name, "/") != 2 {
-			return
-		}
-		changed = true // the list of files is made, none is read
-		if way == "files" {
-			c.Exec(t, "drop database goes")
-		} else { // it waits for a server process that sends the base, which waits for us
-			dropped.Go(func() { c.Exec(t, "drop database goes") })
-		}
-		c.Exec(t, "drop table dropped", "truncate truncated", "checkpoint",
-			"create tablespace late location '"+space+"'", "create table in_late tablespace late as select 1 as i",
-			"create table fresh as select * from stays", "checkpoint")
-	}
-	var b *takenBase
-	if way == "files" {
-		b, _ = takeFiles(t, c, sink)
-	} else {
-		b = takeRemote(t, c, sink)
-	}
-	dropped.Wait()
-	if !changed || !shrunk {
-		t.Fatal("nothing happened during the base")
-	}
-	if n := b.damage.Pages(); n != 0 {
-		t.Errorf("what was truncated passes for damage: %q", b.damage.Lines())
-	}
-	verify(t, c, sink.dir)
-	late := "pg_tblspc/" + c.Ask(t, "select oid from pg_tablespace where spcname = 'late'")
-	if slices.ContainsFunc(sink.names, func(n string) bool { return strings.HasPrefix(n, late) }) {
-		t.Errorf("%s, which replay makes, is in the base", late)
-	}
-	c.Exec(t, "drop table in_late", "drop tablespace late") // its folder is one for both servers
-	r := recoverBase(t, c, b, sink.dir)
-	for table, want := range map[string]string{"truncated": "0", "stays": "60000", "shrinks": "100", "fresh": "60000"} {
-		if got := r.Ask(t, "select count(*) from "+table); got != want {
-			t.Errorf("%s has %s rows, want %s", table, got, want)
-		}
-	}
-	if got := r.Ask(t, "select to_regclass('dropped') is null and not exists (select from pg_database where datname = 'goes')"); got != "t" {
-		t.Error("what was dropped is there")
-	}
-}
-
 func TestABaseOfAStandby(t *testing.T) {
 	long(t)
 	c := pgtest.New(t, pgtest.Options{Checksums: true})
@@ -486,9 +418,7 @@ func TestABaseOfAStandby(t *testing.T) {
 	s := c.Standby(t, "s")
 	s.Exec(t, "select pg_create_physical_replication_slot('keep', true)")
 	stop := l.Run(time.Millisecond)
-	for l.Acked() < 20 {
-		time.Sleep(5 * time.Millisecond)
-	}
+	committed(t, l, 20)
 	s.CatchUp(t)
 	s.Exec(t, "checkpoint")
 	sink := &folderSink{dir: pgtest.Folder(t)}

@@ -29,6 +29,7 @@ func connectBase(t *testing.T, url string) *Source {
 }
 
 func TestTheWayDependsOnWhatTheRoleMay(t *testing.T) {
+	long(t)
 	c := pgtest.New(t, pgtest.Options{Checksums: true, Settings: map[string]string{"wal_keep_size": "64MB"}})
 	system := c.Ask(t, "select system_identifier from pg_control_system()")
 	t.Setenv("PGPASSWORD", pgtest.Password)

@@ -31,6 +31,7 @@ func TestURLs(t *testing.T) {
 
 func TestConnectSaysWhatIsMissing(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Settings: map[string]string{"max_replication_slots": "1", "max_wal_senders": "2"}})
 	c.Exec(t, "create role nobody login")
 	refused := func(url, text, help string) {

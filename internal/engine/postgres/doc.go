@@ -15,7 +15,8 @@
 //     files of timelines come before the log of the timeline.
 //   - What cannot be continued is a *history.GapError: log that was removed, a timeline that does not descend from ours, a
 //     server that has lost log (the last record that is here is compared with the server's), a stretch written with
-//     wal_level = minimal. Another cluster behind the URL is refused.
+//     wal_level = minimal, log that is damaged each time it is read (followdamage.go). What may come again is asked for
+//     again, or an error. Another cluster behind the URL is refused.
 //
 // It leaves one thing at the server: the replication slot, see slot.go.
 //

@@ -41,7 +41,7 @@ func (Engine) Connect(ctx context.Context, url string, o engine.Options) (engine
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Source{url: url, config: config, options: o}
+	s := &Source{url: url, config: config, options: o, lookPause: firstPause}
 	conn, err := s.replication(ctx)
 	if err != nil {
 		return nil, err

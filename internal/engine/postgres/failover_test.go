@@ -50,6 +50,7 @@ func leftAt(t *testing.T, c *pgtest.Cluster) wal.LSN {
 
 func TestAPromotedStandbyIsFollowed(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	one := withSmallFiles(t, 0, nil)
 	l := pgtest.NewLedger(t, one, 2)
 	two := one.Standby(t, "two")
@@ -57,7 +58,7 @@ func TestAPromotedStandbyIsFollowed(t *testing.T) {
 	b := newBook(here(t, s))
 	f := follow(t, s, b)
 	stop := l.Run(5 * time.Millisecond)
-	time.Sleep(500 * time.Millisecond)
+	committed(t, l, 40)
 	stop()
 	two.CatchUp(t)
 	one.Crash(t)
@@ -93,6 +94,7 @@ func TestAPromotedStandbyIsFollowed(t *testing.T) {
 
 func TestAForkBehindUsIsEntered(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	one := withSmallFiles(t, 0, nil)
 	l := pgtest.NewLedger(t, one, 1)
 	two := one.Standby(t, "two")
@@ -134,6 +136,7 @@ func TestAForkBehindUsIsEntered(t *testing.T) {
 
 func TestABaseOnALaterTimelineBringsItsHistory(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	one := withSmallFiles(t, 0, nil)
 	two := one.Standby(t, "two")
 	two.CatchUp(t)

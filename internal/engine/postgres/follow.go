@@ -16,8 +16,8 @@ import (
 // Follow is engine.Source's. Each timeline is a stream of its own:
 //
 //	identify ─▶ slot ─▶ route ─▶ enter the fork, if there is one ─▶ stream ─▶ ship ─▶ confirm …
-//	    ▲                 └──────── lost: GapError                    │
-//	    └──────────────────────── end of the timeline ────────────────┘
+//	    ▲                 └──────── lost: GapError ◀── for certain ───┤
+//	    └──────────── end of the timeline, log that cannot be read ───┘
 func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.Ship) error {
 	f := &follower{s: s, ship: ship, until: from.Time}
 	mark, err := readBookmark(from)

@@ -34,26 +34,34 @@ func withSmallFiles(t *testing.T, version int, settings map[string]string) *pgte
 	return pgtest.New(t, pgtest.Options{Version: version, Settings: all, Initdb: []string{"--wal-segsize=1"}})
 }
 
+// committed waits until a ledger that runs has so many more commits.
+func committed(t *testing.T, l *pgtest.Ledger, n int64) {
+	t.Helper()
+	want := l.Acked() + n
+	enginetest.Until(t, waitLimit, "commits to be answered", func() bool { return l.Acked() >= want })
+}
+
 func TestFollowShipsTheServersOwnLog(t *testing.T) {
 	for _, version := range pgtest.Versions(t) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			if version != pgtest.Default {
 				takesLong(t)
 			}
+			t.Parallel()
 			c := withSmallFiles(t, version, map[string]string{"max_prepared_transactions": "5"})
 			l := pgtest.NewLedger(t, c, 3)
 			s := connect(t, c)
 			b := newBook(here(t, s))
 			f := follow(t, s, b)
 			stop := l.Run(0)
-			time.Sleep(time.Second)
+			committed(t, l, 100)
 			c.Exec(t, "create table t (i int); begin; insert into t values (1); savepoint a; insert into t values (2); prepare transaction 'g'")
 			xid := c.Ask(t, "select transaction::text from pg_prepared_xacts")
 			c.Exec(t, "commit prepared 'g'")
 			c.Ask(t, "select pg_create_restore_point('before-migration')::text")
 			c.Ask(t, "select pg_switch_wal()::text")
 			c.Exec(t, "checkpoint")
-			time.Sleep(500 * time.Millisecond)
+			committed(t, l, 50)
 			stop()
 			l.Settle(t)
 			b.settled(t)
@@ -83,15 +91,36 @@ func TestFollowShipsTheServersOwnLog(t *testing.T) {
 	}
 }
 
-func TestFollowGoesOnFromAnyPiece(t *testing.T) {
+// TestFollow is what needs no server of its own.
+func TestFollow(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
+	for _, x := range []struct {
+		name string
+		test func(*testing.T, *pgtest.Cluster)
+	}{
+		{"goes on from any piece", goesOnFromAnyPiece},
+		{"ship fails and goes on", shipFailsAndGoesOn},
+		{"idle log is known to be whole", idleLogIsKnownToBeWhole},
+		{"long records are shipped in parts", longRecordsAreShippedInParts},
+		{"the server waits for a slow ship", theServerWaitsForASlowShip},
+		{"a log that was lost is a gap", aLogThatWasLostIsAGap},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			c.Exec(t, "drop table if exists t, ledger, tally")
+			x.test(t, c)
+		})
+	}
+}
+
+func goesOnFromAnyPiece(t *testing.T, c *pgtest.Cluster) {
 	l := pgtest.NewLedger(t, c, 3)
 	s := connect(t, c)
 	b := newBook(here(t, s))
 	f := follow(t, s, b)
 	stop := l.Run(0)
-	time.Sleep(1500 * time.Millisecond)
+	committed(t, l, 300)
 	stop()
 	b.settled(t)
 	f.stop()
@@ -123,6 +152,7 @@ func TestFollowGoesOnFromAnyPiece(t *testing.T) {
 
 func TestFollowSurvivesCrashes(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	l := pgtest.NewLedger(t, c, 4)
 	s := connect(t, c)
@@ -130,7 +160,7 @@ func TestFollowSurvivesCrashes(t *testing.T) {
 	stop := l.Run(0)
 	for range 3 {
 		f := follow(t, s, b)
-		time.Sleep(time.Duration(200+rand.IntN(400)) * time.Millisecond)
+		committed(t, l, int64(20+rand.IntN(100)))
 		c.Crash(t)
 		if err := f.wait(); err == nil || errors.As(err, new(*history.GapError)) {
 			t.Fatalf("Follow returned %v when the server was killed", err)
@@ -138,7 +168,7 @@ func TestFollowSurvivesCrashes(t *testing.T) {
 		c.Start(t)
 	}
 	f := follow(t, s, b)
-	time.Sleep(300 * time.Millisecond)
+	committed(t, l, 50)
 	stop()
 	l.Settle(t)
 	b.settled(t)
@@ -147,9 +177,7 @@ func TestFollowSurvivesCrashes(t *testing.T) {
 	b.knows(t, l)
 }
 
-func TestShipFailsAndGoesOn(t *testing.T) {
-	takesLong(t)
-	c := withSmallFiles(t, 0, nil)
+func shipFailsAndGoesOn(t *testing.T, c *pgtest.Cluster) {
 	l := pgtest.NewLedger(t, c, 1)
 	s := connect(t, c)
 	b := newBook(here(t, s))
@@ -172,9 +200,7 @@ func TestShipFailsAndGoesOn(t *testing.T) {
 	b.knows(t, l)
 }
 
-func TestIdleLogIsKnownToBeWhole(t *testing.T) {
-	takesLong(t)
-	c := withSmallFiles(t, 0, nil)
+func idleLogIsKnownToBeWhole(t *testing.T, c *pgtest.Cluster) {
 	l := pgtest.NewLedger(t, c, 1)
 	s := connect(t, c)
 	b := newBook(here(t, s))
@@ -196,6 +222,7 @@ func TestIdleLogIsKnownToBeWhole(t *testing.T) {
 
 func TestCommitsWaitForShip(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, map[string]string{"wal_sender_timeout": "1s"})
 	l := pgtest.NewLedger(t, c, 2)
 	s := connect(t, c)
@@ -227,9 +254,7 @@ func TestCommitsWaitForShip(t *testing.T) {
 	f.stop()
 }
 
-func TestLongRecordsAreShippedInParts(t *testing.T) {
-	takesLong(t)
-	c := withSmallFiles(t, 0, nil)
+func longRecordsAreShippedInParts(t *testing.T, c *pgtest.Cluster) {
 	s := connect(t, c)
 	b := newBook(here(t, s))
 	f := follow(t, s, b)
@@ -243,9 +268,7 @@ func TestLongRecordsAreShippedInParts(t *testing.T) {
 	}
 }
 
-func TestTheServerWaitsForASlowShip(t *testing.T) {
-	takesLong(t)
-	c := withSmallFiles(t, 0, nil)
+func theServerWaitsForASlowShip(t *testing.T, c *pgtest.Cluster) {
 	s := connect(t, c)
 	b := newBook(here(t, s))
 	b.pause = 100 * time.Millisecond
@@ -270,9 +293,7 @@ func hint(err error) string {
 	return ""
 }
 
-func TestALogThatWasLostIsAGap(t *testing.T) {
-	takesLong(t)
-	c := withSmallFiles(t, 0, nil)
+func aLogThatWasLostIsAGap(t *testing.T, c *pgtest.Cluster) {
 	s := connect(t, c)
 	b := newBook(here(t, s))
 	f := follow(t, s, b)

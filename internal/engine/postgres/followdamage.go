@@ -28,6 +28,7 @@ import (
 const (
 	contentLooks = 3
 	deviceLooks  = 7
+	firstPause   = time.Second
 )
 
 // unreadable is log that the server has and that is not as it must be.
@@ -55,9 +56,9 @@ type suspicion struct {
 	count    int
 }
 
-// certain notes what was found wrong. It reports how long to wait for the next look, or that there is no need for one.
+// certain notes what was found wrong. It reports how often it was seen before, and that there is no need for another look.
 // ok is false if it was something else than last time: then neither look says much.
-func (s *suspicion) certain(at history.Position, bad *unreadable) (pause time.Duration, certain, ok bool) {
+func (s *suspicion) certain(at history.Position, bad *unreadable) (before int, certain, ok bool) {
 	if s.first == nil || !s.position.Equal(at) {
 		*s = suspicion{position: at, first: bad}
 	}
@@ -66,13 +67,13 @@ func (s *suspicion) certain(at history.Position, bad *unreadable) (pause time.Du
 		return 0, false, false
 	}
 	s.count++
-	return time.Second << (s.count - 1), s.count >= bad.looks, true
+	return s.count - 1, s.count >= bad.looks, true
 }
 
 // lookAgain waits before unreadable log is asked for again. It returns a gap once it is certain that it cannot come.
 func (f *follower) lookAgain(ctx context.Context, bad *unreadable) error {
 	s := f.s
-	pause, certain, ok := f.bad.certain(f.position, bad)
+	before, certain, ok := f.bad.certain(f.position, bad)
 	switch {
 	case !ok:
 		return fmt.Errorf("follow log: %w, and something else when it was read before", bad)
@@ -82,5 +83,5 @@ func (f *follower) lookAgain(ctx context.Context, bad *unreadable) error {
 	s.fault(bad)
 	s.count(func(n *Counters) { n.Again++ })
 	s.options.Log.WarnContext(ctx, "the server's log cannot be read; asking for it again", "source", s.options.Name, "err", bad)
-	return backoff.Sleep(ctx, pause)
+	return backoff.Sleep(ctx, s.lookPause<<before)
 }

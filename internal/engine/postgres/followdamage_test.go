@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func segmentPath(c *pgtest.Cluster, s *Source, at wal.LSN) string {
 func followed(t *testing.T, c *pgtest.Cluster) (*Source, *book) {
 	t.Helper()
 	s := connect(t, c)
+	s.lookPause = 200 * time.Millisecond
 	b := newBook(here(t, s))
 	f := follow(t, s, b)
 	c.Exec(t, "create table t (i int)")
@@ -50,6 +52,7 @@ func followed(t *testing.T, c *pgtest.Cluster) (*Source, *book) {
 
 func TestDamagedLogBecomesAGapOnce(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	s, b := followed(t, c)
 	from, to := missed(t, c)
@@ -83,8 +86,10 @@ func TestDamagedLogBecomesAGapOnce(t *testing.T) {
 
 func TestLogThatComesAgainIsNoGap(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	s, b := followed(t, c)
+	s.lookPause = 2 * time.Second // in which the log is mended
 	from, to := missed(t, c)
 	at := from + (to-from)/2
 	spoil(t, c, s, at)
@@ -121,6 +126,7 @@ func TestLogThatComesAgainIsNoGap(t *testing.T) {
 
 func TestShortAndEmptyLogBecomesAGap(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	s, b := followed(t, c)
 	from, to := missed(t, c)
@@ -148,18 +154,18 @@ func TestWhatIsCertainOfDamage(t *testing.T) {
 	type look struct {
 		at   history.Position
 		bad  *unreadable
-		want string // "1s": look again then, "certain", "error"
+		want string // "0": look again, it was never seen before; "certain", "error"
 	}
 	for name, looks := range map[string][]look{
-		"stays the same":         {{here, one, "1s"}, {here, one, "2s"}, {here, one, "certain"}},
-		"something else":         {{here, one, "1s"}, {here, two, "error"}},
-		"the log went on":        {{here, one, "1s"}, {here, one, "2s"}, {there, one, "1s"}, {there, one, "2s"}, {there, one, "certain"}},
-		"two things, then again": {{here, one, "1s"}, {there, two, "1s"}, {here, one, "1s"}},
+		"stays the same":         {{here, one, "0"}, {here, one, "1"}, {here, one, "certain"}},
+		"something else":         {{here, one, "0"}, {here, two, "error"}},
+		"the log went on":        {{here, one, "0"}, {here, one, "1"}, {there, one, "0"}, {there, one, "1"}, {there, one, "certain"}},
+		"two things, then again": {{here, one, "0"}, {there, two, "0"}, {here, one, "0"}},
 	} {
 		var s suspicion
 		for i, l := range looks {
-			pause, certain, ok := s.certain(l.at, l.bad)
-			got := pause.String()
+			before, certain, ok := s.certain(l.at, l.bad)
+			got := strconv.Itoa(before)
 			switch {
 			case !ok:
 				got = "error"

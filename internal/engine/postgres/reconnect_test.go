@@ -103,6 +103,7 @@ func TestOneOfSeveralHostsIsFollowedOverAFailover(t *testing.T) {
 // identifier of its own, take the place of the one that is protected.
 func TestAnUpgradedServerIsAnotherCluster(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	versions := pgtest.Versions(t)
 	after := slices.Max(versions)
 	old := pgtest.New(t, pgtest.Options{Version: versions[0], Initdb: []string{"--wal-segsize=1"}})
@@ -162,6 +163,7 @@ func TestAnUpgradedServerIsAnotherCluster(t *testing.T) {
 
 func TestUsedUpSendersAndSlotsAreNamedAndWaitedFor(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, map[string]string{"max_wal_senders": "1", "max_replication_slots": "1"})
 	s := connect(t, c)
 	b := newBook(here(t, s))

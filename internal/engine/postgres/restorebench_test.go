@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"iter"
@@ -10,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
@@ -46,8 +49,9 @@ func (l *fileLog) Marks(context.Context) iter.Seq2[history.Mark, error] {
 
 func (l *fileLog) Close() error { return nil }
 
-// BenchmarkReplay replays what pgbench wrote, MB of log from BACKSTAY_BENCH_LOG (256), served by us and by
-// restore_command=cp with the same settings, from the start of the server to its clean end.
+// BenchmarkReplay replays what pgbench wrote, MB of log from BACKSTAY_BENCH_LOG (256) on a database of the scale
+// BACKSTAY_BENCH_SCALE (20), served by us and by restore_command=cp with the same settings and with other buffers, from
+// the start of the server to its clean end.
 func BenchmarkReplay(b *testing.B) {
 	megabytes, err := strconv.Atoi(os.Getenv("BACKSTAY_BENCH_LOG"))
 	if err != nil {
@@ -61,7 +65,8 @@ func BenchmarkReplay(b *testing.B) {
 			b.Fatalf("pgbench: %v\n%s", err, out)
 		}
 	}
-	bench("-i", "-s", "20", "-q")
+	scale := cmp.Or(os.Getenv("BACKSTAY_BENCH_SCALE"), "20")
+	bench("-i", "-s", scale, "-q")
 	w.take(b, nil)
 	for c.LSN(b)-w.start < wal.LSN(megabytes)<<20 {
 		bench("-n", "-c", "4", "-j", "2", "-T", "5")
@@ -81,32 +86,57 @@ func BenchmarkReplay(b *testing.B) {
 			b.SetBytes(int64(l.to - l.from))
 		}
 	})
-	b.Run("cp", func(b *testing.B) {
-		for b.Loop() {
-			b.StopTimer()
-			dir := w.lay(b)
-			f, err := readFacts(dir)
-			if err != nil {
-				b.Fatal(err)
-			}
-			p := &replay{facts: f, spaces: newSpaces(f, nil)}
-			if err := p.prepare(); err != nil {
-				b.Fatal(err)
-			}
-			settings := f.replaySettings(1)
-			settings["restore_command"] = "cp " + l.dir + "/%f %p"
-			b.StartTimer()
-			s, err := server.Start(b.Context(), server.Config{Programs: f.programs, Dir: f.dir, User: f.user, Settings: settings})
-			if err == nil {
-				err = s.Ready(b.Context())
-			}
-			if err == nil {
-				err = s.Stop(b.Context(), server.Fast)
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.SetBytes(int64(l.to - l.from))
+	b.Run("cp", func(b *testing.B) { w.benchCopied(b, l, "") })
+	for _, buffers := range []string{"16MB", "128MB", "512MB", "1GB", "2GB"} {
+		b.Run("cp, shared_buffers "+buffers, func(b *testing.B) { w.benchCopied(b, l, buffers) })
+	}
+}
+
+// childSeconds is the processor time of all children that have ended.
+func childSeconds(b *testing.B) float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// benchCopied replays with restore_command=cp.
+func (w *world) benchCopied(b *testing.B, l *fileLog, buffers string) {
+	before := childSeconds(b)
+	defer func() { b.ReportMetric((childSeconds(b)-before)/float64(b.N), "cpu-s/op") }()
+	for b.Loop() {
+		b.StopTimer()
+		dir := w.lay(b)
+		f, err := readFacts(dir)
+		if err != nil {
+			b.Fatal(err)
 		}
-	})
+		p := &replay{facts: f, spaces: newSpaces(f, nil)}
+		if err := p.prepare(); err != nil {
+			b.Fatal(err)
+		}
+		settings := f.replaySettings(1)
+		settings["restore_command"] = "cp " + l.dir + "/%f %p"
+		if buffers != "" {
+			settings["shared_buffers"] = buffers
+		}
+		b.StartTimer()
+		s, err := server.Start(b.Context(), server.Config{Programs: f.programs, Dir: f.dir, User: f.user, Settings: settings})
+		if err == nil {
+			err = s.Ready(b.Context())
+		}
+		if err == nil {
+			err = s.Stop(b.Context(), server.Fast)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := os.RemoveAll(dir); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		b.SetBytes(int64(l.to - l.from))
+	}
 }

@@ -51,7 +51,7 @@ func (f facts) replaySettings(timeline uint32) map[string]string {
 		"hot_standby":              "off",
 		"fsync":                    "off",
 		"full_page_writes":         "on",
-		"shared_buffers":           replayBuffers,
+		"shared_buffers":           replayBuffers(memory()),
 		"checkpoint_timeout":       "1h",
 		"max_wal_size":             replayLog,
 		"wal_recycle":              "off",
@@ -62,12 +62,8 @@ func (f facts) replaySettings(timeline uint32) map[string]string {
 	return s
 }
 
-// What a replay may use: buffers in which a page stays while more and more records change it, and log that lies beside
-// the data until the pages it changed are written.
-const (
-	replayBuffers = "512MB"
-	replayLog     = "4GB"
-)
+// replayLog is how much log may lie beside the data until the pages that it changed are written.
+const replayLog = "4GB"
 
 // stopAt adds what ends a replay after the record that begins at start, without promoting.
 func stopAt(s map[string]string, start wal.LSN) {

@@ -16,6 +16,7 @@ import (
 
 func TestALostSlotIsAGap(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Initdb: []string{"--wal-segsize=1"}, Settings: map[string]string{"max_wal_size": "4MB", "min_wal_size": "2MB"}})
 	s := connect(t, c)
 	b := newBook(here(t, s))
@@ -46,6 +47,7 @@ func TestALostSlotIsAGap(t *testing.T) {
 
 func TestAnInvalidatedSlotIsAGap(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Initdb: []string{"--wal-segsize=1"}, Settings: map[string]string{"max_wal_size": "4MB", "min_wal_size": "2MB", "max_slot_wal_keep_size": "3MB", "autovacuum": "off"}})
 	s := connect(t, c)
 	b := newBook(here(t, s))
@@ -102,6 +104,7 @@ func TestAnInvalidatedSlotIsAGap(t *testing.T) {
 // a healthy one, and refuses to stream from it.
 func TestAnIdleSlotIsMadeAnew(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 18, map[string]string{"idle_replication_slot_timeout": "1s"})
 	s, b := followed(t, c)
 	id, err := s.Identify(t.Context())
@@ -124,6 +127,7 @@ func TestAnIdleSlotIsMadeAnew(t *testing.T) {
 
 func TestLogWithoutWhatRecoveryNeedsIsAGap(t *testing.T) {
 	takesLong(t)
+	t.Parallel()
 	c := withSmallFiles(t, 0, nil)
 	s, b := followed(t, c)
 	enginetest.Until(t, waitLimit, "the slot to be free", func() bool { return c.Ask(t, "select bool_or(active) from pg_replication_slots") == "f" })

@@ -22,6 +22,8 @@ type Source struct {
 	version     int    // major, when we connected
 	slot        string // name of ours
 
+	lookPause time.Duration // before log that could not be read is asked for again, for the first time
+
 	mu       sync.Mutex // guards what follows
 	slotMade bool       // the slot is there, as far as is known
 	status   engine.Status

@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -16,16 +17,24 @@ import (
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
 
-// TestSuite runs the engine suite on a server of each version.
+// soak asks for the long forms.
+var soak = os.Getenv("BACKSTAY_SOAK") != ""
+
+// TestSuite runs the engine suite on a server of each version: all of it on the default one, and with BACKSTAY_SOAK on all;
+// else what differs between versions.
 func TestSuite(t *testing.T) {
 	takesLong(t)
 	for _, version := range pgtest.Versions(t) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
 			c := withSmallFiles(t, version, nil)
 			h := enginetest.Harness{
 				Engine: Engine{}, Late: 50 * time.Millisecond, Settle: 2 * time.Second, Each: true, Bytes: true, Server: true,
 				Restores: 2, Serial: true, Dir: func(t *testing.T) string { return pgtest.Folder(t) },
 				Start: func(t *testing.T) enginetest.App { return startShop(t, c) },
+			}
+			if version != pgtest.Default && !soak {
+				h.Only, h.Restores = []string{"moments", "gap", "crash"}, 1
 			}
 			enginetest.Run(t, h)
 		})

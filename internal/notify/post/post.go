@@ -87,10 +87,13 @@ func Answered(status int, retryAfter string) error {
 	return f
 }
 
+// Unknown is the reason that Failed gives when it knows none.
+const Unknown = "the connection failed"
+
 // Failed says in words why a connection came to nothing. It takes from err only facts that it knows, since the rest may
 // hold the address.
 func Failed(err error) *notify.Failure {
-	f := &notify.Failure{Reason: "the connection failed"}
+	f := &notify.Failure{Reason: Unknown}
 	var dns *net.DNSError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError

@@ -124,6 +124,9 @@ func (w *writer) settle(ctx context.Context, conn *pgx.Conn) error {
 	if !ok {
 		return nil
 	}
+	if err := ended(ctx, conn, e.XID); err != nil {
+		return err
+	}
 	var there int64
 	if err := conn.QueryRow(ctx, "select count(*) from ledger where writer = $1 and n = $2", w.id, e.N).Scan(&there); err != nil {
 		return err
@@ -135,6 +138,21 @@ func (w *writer) settle(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	return w.answered(ctx, conn.PgConn(), e)
+}
+
+// ended waits until no process of the server works on a transaction: one whose client is gone may still be committing.
+func ended(ctx context.Context, conn *pgx.Conn, xid uint32) error {
+	for {
+		var busy bool
+		err := conn.QueryRow(ctx, "select exists (select from pg_stat_activity where backend_xid = $1::text::xid)", strconv.FormatUint(uint64(xid), 10)).Scan(&busy)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || !busy {
+			return err
+		}
+		sleep(ctx, 5*time.Millisecond)
+	}
 }
 
 // open is the last commit if it was not answered, or is not known whole.
