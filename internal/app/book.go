@@ -1,116 +1,67 @@
 package app
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
 	"path/filepath"
-	"slices"
-	"sync"
 
-	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/catalog"
+	"github.com/backstaydb/backstay/internal/schedule"
 	"github.com/backstaydb/backstay/internal/watch"
 )
 
-// book keeps what a watch remembers, in a folder: a file for each value, and one line for each beginning and end of a run.
-type book struct {
-	dir string
-	mu  sync.Mutex
-}
+// book keeps what a watch remembers in the catalog of this host.
+type book struct{ *catalog.Catalog }
 
-const (
-	runsFile = "runs.jsonl"
-	runsKept = 5000 // lines; twice as many are cut to so many
-)
-
-func (b *book) path(key string) string { return filepath.Join(b.dir, url.PathEscape(key)+".json") }
+// catalogFile is the index of this host: what it did, and what the repositories hold.
+func (h *Host) catalogFile() string { return filepath.Join(h.State(), "catalog.db") }
 
 // Value implements watch.Book.
-func (b *book) Value(_ context.Context, key string) ([]byte, error) {
-	data, err := os.ReadFile(b.path(key))
+func (b book) Value(ctx context.Context, key string) ([]byte, error) {
+	value, err := b.State(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read what is remembered: %w", err)
-	}
-	if !json.Valid(data) { // what a broken disk left is as good as nothing, and is made anew
-		return nil, nil
-	}
-	return data, nil
+	return value, err
 }
 
 // SetValue implements watch.Book.
-func (b *book) SetValue(_ context.Context, key string, value []byte) error {
-	return atomicfile.Write(b.path(key), value, 0o600)
+func (b book) SetValue(ctx context.Context, key string, value []byte) error {
+	return b.PutState(ctx, key, json.RawMessage(value))
 }
 
 // AddRun implements watch.Book.
-func (b *book) AddRun(_ context.Context, r watch.Run) error {
-	line, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("write run down: %w", err)
+func (b book) AddRun(ctx context.Context, r watch.Run) error {
+	run := catalog.Run{ID: r.ID, Kind: r.Kind, Source: r.Source, Decision: r.Why, Owner: owner, Began: r.Began, Ended: r.Ended, Outcome: outcomes[r.Outcome], Bytes: r.Bytes}
+	switch {
+	case r.Outcome == string(schedule.Failed):
+		run.Error = r.Detail
+	case r.Detail != "":
+		run.Phases = []catalog.Phase{{Name: r.Detail, Seconds: r.Ended.Sub(r.Began).Seconds(), Bytes: r.Bytes}}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	f, err := os.OpenFile(filepath.Join(b.dir, runsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("write run down: %w", err)
-	}
-	_, err = f.Write(append(line, '\n'))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write run down: %w", err)
-	}
-	return b.trim()
+	return b.Record(ctx, run)
 }
 
-// trim cuts the file of runs when it has grown to twice what is kept.
-func (b *book) trim() error {
-	data, err := os.ReadFile(filepath.Join(b.dir, runsFile))
-	if err != nil || bytes.Count(data, []byte{'\n'}) < 2*runsKept {
-		return err
-	}
-	lines := bytes.SplitAfter(data, []byte{'\n'})
-	return atomicfile.Write(filepath.Join(b.dir, runsFile), bytes.Join(lines[len(lines)-runsKept:], nil), 0o600)
-}
+// owner is whose runs are ended when the next daemon finds them unfinished.
+const owner = "daemon"
 
-// runs lists the newest runs, the newest first; of source alone unless that is "".
-func (b *book) runs(source string, last int) ([]watch.Run, error) {
-	f, err := os.Open(filepath.Join(b.dir, runsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// outcomes are the schedule's words as the catalog has them.
+var outcomes = map[string]string{"": "", string(schedule.Done): catalog.OK, string(schedule.Interrupted): catalog.Interrupted, string(schedule.Failed): string(schedule.Failed)}
+
+// openCatalog opens the catalog for a daemon, and ends the runs that one before it left behind.
+func (h *Host) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
+	c, err := catalog.Open(ctx, h.catalogFile())
 	if err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
+		return nil, fmt.Errorf("open the catalog: %w", err)
 	}
-	defer f.Close()
-	byID, order := map[string]watch.Run{}, []string{}
-	in := bufio.NewScanner(f)
-	in.Buffer(nil, 1<<20)
-	for in.Scan() {
-		var r watch.Run
-		if json.Unmarshal(in.Bytes(), &r) != nil || source != "" && r.Source != source {
-			continue // a crash may have cut the last line
-		}
-		if _, ok := byID[r.ID]; !ok {
-			order = append(order, r.ID)
-		}
-		byID[r.ID] = r
+	if o := c.Opened(); o.Aside != "" {
+		h.Log.Warn("the catalog could not be used and is made anew; it is an index, and nothing protected is lost", "moved_to", o.Aside, "reason", o.Reason)
 	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
+	if _, err := c.Interrupt(ctx, owner, h.Now()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the catalog: %w", err), c.Close())
 	}
-	order = order[max(0, len(order)-last):]
-	slices.Reverse(order)
-	all := make([]watch.Run, 0, len(order))
-	for _, id := range order {
-		all = append(all, byID[id])
-	}
-	return all, nil
+	return c, nil
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"io/fs"
 	"slices"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/retention"
@@ -38,17 +39,25 @@ func (h *Host) RunNow(ctx context.Context, source string, p api.Pause) (string, 
 	return api.Dial(h.State()).RunNow(ctx, source, p)
 }
 
-// promisesDir holds what is remembered of jobs and promises.
-func (h *Host) promisesDir() string { return filepath.Join(h.State(), "promises") }
-
 // Runs lists the newest runs of jobs on this host, the newest first; of one source unless it is "".
-func (h *Host) Runs(_ context.Context, source string, last int) ([]api.Run, error) {
-	runs, err := (&book{dir: h.promisesDir()}).runs(source, last)
+func (h *Host) Runs(ctx context.Context, source string, last int) ([]api.Run, error) {
 	out := []api.Run{}
-	for _, r := range runs {
-		out = append(out, api.Run{Source: r.Source, Kind: r.Kind, Why: r.Why, Began: r.Began, Ended: r.Ended, Outcome: r.Outcome, Detail: r.Detail, Bytes: r.Bytes})
+	c, err := catalog.Join(ctx, h.catalogFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
 	}
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	runs, err := c.Runs(ctx, catalog.RunFilter{Source: source, Last: last})
+	for _, r := range runs {
+		run := api.Run{Source: r.Source, Kind: r.Kind, Why: r.Decision, Began: r.Began, Ended: r.Ended, Outcome: r.Outcome, Detail: r.Error, Bytes: r.Bytes}
+		for _, p := range r.Phases {
+			run.Detail = p.Name
+		}
+		out = append(out, run)
+	}
+	return out, errors.Join(err, c.Close())
 }
 
 // Retained is a decision about one repository.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/repository"
 )
@@ -31,7 +32,14 @@ func (e *eyes) Facts(ctx context.Context, source, repo string) (repository.Facts
 	if err != nil {
 		return repository.Facts{}, err
 	}
-	return r.Facts(ctx)
+	f, err := r.Facts(ctx)
+	if err != nil {
+		return f, err
+	}
+	if err := e.d.catalog.Sync(ctx, catalog.Ref{Source: source, Repository: repo}, f); err != nil {
+		e.d.host.Log.Warn("the catalog does not take what a repository holds", "source", source, "repository", repo, "err", err)
+	}
+	return f, nil
 }
 
 // reportsRead is how many of the newest reports of a repository are read.

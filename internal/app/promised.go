@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -55,8 +54,8 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(d.host.promisesDir(), 0o700); err != nil {
-		return fmt.Errorf("make the state folder: %w", err)
+	if d.catalog, err = d.host.openCatalog(ctx); err != nil {
+		return err
 	}
 	if d.log, err = d.host.auditLog(ctx, d.version, "daemon"); err != nil {
 		return err
@@ -66,7 +65,7 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 	}
 	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: d.host.Log, Now: d.host.Now})
 	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}},
-		Book: &book{dir: d.host.promisesDir()}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
+		Book: book{d.catalog}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
 	return err
 }
 

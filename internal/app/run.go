@@ -10,6 +10,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/notify"
 	"github.com/backstaydb/backstay/internal/notify/ping"
@@ -47,7 +48,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	if o.Observe != nil {
 		g.Go(func() error { return d.observe(ctx, o) })
 	}
-	err = g.Wait()
+	err = errors.Join(g.Wait(), d.catalog.Close())
 	if o.Ended != nil {
 		if s, statusErr := d.Status(ctx); statusErr == nil {
 			o.Ended(s)
@@ -64,6 +65,7 @@ type daemon struct {
 	parts   []*protected
 
 	watch    *watch.Watch
+	catalog  *catalog.Catalog
 	log      *audit.Log
 	notifier *notify.Notifier // nil: nobody is to be told
 	pings    []*ping.Pinger
