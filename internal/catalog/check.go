@@ -34,7 +34,7 @@ type Due struct {
 }
 
 // Aged is an object, when it was last known to be good, and when it was last read. What was never read was good when it
-// was written.
+// was written. It has no digest: what an object must be is asked of the signed ledger, not of an index.
 type Aged struct {
 	repository.Object
 	Good   time.Time
@@ -64,7 +64,7 @@ func (c *Catalog) Due(ctx context.Context, ref Ref, d Due) ([]Aged, error) {
 	err := c.query(ctx, "read what is due in "+ref.String(), func(scan func(...any) error) error {
 		var a Aged
 		var good, read int64
-		if err := scan(&a.Leaf, &a.Name, &a.Kind, &a.Size, &a.SHA256, &good, &read, &a.Damage); err != nil {
+		if err := scan(&a.Leaf, &a.Name, &a.Kind, &a.Size, &good, &read, &a.Damage); err != nil {
 			return err
 		}
 		a.Good, a.Read = moment(good), moment(read)
@@ -72,7 +72,7 @@ func (c *Catalog) Due(ctx context.Context, ref Ref, d Due) ([]Aged, error) {
 			list = append(list, a)
 		}
 		return nil
-	}, `SELECT o.leaf, o.name, o.kind, o.size, o.sha256, o.`+column+`, o.was_read, o.damage FROM object o
+	}, `SELECT o.leaf, o.name, o.kind, o.size, o.`+column+`, o.was_read, o.damage FROM object o
 		WHERE o.holding = (SELECT id FROM holding WHERE source = ? AND repository = ?) AND o.`+column+` < ? ORDER BY o.`+column+` LIMIT ?`,
 		ref.Source, ref.Repository, before, limit)
 	return list, err
@@ -124,7 +124,7 @@ func (c *Catalog) checked(ctx context.Context, ref Ref, k Check) error {
 		return err
 	}
 	return c.update(ctx, "count damage", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE holding SET damaged = (SELECT count(*) FROM object WHERE holding = ? AND damage <> '') WHERE id = ?", s.id, s.id)
+		_, err := tx.ExecContext(ctx, "UPDATE holding SET damaged = (SELECT count(*) FROM object INDEXED BY object_damage WHERE holding = ? AND damage <> '') WHERE id = ?", s.id, s.id)
 		return err
 	})
 }
@@ -177,11 +177,11 @@ func (c *Catalog) Damaged(ctx context.Context, ref Ref) ([]Aged, error) {
 	err := c.query(ctx, "read the damage in "+ref.String(), func(scan func(...any) error) error {
 		var a Aged
 		var good, read int64
-		err := scan(&a.Leaf, &a.Name, &a.Kind, &a.Size, &a.SHA256, &good, &read, &a.Damage)
+		err := scan(&a.Leaf, &a.Name, &a.Kind, &a.Size, &good, &read, &a.Damage)
 		a.Good, a.Read = moment(good), moment(read)
 		list = append(list, a)
 		return err
-	}, `SELECT leaf, name, kind, size, sha256, good, was_read, damage FROM object
+	}, `SELECT leaf, name, kind, size, good, was_read, damage FROM object INDEXED BY object_damage
 		WHERE holding = (SELECT id FROM holding WHERE source = ? AND repository = ?) AND damage <> '' ORDER BY leaf`, ref.Source, ref.Repository)
 	return list, err
 }

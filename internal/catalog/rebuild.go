@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/repository"
@@ -36,6 +39,10 @@ type Rebuilt struct {
 	Failed  map[Ref]error // holdings that could not be read, and what was read of them stands
 }
 
+// rebuildsAtOnce is how many ledgers are read at once: one while the rows of another are written. More would only need
+// more memory.
+const rebuildsAtOnce = 2
+
 // maxRuns is how many runs are read from the audit log.
 const maxRuns = 100_000
 
@@ -44,13 +51,24 @@ const maxRuns = 100_000
 func (c *Catalog) Rebuild(ctx context.Context, t Truth) (Rebuilt, error) {
 	began := time.Now()
 	done := Rebuilt{Failed: map[Ref]error{}}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(rebuildsAtOnce)
 	for _, o := range t.Repositories {
-		if err := c.rebuild(ctx, o, t, &done); err != nil {
-			done.Failed[o.Ref] = err
-		}
-		if ctx.Err() != nil {
-			return done, fmt.Errorf("rebuild catalog: %w", context.Cause(ctx))
-		}
+		g.Go(func() error {
+			objects, reports, err := c.rebuild(ctx, o, t)
+			mu.Lock()
+			defer mu.Unlock()
+			done.Objects, done.Reports = done.Objects+objects, done.Reports+reports
+			if err != nil {
+				done.Failed[o.Ref] = err
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // what failed is in done
+	if ctx.Err() != nil {
+		return done, fmt.Errorf("rebuild catalog: %w", context.Cause(ctx))
 	}
 	if t.Audit != nil {
 		n, err := c.replay(ctx, t.Audit)
@@ -63,22 +81,23 @@ func (c *Catalog) Rebuild(ctx context.Context, t Truth) (Rebuilt, error) {
 	return done, nil
 }
 
-func (c *Catalog) rebuild(ctx context.Context, o Opener, t Truth, done *Rebuilt) error {
+func (c *Catalog) rebuild(ctx context.Context, o Opener, t Truth) (objects int64, reports int, err error) {
+	if ctx.Err() != nil {
+		return 0, 0, context.Cause(ctx)
+	}
 	r, err := o.Open(ctx)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	f, err := r.Facts(ctx)
 	if err == nil {
 		err = c.Sync(ctx, o.Ref, f)
 	}
-	if err != nil {
-		return errors.Join(err, r.Close())
+	if err == nil {
+		objects = int64(len(f.Objects))
+		reports, err = c.Reports(ctx, o.Ref, r, f, t.Drill)
 	}
-	done.Objects += int64(len(f.Objects))
-	n, err := c.Reports(ctx, o.Ref, r, f, t.Drill)
-	done.Reports += n
-	return errors.Join(err, r.Close())
+	return objects, reports, errors.Join(err, r.Close())
 }
 
 // Reports reads the drill reports that a holding lists and the catalog does not know: also those of drills that another

@@ -46,8 +46,18 @@ type Phase struct {
 // as it is.
 func (c *Catalog) Record(ctx context.Context, runs ...Run) error {
 	return c.update(ctx, "record run", func(tx *sql.Tx) error {
+		put, err := tx.PrepareContext(ctx, putRun)
+		if err != nil {
+			return err
+		}
+		defer put.Close()
+		sum, err := tx.PrepareContext(ctx, sumRun)
+		if err != nil {
+			return err
+		}
+		defer sum.Close()
 		for _, r := range runs {
-			if err := record(ctx, tx, r); err != nil {
+			if err := record(ctx, put, sum, r); err != nil {
 				return fmt.Errorf("%s: %w", r.ID, err)
 			}
 		}
@@ -55,7 +65,24 @@ func (c *Catalog) Record(ctx context.Context, runs ...Run) error {
 	})
 }
 
-func record(ctx context.Context, tx *sql.Tx, r Run) error {
+const putRun = `INSERT INTO run (id, kind, source, repository, owner, decision, began, ended, outcome, error, bytes, phases)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, error = excluded.error, bytes = excluded.bytes,
+		phases = excluded.phases, decision = CASE excluded.decision WHEN '' THEN decision ELSE excluded.decision END WHERE run.ended = 0`
+
+// sumRun keeps the row that sums up the runs of a kind.
+const sumRun = `INSERT INTO activity (source, kind, last_run, last_began, last_ended, last_outcome, last_error, ok_began, ok_ended, failures)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+	ON CONFLICT (source, kind) DO UPDATE SET
+		failures = CASE WHEN ?10 = 0 AND ?5 >= last_ended THEN 0 WHEN ?10 > 0 AND ?5 > ok_ended THEN failures + 1 ELSE failures END,
+		ok_began = max(ok_began, ?8), ok_ended = max(ok_ended, ?9),
+		last_run = CASE WHEN ?5 >= last_ended THEN ?3 ELSE last_run END,
+		last_began = CASE WHEN ?5 >= last_ended THEN ?4 ELSE last_began END,
+		last_outcome = CASE WHEN ?5 >= last_ended THEN ?6 ELSE last_outcome END,
+		last_error = CASE WHEN ?5 >= last_ended THEN ?7 ELSE last_error END,
+		last_ended = max(last_ended, ?5)`
+
+func record(ctx context.Context, put, sum *sql.Stmt, r Run) error {
 	if r.ID == "" || r.Kind == "" || r.Began.IsZero() {
 		return errors.New("a run needs an id, a kind and when it began")
 	}
@@ -63,39 +90,19 @@ func record(ctx context.Context, tx *sql.Tx, r Run) error {
 	if err != nil {
 		return err
 	}
-	done, err := tx.ExecContext(ctx, `INSERT INTO run (id, kind, source, repository, owner, decision, began, ended, outcome, error, bytes, phases)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, error = excluded.error, bytes = excluded.bytes,
-			phases = excluded.phases, decision = CASE excluded.decision WHEN '' THEN decision ELSE excluded.decision END WHERE run.ended = 0`,
-		r.ID, r.Kind, r.Source, r.Repository, r.Owner, r.Decision, stamp(r.Began), stamp(r.Ended), r.Outcome, r.Error, r.Bytes, string(phases))
+	began, ended := stamp(r.Began), stamp(r.Ended)
+	done, err := put.ExecContext(ctx, r.ID, r.Kind, r.Source, r.Repository, r.Owner, r.Decision, began, ended, r.Outcome, r.Error, r.Bytes, string(phases))
 	if err != nil {
 		return err
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 || r.Ended.IsZero() {
 		return err // it had ended before, or runs
 	}
-	return sumRun(ctx, tx, r)
-}
-
-// sumRun keeps the row that sums up the runs of a kind.
-func sumRun(ctx context.Context, tx *sql.Tx, r Run) error {
-	ok := r.Outcome == OK
-	began, ended := stamp(r.Began), stamp(r.Ended)
 	okBegan, okEnded, failures := int64(0), int64(0), 1
-	if ok {
+	if r.Outcome == OK {
 		okBegan, okEnded, failures = began, ended, 0
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO activity (source, kind, last_run, last_began, last_ended, last_outcome, last_error, ok_began, ok_ended, failures)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-		ON CONFLICT (source, kind) DO UPDATE SET
-			failures = CASE WHEN ?10 = 0 AND ?5 >= last_ended THEN 0 WHEN ?10 > 0 AND ?5 > ok_ended THEN failures + 1 ELSE failures END,
-			ok_began = max(ok_began, ?8), ok_ended = max(ok_ended, ?9),
-			last_run = CASE WHEN ?5 >= last_ended THEN ?3 ELSE last_run END,
-			last_began = CASE WHEN ?5 >= last_ended THEN ?4 ELSE last_began END,
-			last_outcome = CASE WHEN ?5 >= last_ended THEN ?6 ELSE last_outcome END,
-			last_error = CASE WHEN ?5 >= last_ended THEN ?7 ELSE last_error END,
-			last_ended = max(last_ended, ?5)`,
-		r.Source, r.Kind, r.ID, began, ended, r.Outcome, r.Error, okBegan, okEnded, failures)
+	_, err = sum.ExecContext(ctx, r.Source, r.Kind, r.ID, began, ended, r.Outcome, r.Error, okBegan, okEnded, failures)
 	return err
 }
 

@@ -38,7 +38,6 @@ CREATE TABLE object (
 	name TEXT NOT NULL,
 	kind TEXT NOT NULL,
 	size INTEGER NOT NULL,
-	sha256 TEXT NOT NULL,
 	good INTEGER NOT NULL,
 	good_deep INTEGER NOT NULL,
 	was_read INTEGER NOT NULL,
@@ -70,8 +69,9 @@ CREATE TABLE run (
 	phases TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX run_began ON run (began);
-CREATE INDEX run_source ON run (source, kind, began);
-CREATE INDEX run_running ON run (owner) WHERE ended = 0;
+CREATE INDEX run_source ON run (source, began);
+CREATE INDEX run_kind ON run (source, kind, began);
+CREATE INDEX run_running ON run (began) WHERE ended = 0;
 CREATE TABLE activity (
 	source TEXT NOT NULL,
 	kind TEXT NOT NULL,

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -51,7 +52,7 @@ func (c *Catalog) sync(ctx context.Context, ref Ref, f repository.Facts) error {
 	if err != nil {
 		return err
 	}
-	objects, origin := standing(f.Objects)
+	listed, origin := count(f.Objects)
 	anew := was.origin != origin || f.Head.Size < was.leaves
 	switch {
 	case f.Head.Number < was.checkpoint && was.time >= stamp(f.Head.Time):
@@ -64,10 +65,9 @@ func (c *Catalog) sync(ctx context.Context, ref Ref, f repository.Facts) error {
 	if err := c.clear(ctx, was, anew); err != nil {
 		return err
 	}
-	from, _ := slices.BinarySearchFunc(objects, was.leaves, func(o repository.Object, leaf int64) int { return cmp.Compare(o.Leaf, leaf) })
-	added := objects[from:]
-	if was.listed+int64(len(added)) != int64(len(objects)) {
-		missing, err := c.drop(ctx, was.id, objects[:from])
+	added := since(f.Objects, was.leaves)
+	if was.listed+int64(len(added)) != listed {
+		missing, err := c.drop(ctx, was.id, f.Objects, was.leaves)
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (c *Catalog) sync(ctx context.Context, ref Ref, f repository.Facts) error {
 	if err := c.add(ctx, was.id, added, ages(f, added)); err != nil {
 		return err
 	}
-	return c.sumUp(ctx, was.id, origin, int64(len(objects)), f)
+	return c.sumUp(ctx, was.id, origin, listed, f)
 }
 
 // synced returns how far a holding is; one that is new is made.
@@ -105,20 +105,31 @@ func holding(ctx context.Context, tx *sql.Tx, ref Ref) (s synced, err error) {
 	return s, err
 }
 
-// standing are the objects that have a leaf, by leaf, and the digest of the first, which tells one repository from another:
+// count counts the objects that have a leaf, and returns the digest of the first, which tells one repository from another:
 // it is a key object, and those stay.
-func standing(all []repository.Object) (list []repository.Object, origin string) {
-	list = make([]repository.Object, 0, len(all))
+func count(all []repository.Object) (n int64, origin string) {
+	first := int64(math.MaxInt64)
 	for _, o := range all {
-		if o.Leaf >= 0 {
+		if o.Leaf < 0 {
+			continue
+		}
+		if n++; o.Leaf < first {
+			first, origin = o.Leaf, o.SHA256
+		}
+	}
+	return n, origin
+}
+
+// since are the objects from a leaf on, by leaf: rows that are added in order go to the end of the table.
+func since(all []repository.Object, leaf int64) []repository.Object {
+	var list []repository.Object
+	for _, o := range all {
+		if o.Leaf >= leaf {
 			list = append(list, o)
 		}
 	}
 	slices.SortFunc(list, func(a, b repository.Object) int { return cmp.Compare(a.Leaf, b.Leaf) })
-	if len(list) > 0 {
-		origin = list[0].SHA256
-	}
-	return list, origin
+	return list
 }
 
 func (c *Catalog) clear(ctx context.Context, s synced, anew bool) error {
@@ -131,12 +142,14 @@ func (c *Catalog) clear(ctx context.Context, s synced, anew bool) error {
 	})
 }
 
-// drop removes the objects that are not listed any more. It returns those that are listed and not here: there are none,
-// unless the catalog is not what it should be.
-func (c *Catalog) drop(ctx context.Context, holding int64, listed []repository.Object) (missing []repository.Object, err error) {
+// drop removes the objects before leaf that are not listed any more. It returns those that are listed and not here: there
+// are none, unless the catalog is not what it should be.
+func (c *Catalog) drop(ctx context.Context, holding int64, listed []repository.Object, leaf int64) (missing []repository.Object, err error) {
 	absent := make(map[int64]bool, len(listed))
 	for _, o := range listed {
-		absent[o.Leaf] = true
+		if o.Leaf >= 0 && o.Leaf < leaf {
+			absent[o.Leaf] = true
+		}
 	}
 	var gone []int64
 	err = c.query(ctx, "read objects", func(scan func(...any) error) error {
@@ -183,11 +196,11 @@ func (c *Catalog) drop(ctx context.Context, holding int64, listed []repository.O
 func (c *Catalog) add(ctx context.Context, holding int64, added []repository.Object, age map[string]time.Time) error {
 	for part := range slices.Chunk(added, rowsAtOnce) {
 		err := c.update(ctx, "add objects", func(tx *sql.Tx) error {
-			return prepared(ctx, tx, "INSERT INTO object (holding, leaf, name, kind, size, sha256, good, good_deep, was_read, damage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '')",
+			return prepared(ctx, tx, "INSERT INTO object (holding, leaf, name, kind, size, good, good_deep, was_read, damage) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '')",
 				func(exec func(...any) error) error {
 					for _, o := range part {
 						good := stamp(age[o.Name])
-						if err := exec(holding, o.Leaf, o.Name, string(o.Kind), o.Size, o.SHA256, good, good); err != nil {
+						if err := exec(holding, o.Leaf, o.Name, string(o.Kind), o.Size, good, good); err != nil {
 							return err
 						}
 					}
@@ -216,6 +229,9 @@ func prepared(ctx context.Context, tx *sql.Tx, text string, use func(exec func(.
 
 // ages says when each of the added objects was written, as near as the ledger tells.
 func ages(f repository.Facts, added []repository.Object) map[string]time.Time {
+	if len(added) == 0 {
+		return nil
+	}
 	age := make(map[string]time.Time, len(added))
 	for _, o := range added {
 		age[o.Name] = f.Head.Time
@@ -273,7 +289,7 @@ func (c *Catalog) sumUp(ctx context.Context, holding int64, origin string, liste
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE holding SET engine = ?, origin = ?, checkpoint = ?, leaves = ?, checkpoint_time = ?, whole_position = ?, whole_time = ?,
 			listed = ?, bytes = ?, bases = ?, segments = ?, tips = ?, reports = ?, last_base = ?, synced = ?,
-			damaged = (SELECT count(*) FROM object WHERE holding = ? AND damage <> '') WHERE id = ?`,
+			damaged = (SELECT count(*) FROM object INDEXED BY object_damage WHERE holding = ? AND damage <> '') WHERE id = ?`,
 			f.History.Engine, origin, int64(f.Head.Number), f.Head.Size, stamp(f.Head.Time), f.Head.Whole.Position.String(), stamp(f.Head.Whole.Time),
 			listed, f.StoredBytes, len(f.History.Bases), segments, tips, len(f.Reports), last, stamp(time.Now()), holding, holding)
 		return err

@@ -19,7 +19,10 @@ const targetHelp = `The target of --to is
   latest                      everything that is durable (the default)
   2026-11-20T10:15:00Z        a time; "2026-11-20 10:15:00", "10:15" and "10 minutes ago" are read in the zone of this host
   immediate                   the newest base, with as little log as it needs
-  txid:42, before-txid:42     a transaction as the engine numbers them, or just before it
+  txid:42, before-txid:42     SQLite: a transaction as Backstay numbers them, or just before it
+  xid:731, before-xid:731     PostgreSQL: a transaction as the server numbers them, or just before it
+  lsn:0/16B3748               PostgreSQL: a place in the log
+  name:before-migration       PostgreSQL: a point that pg_create_restore_point named
   position:1/42               a position as history prints it`
 
 // table is every command. Help, completion, man pages and docs/reference come from it.

@@ -68,6 +68,13 @@ func (f *far) got() string {
 	return strings.Join(words, " ")
 }
 
+// tried returns how often f was called.
+func (f *far) tried() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tries
+}
+
 // start opens a notifier in dir with receivers a and b and runs it until stop is called.
 func start(t *testing.T, dir string, a, b Sender) (n *Notifier, stop func()) {
 	t.Helper()
@@ -189,8 +196,8 @@ func TestTriesAreBounded(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 		}
 		time.Sleep(2 * day)
-		if a.tries > 2*24*60 || n.Status().Receivers[0].Lost != 10 {
-			t.Errorf("%d tries, %d lost", a.tries, n.Status().Receivers[0].Lost)
+		if a.tried() > 2*24*60 || n.Status().Receivers[0].Lost != 10 {
+			t.Errorf("%d tries, %d lost", a.tried(), n.Status().Receivers[0].Lost)
 		}
 		a.set(nil, false)
 		n.Report("policy", []Notice{rpo("orders", Critical)})

@@ -97,7 +97,8 @@ func (r *Repository) claimFrom(ctx context.Context, from *Repository, chain hist
 }
 
 // CopySegment copies a segment from another repository of this source, byte for byte and compared on the way. It claims
-// nothing: that would cost more than the copy, which fails where the segment was dropped meanwhile.
+// nothing: that would cost more than the copy, which fails where the segment was dropped meanwhile. A segment that was
+// dropped here is not copied: what is left of it may be deleted any moment.
 func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg history.Segment) error {
 	if err := r.sameKeys(from); err != nil {
 		return err
@@ -108,6 +109,11 @@ func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg hist
 	}
 	if o.Kind == Tip {
 		return fmt.Errorf("copy %s of %s: it is a tip, and will be replaced by a segment", seg.Name, r.source)
+	}
+	dropped := false
+	err = r.ledger.Peek(ctx, func(ledger.Checkpoint) error { dropped = r.fold.dropped[o.Name]; return nil })
+	if dropped || err != nil {
+		return err
 	}
 	err = r.copyObject(ctx, from, o, nil)
 	if err == nil {
@@ -123,7 +129,7 @@ func (r *Repository) CopySegment(ctx context.Context, from *Repository, seg hist
 	leaf := ledger.Leaf{Kind: string(Segment), Name: o.Name, Size: o.Size, SHA256: o.SHA256, Body: encoded}
 	_, err = r.list(ctx, Receipt{}, func(head ledger.Checkpoint) (ledger.Change, error) {
 		c := ledger.Change{Tips: head.Tips, Whole: head.Whole}
-		if _, stands := r.fold.objects[o.Name]; !stands {
+		if _, stands := r.fold.objects[o.Name]; !stands && !r.fold.dropped[o.Name] {
 			c.Leaves = []ledger.Leaf{leaf}
 		}
 		return c, nil

@@ -50,7 +50,7 @@ func (r *Repository) Sealer() pack.SegmentSealer {
 }
 
 // AppendSegment stores a segment and lists it. open gives the s.Size bytes of the object and may be called again. Tips
-// that the segment covers are no longer listed, and deleted a little later.
+// that the segment covers are no longer listed, and deleted a little later. A segment that was dropped stays dropped.
 func (r *Repository) AppendSegment(ctx context.Context, s pack.Sealed, open func() (io.ReadCloser, error), whole history.Moment) (Receipt, error) {
 	name := SegmentName(s)
 	body, err := r.putSealed(ctx, name, s, open, false)
@@ -64,7 +64,7 @@ func (r *Repository) AppendSegment(ctx context.Context, s pack.Sealed, open func
 	leaf := ledger.Leaf{Kind: string(Segment), Name: name, Size: s.Size, SHA256: s.SHA256, Body: body}
 	return r.list(ctx, Receipt{Object: name, To: s.Segment.To}, func(head ledger.Checkpoint) (ledger.Change, error) {
 		c := ledger.Change{Whole: later(head.Whole, whole), Leaves: []ledger.Leaf{leaf}}
-		if _, stands := r.fold.objects[name]; stands {
+		if _, stands := r.fold.objects[name]; stands || r.fold.dropped[name] { // what was dropped may be deleted any moment
 			c.Leaves = nil
 		}
 		for _, t := range head.Tips {

@@ -95,5 +95,22 @@ func testDrill(t *testing.T, w *world) {
 		if err != nil || r.Verdict != drill.Proved || len(r.Checks) != 4 {
 			t.Errorf("%s: %s: %s (%v)", pick, r.Verdict, r.Reason, err)
 		}
+		target, err := history.ParseTarget(r.Target, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := l.segments[len(l.segments)-1].To
+		if pick == drill.Random {
+			want = position(1, w.stop)
+			for _, m := range l.marks() {
+				if m.Position.Seq > want.Seq && !m.Time.After(target.Time) {
+					want = m.Position
+				}
+			}
+		}
+		// Between the end of a base and its first commit the server may stand anywhere.
+		if !r.Reached.Position.Equal(want) && !(want.Seq == uint64(w.stop) && r.Reached.Position.Seq >= want.Seq) {
+			t.Errorf("%s: the server stands at %s, want %s for %s", pick, r.Reached.Position, want, r.Target)
+		}
 	}
 }

@@ -44,8 +44,7 @@ func decoded(t *testing.T, raw string) (header netmail.Header, body string) {
 func TestSuite(t *testing.T) {
 	for _, step := range notifytest.Steps() {
 		t.Run(step.Name, func(t *testing.T) {
-			s := newSink(t)
-			s.login = "anna:PLANTED"
+			s := newSink(t, "anna:PLANTED", nil)
 			w := notifytest.World{
 				Sender: open(t, s, "anna:PLANTED@", "&tls=off"), Set: s.Set, Taken: s.Taken, Secrets: []string{"PLANTED", "anna"}, Knows: true,
 			}
@@ -57,7 +56,7 @@ func TestSuite(t *testing.T) {
 }
 
 func TestLetter(t *testing.T) {
-	s := newSink(t)
+	s := newSink(t, "", nil)
 	sender := open(t, s, "", "&tls=off")
 	m := notifytest.Message("one")
 	m.Subject = "[backstay db1] critical: Zähler\r\nBcc: thief@example.org " + strings.Repeat("größe ", 30)
@@ -95,13 +94,12 @@ func TestLetter(t *testing.T) {
 
 // Without TLS nothing is sent, and a certificate that nobody signed is no TLS.
 func TestTLSIsNotOptional(t *testing.T) {
-	s := newSink(t)
+	s := newSink(t, "", nil)
 	err := open(t, s, "anna:PLANTED@", "").Send(t.Context(), notifytest.Message("one"))
 	if err == nil || err.Error() != "the server offers no TLS" || !notify.IsPermanent(err) {
 		t.Errorf("no STARTTLS: %v", err)
 	}
-	s = newSink(t)
-	s.tls = certificate(t)
+	s = newSink(t, "", certificate(t))
 	err = open(t, s, "anna:PLANTED@", "").Send(t.Context(), notifytest.Message("one"))
 	if err == nil || !strings.Contains(err.Error(), "certificate") || len(s.Taken()) != 0 {
 		t.Errorf("a stranger's certificate: %v, taken %v", err, s.Taken())
@@ -109,7 +107,7 @@ func TestTLSIsNotOptional(t *testing.T) {
 }
 
 func TestOneRecipientIsRefused(t *testing.T) {
-	s := newSink(t)
+	s := newSink(t, "", nil)
 	sender, err := mail.Open("smtp://" + s.Addr().String() + "/?tls=off&from=a@example.org&to=ops@example.org,nobody@example.org")
 	if err != nil {
 		t.Fatal(err)

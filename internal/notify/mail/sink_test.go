@@ -36,13 +36,13 @@ type sink struct {
 	group   sync.WaitGroup
 }
 
-func newSink(t *testing.T) *sink {
+func newSink(t *testing.T, login string, offers *tls.Config) *sink {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sink{Listener: l, conns: map[net.Conn]bool{}}
+	s := &sink{Listener: l, conns: map[net.Conn]bool{}, login: login, tls: offers}
 	s.group.Go(func() {
 		for {
 			c, err := l.Accept()

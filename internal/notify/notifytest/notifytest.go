@@ -97,7 +97,7 @@ func again(ctx context.Context, w World) error {
 
 func strange(ctx context.Context, w World) error {
 	m := Message("strange")
-	m.Subject = "[backstay db1] critical: Überfällig ✓ 数据库\x07 ‮" + strings.Repeat("ü", 120)
+	m.Subject = "[backstay db1] critical: Überfällig ✓ 数据库\x07 \u202e" + strings.Repeat("ü", 120)
 	m.Text = strings.Repeat("Zeile ü\n.\n..\n", 150) + "the end"
 	m.Body = strings.Repeat("Zeile ü\n.\n..\nFrom here\n", 2000) + "the end\n"
 	m.Changes[0].Reason = "Überfällig " + strings.Repeat("ü", 500)

@@ -113,7 +113,7 @@ func Failed(err error) *notify.Failure {
 		f.Reason = "its host name could not be looked up"
 	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host), errors.As(err, &verify):
 		f.Reason = "its TLS certificate is not valid for it, or signed by nobody whom this host trusts"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		f.Reason = "it does not speak TLS"
 	case errors.As(err, &errno):
 		f.Reason = "the connection failed: " + errno.Error()

@@ -149,8 +149,8 @@ func (b *bench) printRestores(results []*restores) error {
 	b.note("wall: %s of Litestream, %s of Litestream with its full integrity check", measure.Ratio(walls["backstay"], walls["Litestream"]),
 		measure.Ratio(walls["backstay"], walls["Litestream, full integrity check"]))
 	b.note("goal: <= 1.0 x wall")
-	b.note(`simulated: %d commits are %s at %d/s, fed at %.3g times that. Backstay keeps every commit, and its restore checks page
-checksum and integrity always; Litestream keeps merged files and checks on demand.`,
+	b.note(`simulated: %d commits are %s at %d/s, fed at %.3g times that. Backstay keeps every commit, and its restore compares
+the checksum of all pages always; Litestream keeps merged files and checks on demand.`,
 		b.commits, time.Duration(float64(b.commits)/simulated*float64(time.Second)).Round(time.Second), simulated, b.rate/simulated)
 	for _, r := range results {
 		if l, ok := r.from.(*litestream); ok && r.check == "none" {
