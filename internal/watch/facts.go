@@ -138,8 +138,10 @@ func (w *Watch) look(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		for _, s := range w.c.Sources {
-			w.lookAt(ctx, w.sources[s.Name])
+		for _, name := range w.names() {
+			if s := w.all()[name]; s != nil {
+				w.lookAt(ctx, s)
+			}
 		}
 		select {
 		case <-ctx.Done():

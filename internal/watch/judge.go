@@ -38,9 +38,9 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 	var made []metrics.Promise
 	var broken []metrics.Finding
 	kept := map[string][]api.Promise{}
-	jobs := w.jobs()
+	jobs, sources := w.jobs(), w.all()
 	for _, source := range st.Sources {
-		s := w.sources[source.Name]
+		s := sources[source.Name]
 		if s == nil {
 			continue
 		}

@@ -67,23 +67,28 @@ type Config struct {
 
 // Watch keeps watch. Use New.
 type Watch struct {
-	c       Config
-	runner  *schedule.Runner
-	sources map[string]*watched
+	c      Config
+	runner *schedule.Runner
 
 	changed chan struct{} // something was done: look again
 
-	mu     sync.Mutex
-	kept   map[string][]api.Promise // by source, as they were judged last
-	judged time.Time
+	mu      sync.Mutex
+	sources map[string]*watched      // another one in its place after Replace
+	kept    map[string][]api.Promise // by source, as they were judged last
+	judged  time.Time
 }
 
-// watched is what is known of one source beyond its status.
+// watched is one source, and what was promised for it.
 type watched struct {
 	Source
 	objectives policy.Objectives
 	rules      retention.Rules
 
+	*known
+}
+
+// known is what is known of a source beyond its status. It outlives what was promised.
+type known struct {
 	remembered
 
 	mu        sync.Mutex
@@ -121,17 +126,9 @@ func see(h history.History, at time.Time) seen {
 
 // New returns a watch that has read what is remembered, and has started nothing.
 func New(ctx context.Context, c Config) (*Watch, error) {
-	w := &Watch{c: c, changed: make(chan struct{}, 1), sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
-	for _, s := range c.Sources {
-		rules, err := Rules(s.Promise, s.Hold)
-		if err != nil {
-			return nil, err
-		}
-		watched := &watched{Source: s, objectives: objectivesOf(s), rules: rules, histories: map[string]seen{}, meters: map[string]*meter{}}
-		if err := w.recall(ctx, watched); err != nil {
-			return nil, err
-		}
-		w.sources[s.Name] = watched
+	w := &Watch{c: c, changed: make(chan struct{}, 1), kept: map[string][]api.Promise{}, judged: c.Now()}
+	if err := w.take(ctx, c.Sources); err != nil {
+		return nil, err
 	}
 	var err error
 	w.runner, err = schedule.New(ctx, schedule.Config{
