@@ -71,11 +71,12 @@ type Watch struct {
 	runner  *schedule.Runner
 	sources map[string]*watched
 
-	changed chan struct{} // something was done: look again
+	happened chan happening
+	changed  chan string // something was done to a source: look again
+	began    time.Time   // Run
 
-	mu     sync.Mutex
-	kept   map[string][]api.Promise // by source, as they were judged last
-	judged time.Time
+	mu   sync.Mutex
+	kept map[string][]api.Promise // by source, as they were judged last
 }
 
 // watched is what is known of one source beyond its status.
@@ -88,6 +89,7 @@ type watched struct {
 
 	mu        sync.Mutex
 	told      map[string]policy.Finding // that were found last; nil before
+	looked    bool                      // at its repositories, whether they answered or not
 	noted     time.Time                 // when what is remembered was written down
 	troubles  map[string]time.Time      // since when something is wrong
 	histories map[string]seen           // by repository
@@ -121,7 +123,7 @@ func see(h history.History, at time.Time) seen {
 
 // New returns a watch that has read what is remembered, and has started nothing.
 func New(ctx context.Context, c Config) (*Watch, error) {
-	w := &Watch{c: c, changed: make(chan struct{}, 1), sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
+	w := &Watch{c: c, happened: make(chan happening, maxHappenings), changed: make(chan string, maxHappenings), sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
 	for _, s := range c.Sources {
 		rules, err := Rules(s.Promise, s.Hold)
 		if err != nil {
@@ -143,10 +145,12 @@ func New(ctx context.Context, c Config) (*Watch, error) {
 
 // Run has done what is due, and judges, until ctx ends; then it waits for what is running.
 func (w *Watch) Run(ctx context.Context) error {
+	w.began = w.c.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.runner.Run(ctx) })
 	g.Go(func() error { return w.judge(ctx) })
 	g.Go(func() error { return w.look(ctx) })
+	g.Go(func() error { return w.tell(ctx) })
 	if w.c.Notifier != nil {
 		g.Go(func() error { return w.c.Notifier.Run(ctx) })
 	}
