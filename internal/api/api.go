@@ -53,6 +53,7 @@ type Source struct {
 	Position     history.Position `json:"position,omitzero" doc:"newest position captured on this host, as timeline/sequence"`
 	PositionTime time.Time        `json:"position_time,omitzero" doc:"when that position was committed"`
 	BehindBytes  int64            `json:"behind_bytes" doc:"log that exists at the source and is not captured yet"`
+	Captured     time.Time        `json:"captured_time,omitzero" doc:"all that was committed by then is captured on this host"`
 	HeldBytes    int64            `json:"held_bytes" doc:"log that the source keeps only because of Backstay"`
 	HoldsUp      float64          `json:"holds_up_seconds" doc:"how long the last look at the source held its writers up"`
 	SpoolBytes   int64            `json:"spool_bytes" doc:"log kept on this host until every repository has it in a full segment"`

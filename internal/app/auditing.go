@@ -10,9 +10,11 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/store"
 	"github.com/backstaydb/backstay/internal/store/local"
 )
@@ -106,11 +108,17 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 func (d *daemon) copyAuditTo(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s, err := OpenStore(ctx, d.host.Config.Repositories[name].Store, d.host.Config.Dir())
-	if err != nil {
-		return err
+	var err error
+	for _, p := range d.parts {
+		if slices.Contains(p.config.Repositories, name) {
+			var r *repository.Repository
+			if r, err = p.writers.get(ctx, name); err == nil {
+				// Through the store of a repository that was found: a folder that was unmounted must not be made anew by us.
+				_, err = d.log.CopyTo(ctx, r.Store())
+				return err
+			}
+		}
 	}
-	_, err = d.log.CopyTo(ctx, s)
 	return err
 }
 

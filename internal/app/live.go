@@ -35,6 +35,9 @@ func (p *protected) status() api.Source {
 		out.Repositories = append(out.Repositories, p.repository(r))
 		bases = max(bases, r.Bases)
 	}
+	if out.Captured = s.Source.Time; s.Whole.Time.After(out.Captured) {
+		out.Captured = s.Whole.Time
+	}
 	switch {
 	case s.SourceError != nil:
 		out.State, out.Error = stateFailing, s.SourceError.Error()

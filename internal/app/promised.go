@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/watch"
@@ -66,7 +67,13 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: d.host.Log, Now: d.host.Now})
 	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}},
 		Book: book{d.catalog}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, p := range d.parts {
+		p.told = func(e archive.Event) { d.watch.Hear(p.name, e) }
+	}
+	return nil
 }
 
 // promise starts what keeps the promises; all of it ends with ctx.

@@ -25,7 +25,8 @@ type protected struct {
 	kind    string
 	archive *archive.Archive
 	writers *writers
-	bytes   int64 // of the data, about; for progress
+	bytes   int64               // of the data, about; for progress
+	told    func(archive.Event) // hears what happens; set before run
 
 	mu       sync.Mutex
 	progress func(api.Progress) // of the backup that is being asked for; nil while none is
@@ -52,7 +53,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &protected{name: name, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}}
+	p := &protected{name: name, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}}
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
@@ -86,8 +87,9 @@ func (p *protected) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// hear passes the progress of a base on to whoever asked for it.
+// hear passes the progress of a base on to whoever asked for it, and all else to who keeps watch.
 func (p *protected) hear(e archive.Event) {
+	p.told(e)
 	if e.Kind != archive.BaseProgress {
 		return
 	}

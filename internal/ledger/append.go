@@ -120,6 +120,9 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if !l.headStands(ctx) {
+		return false, nil
+	}
 	won, err := l.claim(ctx, next)
 	if err != nil || !won {
 		return false, err
@@ -132,6 +135,17 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 	}
 	l.advance(next)
 	return true, l.lockDue(ctx)
+}
+
+// headStands reports whether the head is still in the store; if not, it is looked at again. A disk can be unmounted between two
+// appends, and what then lies in its place takes objects as well: history would go on in the wrong folder. Only folders are asked,
+// where it costs a system call.
+func (l *Log) headStands(ctx context.Context) bool {
+	if !l.c.Store.Properties().Local {
+		return true
+	}
+	_, err := l.c.Store.Stat(ctx, l.checkpointName(l.head.Number))
+	return !errors.Is(err, fs.ErrNotExist) // whatever else is wrong, the claim says so
 }
 
 // draft is a checkpoint in the making.

@@ -11,7 +11,7 @@ type group struct{}
 
 const (
 	moment      = 2 * time.Second // how long the first of a group waits for others
-	calm        = 4               // so many messages within storm are no storm
+	calm        = 10              // so many messages within storm that tell of something new are no storm
 	storm       = 10 * time.Minute
 	longMoment  = 5 * time.Minute  // the longest wait in a storm
 	shortMoment = 30 * time.Second // the longest wait of what is critical
@@ -32,7 +32,7 @@ func (s group) pass(d *Desk, in []item, now time.Time) []item {
 	for _, c := range d.Pending {
 		out = append(out, item{Change: c})
 	}
-	if !onlyLasts(d.Pending) {
+	if slices.ContainsFunc(d.Pending, alarms) {
 		d.Recent = append(d.Recent, now)
 	}
 	d.Pending, d.touched = nil, true
@@ -52,6 +52,9 @@ func (d *Desk) moment(now time.Time) time.Duration {
 	}
 	return min(wait, longest)
 }
+
+// alarms says that c tells of something that was not told before. What ends is no storm: somebody may have mended it all.
+func alarms(c Change) bool { return c.Kind == Began || c.Kind == Rose || c.Kind == Happened }
 
 // onlyLasts says that changes repeat what was told before.
 func onlyLasts(changes []Change) bool {

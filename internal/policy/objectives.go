@@ -47,8 +47,8 @@ type Exception struct {
 
 func (o Objectives) copies() int { return max(1, o.Copies) }
 
-// exception finds the one that counts for a finding.
-func (o Objectives) exception(f Finding, now time.Time) *Exception {
+// Exception finds the one that counts for a finding; nil if none does.
+func (o Objectives) Exception(f Finding, now time.Time) *Exception {
 	for _, e := range o.Exceptions {
 		if e.Objective == f.Objective && (e.Repository == "" || e.Repository == f.Repository) && now.Before(e.End) {
 			return &e

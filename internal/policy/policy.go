@@ -11,7 +11,7 @@ func Judge(o Objectives, f Facts, m Memory, now time.Time) ([]Finding, Memory) {
 	}
 	findings, next := m.next(j.breaches, now)
 	for i := range findings {
-		findings[i].Exception = o.exception(findings[i], now)
+		findings[i].Exception = o.Exception(findings[i], now)
 	}
 	sortFindings(findings)
 	return findings, next

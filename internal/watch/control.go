@@ -52,10 +52,10 @@ func (w *Watch) RunNow(ctx context.Context, source, kind, by string) (string, er
 	return d.Reason, err
 }
 
-// wake has the repositories looked at again.
-func (w *Watch) wake() {
+// wake has the repositories of a source looked at again. What finds no place is seen with the next round.
+func (w *Watch) wake(source string) {
 	select {
-	case w.changed <- struct{}{}:
+	case w.changed <- source:
 	default:
 	}
 }

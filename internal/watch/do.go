@@ -57,7 +57,7 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 	if w.c.Metrics != nil {
 		w.c.Metrics.JobEnded(s.Name, t.Job.ID.Kind, measured, run.Ended.Sub(began))
 	}
-	w.wake()
+	w.wake(s.Name)
 	return err
 }
 
@@ -162,6 +162,9 @@ func (w *Watch) repair(ctx context.Context, s *watched, name string, damage []re
 	}
 	w.write(ctx, e)
 	left := slices.DeleteFunc(slices.Clone(damage), func(d repository.Damage) bool { return mended[d.Object] })
+	if n := len(damage) - len(left); n > 0 {
+		w.tellRepair(s, name, r.Objects, n)
+	}
 	return left, len(damage) - len(left)
 }
 

@@ -2,7 +2,10 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/drill"
@@ -13,11 +16,8 @@ import (
 // factsOf puts together what is known of a source. The caller holds its lock.
 func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy.Facts {
 	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs}
-	if st.Error != "" {
-		f.Trouble = policy.Trouble{Text: st.Error, Since: s.since("source", st.Error, now)}
-	} else {
-		s.since("source", "", now)
-	}
+	trouble := troubleOf(st, time.Duration(s.RPO), now)
+	f.Trouble = policy.Trouble{Text: trouble, Since: s.since("source", trouble, now)}
 	var newest seen
 	for _, r := range st.Repositories {
 		seen := s.histories[r.Name]
@@ -32,6 +32,23 @@ func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy
 		f.Held = policy.Room{Bytes: st.HeldBytes, Limit: st.HeldLimit, Rate: s.meter("held").rate(st.HeldBytes, now)}
 	}
 	return f
+}
+
+// shortestSilence is for how long nothing need be heard of a source: engines look at it about once a second.
+const shortestSilence = 3 * time.Second
+
+// troubleOf is why nothing is captured from a source; "" if all that it commits is.
+func troubleOf(st api.Source, rpo time.Duration, now time.Time) string {
+	silent := now.Sub(st.Captured)
+	switch {
+	case st.Error != "":
+		return st.Error
+	case st.State == "failing":
+		return st.Text
+	case rpo > 0 && !st.Captured.IsZero() && silent > max(rpo, shortestSilence):
+		return fmt.Sprintf("it was last heard of at %s", st.Captured.UTC().Format(time.TimeOnly))
+	}
+	return ""
 }
 
 // repository is one repository as policy takes it.
@@ -133,45 +150,68 @@ func (m *meter) rate(bytes int64, now time.Time) float64 {
 	return float64(bytes-m.bytesThen) / took.Seconds()
 }
 
+// lookEvery is how often all repositories are looked at, besides after what was done to them; lookers is how many sources at once: one
+// whose store hangs holds up no other.
+const (
+	lookEvery = time.Minute
+	lookTime  = time.Minute
+	lookers   = 4
+)
+
 // look reads the histories of all repositories again and again: windows change with bases, gaps, and what is forgotten.
 func (w *Watch) look(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		for _, name := range w.names() {
-			if s := w.all()[name]; s != nil {
-				w.lookAt(ctx, s)
-			}
+		var g errgroup.Group
+		g.SetLimit(lookers)
+		for _, s := range w.all() {
+			g.Go(func() error { w.lookAt(ctx, s); return nil })
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-w.changed:
+		_ = g.Wait() // none fails
+		if err := w.lookAgain(ctx, tick.C); err != nil {
+			return err
 		}
 	}
 }
 
-// lookAt reads the histories of one source, and once the drill reports that others made.
+// lookAgain looks at sources to which something was done, until it is time for all.
+func (w *Watch) lookAgain(ctx context.Context, all <-chan time.Time) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-all:
+			return nil
+		case name := <-w.changed:
+			if s := w.all()[name]; s != nil {
+				w.lookAt(ctx, s)
+			}
+		}
+	}
+}
+
+// lookAt reads the histories of one source, and the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	for _, name := range s.Repositories {
-		limited, cancel := context.WithTimeout(ctx, time.Minute)
+		limited, cancel := context.WithTimeout(ctx, lookTime)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
-		s.mu.Lock()
-		if err == nil || s.histories[name].at.IsZero() {
+		if err == nil {
+			s.mu.Lock()
 			s.histories[name] = see(f.History, w.c.Now())
+			s.mu.Unlock()
 		}
-		s.mu.Unlock()
 	}
-	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	reports, err := w.c.Eyes.Drills(limited, s.Name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looked = true
 	if err != nil {
 		return // the repositories' own trouble is shown where it arises
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, r := range reports {
 		s.drilled(drillRun(r))
 	}

@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
@@ -45,7 +47,9 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 			continue
 		}
 		findings, facts := w.judgeOne(ctx, s, source, jobs[s.Name], now)
-		kept[s.Name] = promises(s.objectives, facts, findings, now)
+		if facts != nil {
+			kept[s.Name] = promises(s.objectives, *facts, findings, now)
+		}
 		for _, f := range findings {
 			broken = append(broken, metrics.Finding{Source: s.Name, Objective: string(f.Objective), Severity: string(f.Severity), Excepted: f.Exception != nil})
 			if f.Exception == nil {
@@ -63,14 +67,18 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 		w.c.Metrics.SetPromises(made, broken)
 	}
 	w.mu.Lock()
-	w.kept, w.judged = kept, now
+	w.kept = kept
 	w.mu.Unlock()
 }
 
-// judgeOne judges one source, and writes down what began and what ended.
-func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []policy.Job, now time.Time) ([]policy.Finding, policy.Facts) {
+// judgeOne judges one source, and writes down what began and what ended. As long as too little is known of it, what was found before
+// lasts, and there are no facts: or each start of a daemon would tell that all is well, and then that it is not.
+func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []policy.Job, now time.Time) ([]policy.Finding, *policy.Facts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if unknown := !s.looked || st.State == "starting"; unknown && now.Sub(w.began) < settling {
+		return s.lasting(now), nil
+	}
 	facts := factsOf(s, st, jobs, now)
 	findings, memory := policy.Judge(s.objectives, facts, s.Memory, now)
 	before := s.told
@@ -92,7 +100,25 @@ func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []
 		s.noted = now
 		w.note(ctx, s)
 	}
-	return findings, facts
+	for i, f := range findings {
+		if f.Resting { // how long it rests is of no interest to those who are told
+			findings[i].Reason = memory[f.Key()].Finding.Reason
+		}
+	}
+	return findings, &facts
+}
+
+// lasting is what was found, and told, before this daemon began. The caller holds the lock.
+func (s *watched) lasting(now time.Time) []policy.Finding {
+	var findings []policy.Finding
+	for _, key := range slices.Sorted(maps.Keys(s.Memory)) {
+		if e := s.Memory[key]; e.Told {
+			f := e.Finding
+			f.Exception = s.objectives.Exception(f, now)
+			findings = append(findings, f)
+		}
+	}
+	return findings
 }
 
 // notice is a finding as people are told.
@@ -101,7 +127,7 @@ func (w *Watch) notice(s *watched, f policy.Finding) notify.Notice {
 	if f.Severity == policy.Critical {
 		severity = notify.Critical
 	}
-	return notify.Notice{Fingerprint: f.Key(), Objective: string(f.Objective), Source: s.Name, Class: s.Class, Severity: severity,
+	return notify.Notice{Fingerprint: fingerprint(string(f.Objective), s.Name, f.Repository, f.Part), Objective: string(f.Objective), Source: s.Name, Class: s.Class, Severity: severity,
 		Since: f.Since, Reason: f.Reason, Do: f.Do}
 }
 

@@ -20,7 +20,9 @@ func (w *Watch) Replace(ctx context.Context, sources []Source) error {
 		w.sources = before
 		return err
 	}
-	w.wake()
+	for _, s := range sources {
+		w.wake(s.Name)
+	}
 	return nil
 }
 

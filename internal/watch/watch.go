@@ -70,7 +70,9 @@ type Watch struct {
 	c      Config
 	runner *schedule.Runner
 
-	changed chan struct{} // something was done: look again
+	happened chan happening
+	changed  chan string // something was done to a source: look again
+	began    time.Time   // Run
 
 	mu      sync.Mutex
 	sources map[string]*watched      // another one in its place after Replace
@@ -93,6 +95,7 @@ type known struct {
 
 	mu        sync.Mutex
 	told      map[string]policy.Finding // that were found last; nil before
+	looked    bool                      // at its repositories, whether they answered or not
 	noted     time.Time                 // when what is remembered was written down
 	troubles  map[string]time.Time      // since when something is wrong
 	histories map[string]seen           // by repository
@@ -126,7 +129,7 @@ func see(h history.History, at time.Time) seen {
 
 // New returns a watch that has read what is remembered, and has started nothing.
 func New(ctx context.Context, c Config) (*Watch, error) {
-	w := &Watch{c: c, changed: make(chan struct{}, 1), kept: map[string][]api.Promise{}, judged: c.Now()}
+	w := &Watch{c: c, happened: make(chan happening, maxHappenings), changed: make(chan string, maxHappenings), kept: map[string][]api.Promise{}, judged: c.Now()}
 	if err := w.take(ctx, c.Sources); err != nil {
 		return nil, err
 	}
@@ -140,10 +143,12 @@ func New(ctx context.Context, c Config) (*Watch, error) {
 
 // Run has done what is due, and judges, until ctx ends; then it waits for what is running.
 func (w *Watch) Run(ctx context.Context) error {
+	w.began = w.c.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.runner.Run(ctx) })
 	g.Go(func() error { return w.judge(ctx) })
 	g.Go(func() error { return w.look(ctx) })
+	g.Go(func() error { return w.tell(ctx) })
 	if w.c.Notifier != nil {
 		g.Go(func() error { return w.c.Notifier.Run(ctx) })
 	}

@@ -28,6 +28,11 @@ const (
 // Server is a running server.
 type Server struct {
 	Endpoint string // "http://127.0.0.1:PORT"
+
+	run   []string // the program and its arguments
+	log   *os.File
+	cmd   *exec.Cmd // nil while it is stopped
+	ended chan error
 }
 
 // Start starts a server, or skips the test with the reason. Where the servers must be there (CI=true or
@@ -53,18 +58,10 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "--access", access, "--secret", secret, "--region", region, "--port", address, "--quiet",
-		"--keep-alive", "posix", "--versioning-dir", versions, data)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Endpoint: "http://" + address}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	s := &Server{Endpoint: "http://" + address, log: log, run: []string{binary, "--access", access, "--secret", secret, "--region", region, "--port", address,
+		"--quiet", "--keep-alive", "posix", "--versioning-dir", versions, data}}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
+		s.Stop()
 		_ = log.Close()
 		if t.Failed() {
 			if text, err := os.ReadFile(log.Name()); err == nil && len(text) > 0 {
@@ -72,8 +69,30 @@ func Start(t testing.TB) *Server {
 			}
 		}
 	})
-	s.await(t, ended)
+	s.Again(t)
 	return s
+}
+
+// Stop kills the server. What it holds stays.
+func (s *Server) Stop() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+		s.cmd = nil
+	}
+}
+
+// Again starts a stopped server at the same address, with what it held.
+func (s *Server) Again(t testing.TB) {
+	t.Helper()
+	cmd, ended := exec.Command(s.run[0], s.run[1:]...), make(chan error, 1)
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- cmd.Wait() }()
+	s.cmd, s.ended = cmd, ended
+	s.await(t, ended)
 }
 
 // SetEnv gives this process, and those it starts, the server's credentials until the test ends.
