@@ -18,15 +18,12 @@ func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy
 	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs}
 	trouble := troubleOf(st, time.Duration(s.RPO), now)
 	f.Trouble = policy.Trouble{Text: trouble, Since: s.since("source", trouble, now)}
-	var newest seen
 	for _, r := range st.Repositories {
-		seen := s.histories[r.Name]
-		f.Repositories = append(f.Repositories, s.repository(r, seen, now))
-		if newest.base.Stop.Before(seen.base.Stop) {
-			newest = seen
-		}
+		f.Repositories = append(f.Repositories, s.repository(r, s.histories[r.Name], now))
 	}
-	f.Restore = policy.Restore{LayBytes: newest.base.Bytes, LogBytes: newest.logBytes, LogRate: max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))}
+	newest := s.newest()
+	f.Restore = newest.restore()
+	f.Restore.LogRate = max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))
 	f.Spool = policy.Room{Bytes: st.SpoolBytes, Limit: st.SpoolLimit, Rate: s.meter("spool").rate(st.SpoolBytes, now)}
 	if st.HeldBytes > 0 && st.HeldLimit > 0 {
 		f.Held = policy.Room{Bytes: st.HeldBytes, Limit: st.HeldLimit, Rate: s.meter("held").rate(st.HeldBytes, now)}
@@ -203,6 +200,7 @@ func (w *Watch) lookAt(ctx context.Context, s *watched) {
 			s.mu.Unlock()
 		}
 	}
+	w.trigger(ctx, s)
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	reports, err := w.c.Eyes.Drills(limited, s.Name)

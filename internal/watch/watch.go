@@ -127,6 +127,21 @@ func see(h history.History, at time.Time) seen {
 	return s
 }
 
+// restore is what a restore to the newest moment needs.
+func (s seen) restore() policy.Restore {
+	return policy.Restore{LayBytes: s.base.Bytes, LogBytes: s.logBytes}
+}
+
+// newest is what the repository with the newest base holds. The caller holds the lock.
+func (s *watched) newest() (newest seen) {
+	for _, name := range s.Repositories {
+		if h := s.histories[name]; newest.base.Stop.Before(h.base.Stop) {
+			newest = h
+		}
+	}
+	return newest
+}
+
 // New returns a watch that has read what is remembered, and has started nothing.
 func New(ctx context.Context, c Config) (*Watch, error) {
 	w := &Watch{c: c, happened: make(chan happening, maxHappenings), changed: make(chan string, maxHappenings), kept: map[string][]api.Promise{}, judged: c.Now()}
