@@ -69,7 +69,7 @@ func TestMuchLogMakesABaseDueOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.write(20 << 30)
-		watch.wake()
+		watch.wake("app")
 		time.Sleep(30 * time.Second)
 		job := planned(t, watch, "base/full")
 		if job.State != "hold" || !strings.Contains(job.Reason, "20 GiB of log") && !strings.Contains(job.Reason, "22 GiB of log") {
