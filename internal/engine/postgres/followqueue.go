@@ -99,8 +99,10 @@ func (q *queue) publish(r *run, n int, last wal.Record, marks []history.Mark) {
 func (q *queue) knows(t time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.whole = t
-	signal(q.wake)
+	if t.After(q.whole) {
+		q.whole = t
+		signal(q.wake)
+	}
 }
 
 // full reports whether the server has to wait.
