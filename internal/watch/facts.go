@@ -14,8 +14,8 @@ import (
 )
 
 // factsOf puts together what is known of a source. The caller holds its lock.
-func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy.Facts {
-	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs}
+func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
+	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs.all}
 	trouble := troubleOf(st, time.Duration(s.RPO), now)
 	f.Trouble = policy.Trouble{Text: trouble, Since: s.since("source", trouble, now)}
 	var newest seen
@@ -26,7 +26,8 @@ func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy
 			newest = seen
 		}
 	}
-	f.Restore = policy.Restore{LayBytes: newest.base.Bytes, LogBytes: newest.logBytes, LogRate: max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))}
+	f.Restore = policy.Restore{LayBytes: newest.base.Bytes, LogBytes: newest.logBytes, NextBase: jobs.base,
+		LogRate: max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))}
 	f.Spool = policy.Room{Bytes: st.SpoolBytes, Limit: st.SpoolLimit, Rate: s.meter("spool").rate(st.SpoolBytes, now)}
 	if st.HeldBytes > 0 && st.HeldLimit > 0 {
 		f.Held = policy.Room{Bytes: st.HeldBytes, Limit: st.HeldLimit, Rate: s.meter("held").rate(st.HeldBytes, now)}
@@ -63,9 +64,15 @@ func (s *watched) repository(r api.Repository, h seen, now time.Time) policy.Rep
 	return out
 }
 
-// jobs are all jobs as policy takes them, by source.
-func (w *Watch) jobs() map[string][]policy.Job {
-	jobs := map[string][]policy.Job{}
+// work are the jobs of one source as policy takes them.
+type work struct {
+	all  []policy.Job
+	base time.Time // when the next base is taken; zero: none is planned
+}
+
+// jobs are all jobs, by source.
+func (w *Watch) jobs() map[string]work {
+	jobs := map[string]work{}
 	for _, d := range w.runner.Plan() {
 		state := w.runner.State(d.Job)
 		j := policy.Job{Name: d.Job.Kind, Why: d.Reason, Tries: state.Tries}
@@ -75,7 +82,12 @@ func (w *Watch) jobs() map[string][]policy.Job {
 		if state.Outcome == schedule.Failed || state.Outcome == schedule.Overran {
 			j.Trouble = policy.Trouble{Text: state.Error, Since: state.End}
 		}
-		jobs[d.Job.Source] = append(jobs[d.Job.Source], j)
+		of := jobs[d.Job.Source]
+		of.all = append(of.all, j)
+		if isBase(d.Job.Kind) && !d.Next.IsZero() && (of.base.IsZero() || d.Next.Before(of.base)) {
+			of.base = d.Next
+		}
+		jobs[d.Job.Source] = of
 	}
 	return jobs
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/notify"
 	"github.com/backstaydb/backstay/internal/policy"
+	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 // scope is whose notices these are.
@@ -73,7 +74,7 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 
 // judgeOne judges one source, and writes down what began and what ended. As long as too little is known of it, what was found before
 // lasts, and there are no facts: or each start of a daemon would tell that all is well, and then that it is not.
-func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []policy.Job, now time.Time) ([]policy.Finding, *policy.Facts) {
+func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs work, now time.Time) ([]policy.Finding, *policy.Facts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if unknown := !s.looked || st.State == "starting"; unknown && now.Sub(w.began) < settling {
@@ -81,6 +82,7 @@ func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []
 	}
 	facts := factsOf(s, st, jobs, now)
 	findings, memory := policy.Judge(s.objectives, facts, s.Memory, now)
+	w.shorten(ctx, s, facts, now)
 	before := s.told
 	s.told = map[string]policy.Finding{}
 	for _, f := range findings {
@@ -106,6 +108,27 @@ func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []
 		}
 	}
 	return findings, &facts
+}
+
+// shortenAgain is how long after a base that was taken to shorten a restore another one may be: if the first did not help, the
+// second does not.
+const shortenAgain = time.Hour
+
+// shorten has a base taken when a restore would soon take too long and it is the log behind the last base that does it. The caller
+// holds the lock of s.
+func (w *Watch) shorten(ctx context.Context, s *watched, facts policy.Facts, now time.Time) {
+	f := policy.NewForecast(facts.Drills, facts.Restore)
+	e, near := schedule.ReplayNear(f.Expected, s.objectives.RTO, now)
+	if !near || f.Drills == 0 || f.Fetch+f.Replay < f.Lay || now.Sub(s.shortened) < shortenAgain {
+		return
+	}
+	for _, kind := range slices.Sorted(maps.Keys(s.Base)) {
+		s.shortened = now
+		if _, err := w.runner.Trigger(ctx, schedule.ID{Source: s.Name, Kind: KindBase + "/" + kind}, e); err != nil {
+			w.c.Log.Warn("a base that would shorten a restore is not taken", "source", s.Name, "err", err)
+		}
+		return
+	}
 }
 
 // lasting is what was found, and told, before this daemon began. The caller holds the lock.

@@ -89,6 +89,7 @@ type watched struct {
 
 	mu        sync.Mutex
 	told      map[string]policy.Finding // that were found last; nil before
+	shortened time.Time                 // when a base was asked for because the log behind the last one grew too long
 	looked    bool                      // at its repositories, whether they answered or not
 	noted     time.Time                 // when what is remembered was written down
 	troubles  map[string]time.Time      // since when something is wrong
