@@ -165,9 +165,10 @@ func (m *meter) rate(bytes int64, now time.Time) float64 {
 // lookEvery is how often all repositories are looked at, besides after what was done to them; lookers is how many sources at once: one
 // whose store hangs holds up no other.
 const (
-	lookEvery = time.Minute
-	lookTime  = time.Minute
-	lookers   = 4
+	lookEvery  = time.Minute
+	lookSeldom = 10 * time.Minute // at what rests
+	lookTime   = time.Minute
+	lookers    = 4
 )
 
 // look reads the histories of all repositories again and again: windows change with bases, gaps, and what is forgotten.
@@ -177,14 +178,38 @@ func (w *Watch) look(ctx context.Context) error {
 	for {
 		var g errgroup.Group
 		g.SetLimit(lookers)
-		for _, s := range w.c.Sources {
-			g.Go(func() error { w.lookAt(ctx, w.sources[s.Name]); return nil })
+		for _, s := range w.restless(ctx) {
+			g.Go(func() error { w.lookAt(ctx, s); return nil })
 		}
 		_ = g.Wait() // none fails
 		if err := w.lookAgain(ctx, tick.C); err != nil {
 			return err
 		}
 	}
+}
+
+// restless are the sources at whose repositories one must look now: something came to them, others may have drilled for us, or it is long
+// ago. Looking costs reading a ledger, and most sources of a large host rest.
+func (w *Watch) restless(ctx context.Context) []*watched {
+	ends := map[string]string{}
+	if st, err := w.c.Eyes.Status(ctx); err == nil {
+		for _, s := range st.Sources {
+			for _, r := range s.Repositories {
+				ends[s.Name] += r.Name + " " + r.Position.String() + "\n"
+			}
+		}
+	}
+	var list []*watched
+	for _, source := range w.c.Sources {
+		s := w.sources[source.Name]
+		s.mu.Lock()
+		if end := ends[s.Name]; end != s.end || !s.Reads && !s.Drill.IsZero() || w.c.Now().Sub(s.lookedAt) >= lookSeldom {
+			s.end = end
+			list = append(list, s)
+		}
+		s.mu.Unlock()
+	}
+	return list
 }
 
 // lookAgain looks at sources to which something was done, until it is time for all.
@@ -218,7 +243,7 @@ func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	reports, err := w.c.Eyes.Drills(limited, s.Name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looked = true
+	s.looked, s.lookedAt = true, w.c.Now()
 	if err != nil {
 		return // the repositories' own trouble is shown where it arises
 	}

@@ -90,6 +90,8 @@ type watched struct {
 	mu        sync.Mutex
 	told      map[string]policy.Finding // that were found last; nil before
 	shortened time.Time                 // when a base was asked for because the log behind the last one grew too long
+	lookedAt  time.Time                 // its repositories
+	end       string                    // where they ended then
 	looked    bool                      // at its repositories, whether they answered or not
 	noted     time.Time                 // when what is remembered was written down
 	troubles  map[string]time.Time      // since when something is wrong
