@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
@@ -20,8 +21,9 @@ import (
 type DrillOptions struct {
 	Pick     drill.Pick
 	Target   history.Target
-	Tool     string // version of backstay
-	Scratch  string // folder for scratch folders; "" means the default
+	Tool     string         // version of backstay
+	Scratch  string         // folder for scratch folders; "" means the default
+	Checks   []config.Check // of the owner; nil means those of the file
 	Progress func(step recovery.Step, done, total int64)
 }
 
@@ -51,6 +53,7 @@ func (r *Reached) Drill(ctx context.Context, o DrillOptions) (report drill.Repor
 			return report, "", err
 		}
 		c.Signer, c.Log, c.Now = signer, r.host.Log, r.host.Now
+		c.Questions, c.Dir = r.host.questions(r.Source, o.Checks), r.host.Config.Dir()
 	}
 	if c.Scratch, err = r.scratch(c.Scratch, e); err != nil {
 		return report, "", err

@@ -30,7 +30,7 @@ func (h hands) Drill(ctx context.Context, source, to string, checks []config.Che
 		return drill.Report{}, err
 	}
 	defer reached.Close() // it was only read
-	report, _, err := reached.Drill(ctx, DrillOptions{Pick: drill.Pick(to), Tool: h.d.version})
+	report, _, err := reached.Drill(ctx, DrillOptions{Pick: drill.Pick(to), Tool: h.d.version, Checks: checks})
 	return report, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +82,10 @@ func (c *console) drillReport(r drill.Report, path string) {
 		c.printf("  %s\n", r.Local)
 	}
 	for _, check := range r.Checks {
-		c.printf("  %-8s %s: %s\n", passed(check.OK), check.Name, check.Detail)
+		c.printf("  %-8s %s: %s\n", passed(check), check.Name, check.Detail)
+		if !check.OK && check.Output != "" {
+			c.printf("             %s\n", strings.ReplaceAll(check.Output, "\n", "\n             "))
+		}
 	}
 	c.printf("  fetch %s, lay %s, replay %s, start %s, verify %s, in all %s\n", span(seconds(r.FetchSeconds)), span(seconds(r.LaySeconds)), span(seconds(r.ReplaySeconds)), span(seconds(r.StartSeconds)), span(seconds(r.VerifySeconds)), span(seconds(r.DrillSeconds)))
 	if path != "" {
@@ -89,9 +93,12 @@ func (c *console) drillReport(r drill.Report, path string) {
 	}
 }
 
-func passed(ok bool) string {
-	if ok {
+func passed(c drill.Check) string {
+	switch {
+	case c.OK:
 		return "passed"
+	case c.Unasked != "":
+		return "unasked"
 	}
 	return "FAILED"
 }
@@ -103,6 +110,8 @@ func verdictError(r drill.Report) error {
 		return nil
 	case drill.BackupBad:
 		return &codedError{err: fmt.Errorf("the backup of %s did not prove itself: %s", r.Source, r.Reason), code: exitDamage, hint: fmt.Sprintf("run backstay check %s --deep to see which objects are affected", r.Source)}
+	case drill.CheckFailed:
+		return &codedError{err: fmt.Errorf("a check of the owner of %s failed: %s", r.Source, r.Reason), code: exitCheck, hint: "put the same question to the source: if it answers alike, the expectation in backstay.yaml is wrong; else drill an earlier moment with --to"}
 	}
 	return &codedError{err: fmt.Errorf("the drill of %s could not be carried out here: %s", r.Source, r.Reason), code: exitEnvironment, hint: "this says nothing about the backup; make room or right what is named, and drill again"}
 }

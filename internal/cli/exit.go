@@ -29,6 +29,7 @@ const (
 	exitEnvironment = 9
 	exitSource      = 10
 	exitStore       = 11
+	exitCheck       = 12
 	exitInterrupted = 130
 )
 
@@ -49,6 +50,7 @@ var exits = []struct {
 	{exitEnvironment, "environment", "This host does not allow it: disk full, no permission, folder not empty, program missing."},
 	{exitSource, "source", "The source is not there, is not what the URL says, is locked, or does not allow it."},
 	{exitStore, "store", "A store cannot be reached, or refuses."},
+	{exitCheck, "check failed", "Restored data is sound, and does not answer a check of its owner as backstay.yaml expects."},
 	{exitInterrupted, "interrupted", "Ctrl-C or SIGTERM came before it was done."},
 }
 

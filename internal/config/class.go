@@ -17,6 +17,7 @@ type Promise struct {
 	Repositories   []string                 `yaml:"repositories,omitempty" json:"repositories,omitempty" doc:"names of the repositories that its history goes to"`
 	DurableIn      int                      `yaml:"durable_in,omitempty" json:"durable_in,omitempty" doc:"in how many repositories a piece of log must be before it counts as durable; 1 if not given"`
 	Base           map[string]schedule.Expr `yaml:"base,omitempty" json:"base,omitempty" doc:"when bases are taken, by type: { full: daily }; see when"`
+	BaseAfter      Size                     `yaml:"base_after,omitempty" json:"base_after,omitempty" doc:"a full base is also due once so much log came behind the newest, as in 10GiB; where there is an rto, also once a restore is forecast to take four fifths of it"`
 	Keep           Keep                     `yaml:"keep,omitempty" json:"keep,omitzero" doc:"bases that are kept beyond the window"`
 	Drill          Drill                    `yaml:"drill,omitempty" json:"drill,omitzero" doc:"when a restore is proved: an expression, or a group of keys"`
 	CheckEvery     Span                     `yaml:"check_every,omitempty" json:"check_every,omitempty" doc:"every object is read and compared with its digest at least so often"`
@@ -116,6 +117,7 @@ func over(own, class Promise) Promise {
 	own.RTO = first(own.RTO, class.RTO)
 	own.Window = first(own.Window, class.Window)
 	own.DurableIn = first(own.DurableIn, class.DurableIn)
+	own.BaseAfter = first(own.BaseAfter, class.BaseAfter)
 	own.CheckEvery = first(own.CheckEvery, class.CheckEvery)
 	own.DeepCheckEvery = first(own.DeepCheckEvery, class.DeepCheckEvery)
 	own.Keep = first(own.Keep, class.Keep)

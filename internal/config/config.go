@@ -8,6 +8,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +21,8 @@ const Name = "backstay.yaml"
 
 // Config is one backstay.yaml.
 type Config struct {
-	Path string `yaml:"-" json:"-"` // of the file; relative stores and sqlite URLs are relative to its folder
+	Path   string `yaml:"-" json:"-"` // of the file; relative stores and sqlite URLs are relative to its folder
+	Digest string `yaml:"-" json:"-"` // SHA-256 of the file as it was read, in hex; "" if it was not
 
 	Repositories map[string]Repository `yaml:"repositories" json:"repositories" doc:"where history is kept, by name"`
 	Classes      map[string]Class      `yaml:"classes,omitempty" json:"classes,omitempty" doc:"promises that sources share, by name"`
@@ -33,7 +36,13 @@ type Config struct {
 // Repository is a place for sealed history.
 type Repository struct {
 	Store string `yaml:"store" json:"store" doc:"a folder (./repo) or a bucket (s3://bucket/prefix?endpoint=...)" required:"true"`
+	Limit Limit  `yaml:"limit,omitempty" json:"limit,omitzero" doc:"how much of the line to it is used"`
 	Lock  Span   `yaml:"object_lock,omitempty" json:"object_lock,omitempty" doc:"nobody can delete what is put there for so long, as in 30d: a bucket with object lock only; without it anybody can who may delete there"`
+}
+
+// Limit bounds what is done with a repository.
+type Limit struct {
+	Rate Size `yaml:"rate,omitempty" json:"rate,omitempty" doc:"in a second, each way, as in 50MiB; for the daemon and backup, so that bases, copies, checks and drills leave room for others. Small pieces of log go first, and a restore that a person asks for is not bounded"`
 }
 
 // Source is one protected thing.
@@ -86,7 +95,8 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Path = abs
+	sum := sha256.Sum256(data)
+	c.Path, c.Digest = abs, hex.EncodeToString(sum[:])
 	return c, nil
 }
 

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/backstaydb/backstay/internal/schedule"
+import (
+	"time"
+
+	"github.com/backstaydb/backstay/internal/schedule"
+)
 
 // Drill says when and how a restore of a source is proved. In the file it is an expression alone (drill: daily) or a group of keys.
 type Drill struct {
@@ -14,8 +18,21 @@ type Check struct {
 	Name    string   `yaml:"name,omitempty" json:"name,omitempty" doc:"for the report; the question itself if not given"`
 	SQL     string   `yaml:"sql,omitempty" json:"sql,omitempty" doc:"a query that gives one value"`
 	Expect  string   `yaml:"expect,omitempty" json:"expect,omitempty" doc:"what that value must be, as text; without it any answer but an error, NULL, 0, false or nothing will do"`
-	Command []string `yaml:"command,omitempty" json:"command,omitempty" doc:"a program and its arguments; it gets the DSN of the recovered data as BACKSTAY_DSN and must end with 0"`
+	Command []string `yaml:"command,omitempty" json:"command,omitempty" doc:"a program and its arguments, run in the folder of this file; it gets the DSN of the recovered data as BACKSTAY_DSN and must end with 0"`
 	Timeout Span     `yaml:"timeout,omitempty" json:"timeout,omitempty" doc:"for how long it may take; 10m if not given"`
+
+	Database string `yaml:"database,omitempty" json:"database,omitempty" doc:"which database of a server is asked; the one in the source's URL, or else the only one that somebody made, if not given"`
+}
+
+// DefaultCheckTimeout is for how long a check may take that names no time.
+const DefaultCheckTimeout = 10 * time.Minute
+
+// Limit is Timeout or its default.
+func (c Check) Limit() time.Duration {
+	if c.Timeout > 0 {
+		return time.Duration(c.Timeout)
+	}
+	return DefaultCheckTimeout
 }
 
 // IsZero reports whether no drill is asked for.

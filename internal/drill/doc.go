@@ -2,10 +2,15 @@
 // starts the real engine on the data, asserts that it stands exactly at the target, asks it whether the data is
 // sound, and signs what it found. Nothing that it made is left behind, also when it is cancelled.
 //
-// A verdict is one of three. Proved: all of it went well. BackupBad: an object is missing or damaged, the engine
-// refuses what it holds, it does not come to stand at the target, or a check fails; Lost says which part that costs.
+// The owner of the data may have questions of his own, which are put after the engine's: queries, read-only, with the value that
+// is wanted; and commands, which get a DSN that nobody else on the host can use, are killed with all that they started when they
+// end or their time is over, and whose exit code is the answer.
+//
+// A verdict is one of four. Proved: all of it went well. BackupBad: an object is missing or damaged, the engine
+// refuses what it holds, it does not come to stand at the target, or a check of the engine fails; Lost says which part that costs.
+// CheckFailed: the data is as the engine wants it, and not as its owner does; either the data or the expectation is wrong.
 // EnvironmentBad: this host or the way to the store failed (no room, no permission, no connection, the server does
-// not start), and the backup is neither proved nor blamed.
+// not start, a command of the owner is not there or takes too long), and the backup is neither proved nor blamed.
 //
 // A report is a signed note (golang.org/x/mod/sumdb/note): the line "backstay drill v0", the report as JSON, an empty
 // line, a signature by the host's key. VerifyReport needs the report and the verifier key only. Its JSON names are a
@@ -23,12 +28,13 @@
 //	want                   the position at which the target lies
 //	reached                position, time and digest where the engine stopped, by its own word; notes on what it left
 //	local                  what of the log came from the spool of the host: segments, commits, bytes, to, until
-//	verdict                proved, backup-bad, environment-bad
+//	verdict                proved, backup-bad, check-failed, environment-bad
 //	reason                 why, in one sentence
 //	lost                   of backup-bad: which part of the data
 //	damaged                of backup-bad: repository, name and base of the object, if it is one
 //	alternatives           of backup-bad: repositories and bases that reach the same target
-//	checks                 name, ok, detail and seconds of each question asked of the server
+//	checks                 name, ok, detail and seconds of each question asked of the server; of those of the owner
+//	                       (owner) also want and got, the output of a command, and why it is unasked
 //	laid_bytes, log_bytes  plain bytes of the base written, of log replayed
 //	fetch_bytes            bytes of the objects, as stored
 //	fetch_seconds          opening the base's index, waiting for log

@@ -26,6 +26,9 @@ type Config struct {
 	Target history.Target // of Given
 	Random *rand.Rand     // of Random; nil means one that differs each time
 
+	Questions []Question // of the owner, asked of data that the engine finds sound
+	Dir       string     // where their commands run
+
 	Scratch string // folder to make the scratch folder in
 	Workers int    // of the extraction
 	Limits  recovery.Limits
@@ -148,7 +151,7 @@ func (d *drill) run(ctx context.Context) (err error) {
 	if err := d.stands(ctx, res.Reached); err != nil {
 		return err
 	}
-	return d.ask(ctx, launcher, res)
+	return d.ask(ctx, launcher, res, folder.Path())
 }
 
 // choose settles target and plan.
@@ -212,8 +215,9 @@ func (d *drill) stands(ctx context.Context, reached engine.Reached) error {
 	return nil
 }
 
-// ask starts the server and puts the engine's questions to it. The server is stopped also when ctx has ended.
-func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.Result) error {
+// ask starts the server and puts the engine's questions to it, then those of the owner. The server is stopped also when ctx
+// has ended.
+func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.Result, scratch string) error {
 	begin := time.Now()
 	server, err := launcher.Launch(ctx, res.Dir, res.Reached)
 	d.report.StartSeconds = time.Since(begin).Seconds()
@@ -233,6 +237,11 @@ func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.
 	if err != nil {
 		return fmt.Errorf("ask the server: %w", err)
 	}
-	d.report.judge(checks)
+	if d.report.Checks = engineChecks(checks); d.report.sound() {
+		if err := d.questions(ctx, server, scratch); err != nil {
+			return err
+		}
+	}
+	d.report.judge()
 	return nil
 }

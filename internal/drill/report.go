@@ -21,6 +21,7 @@ type Verdict string
 const (
 	Proved         Verdict = "proved"
 	BackupBad      Verdict = "backup-bad"
+	CheckFailed    Verdict = "check-failed" // sound data that does not answer as its owner expects
 	EnvironmentBad Verdict = "environment-bad"
 )
 
@@ -62,7 +63,7 @@ type Report struct {
 	Lost         string                 `json:"lost,omitempty"`
 	Damaged      *recovery.Object       `json:"damaged,omitempty"`
 	Alternatives []recovery.Alternative `json:"alternatives,omitempty"`
-	Checks       []engine.Check         `json:"checks,omitempty"`
+	Checks       []Check                `json:"checks,omitempty"`
 
 	LaidBytes  int64 `json:"laid_bytes"`
 	LogBytes   int64 `json:"log_bytes"`

@@ -47,7 +47,7 @@ func (r *recording) record(t *testing.T, n int, take take) {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	exec(t, db, "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
+	sqlExec(t, db, "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
 	src, err := sqlite.Engine{}.Connect(t.Context(), "sqlite:"+path, engine.Options{Name: "app", StateDir: t.TempDir(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func (r *recording) record(t *testing.T, n int, take take) {
 	done := make(chan error, 1)
 	go func() { done <- src.Follow(ctx, first.Bookmark, rec.Ship) }()
 	for i := range n {
-		exec(t, db, "INSERT INTO orders (item) VALUES (?)", fmt.Sprintf("item %d %0200d", i, i))
+		sqlExec(t, db, "INSERT INTO orders (item) VALUES (?)", fmt.Sprintf("item %d %0200d", i, i))
 		if i == n/2 {
 			captured(t, rec, i+1)
 			take(t, src, rec.Bookmark().Position)
@@ -90,7 +90,7 @@ func captured(t *testing.T, rec *enginetest.Recorder, n int) {
 	}
 }
 
-func exec(t *testing.T, db *sql.DB, query string, args ...any) {
+func sqlExec(t *testing.T, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatal(err)

@@ -3,9 +3,8 @@ package drill
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
-	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
 
@@ -36,22 +35,37 @@ func (r *Report) part() string {
 	}
 }
 
-// judge turns the answers of the server into the verdict.
-func (r *Report) judge(checks []engine.Check) {
-	r.Checks = checks
-	var failed []string
-	for _, c := range checks {
-		if !c.OK {
-			failed = append(failed, c.Name+": "+c.Detail)
+// sound reports whether the engine asked something and found nothing wrong.
+func (r *Report) sound() bool {
+	return len(r.Checks) > 0 && !slices.ContainsFunc(r.Checks, Check.failed)
+}
+
+// judge turns the answers into the verdict. That the engine finds damage goes before everything; an answer that the owner did not
+// want goes before questions that could not be put.
+func (r *Report) judge() {
+	asked := 0
+	for _, c := range r.Checks {
+		if c.Owner {
+			asked++
 		}
 	}
+	own := len(r.Checks) - asked
+	damage := told(r.Checks, func(c Check) bool { return c.failed() && !c.Owner })
+	unwanted := told(r.Checks, func(c Check) bool { return c.failed() && c.Owner })
+	unasked := told(r.Checks, func(c Check) bool { return c.Unasked != "" })
 	switch {
-	case len(failed) > 0:
-		r.Verdict, r.Reason, r.Lost = BackupBad, "the restored data is damaged: "+strings.Join(failed, "; "), r.part()
-	case len(checks) == 0:
+	case own == 0:
 		r.Verdict, r.Reason = EnvironmentBad, "the server was asked nothing"
+	case damage != "":
+		r.Verdict, r.Reason, r.Lost = BackupBad, "the restored data is damaged: "+damage, r.part()
+	case unwanted != "":
+		r.Verdict = CheckFailed
+		r.Reason = fmt.Sprintf("the data was restored and its structure is sound, and it does not answer as its owner expects: %s", unwanted)
+	case unasked != "":
+		r.Verdict = EnvironmentBad
+		r.Reason = fmt.Sprintf("the data was restored and its structure is sound, and not all checks of its owner could be carried out: %s", unasked)
 	default:
 		r.Verdict = Proved
-		r.Reason = fmt.Sprintf("the server stands at position %s and passed %d checks", r.Reached.Position.Plain(), len(checks))
+		r.Reason = fmt.Sprintf("the server stands at position %s and passed %d checks", r.Reached.Position.Plain(), len(r.Checks))
 	}
 }

@@ -30,12 +30,13 @@ type Config struct {
 
 // Notifier tells people. It is safe for use by several goroutines.
 type Notifier struct {
-	senders map[string]Sender
-	outbox  outbox
-	log     *slog.Logger
-	damage  error // what could not be read at the start
+	outbox outbox
+	log    *slog.Logger
+	damage error // what could not be read at the start
 
 	mu        sync.Mutex
+	senders   map[string]Sender
+	replaced  func() // has Run begin anew with the receivers there are; nil before it runs
 	pipeline  pipeline
 	state     *State
 	queues    map[string]*queue
@@ -55,18 +56,11 @@ func Open(c Config) (*Notifier, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Notifier{
-		senders: map[string]Sender{}, outbox: outbox{c.Dir}, log: c.Log, queues: map[string]*queue{},
+		outbox: outbox{c.Dir}, log: c.Log,
 		pipeline: pipeline{host: line(c.Host, maxName), summary: c.Summary, id: rand.Text},
 	}
-	for _, r := range c.Receivers {
-		if r.Name == "" || r.Sender == nil || n.senders[r.Name] != nil {
-			return nil, fmt.Errorf("open notices: receiver %q has no name of its own, or no sender", r.Name)
-		}
-		if often, ok := r.Sender.(Repeater); ok && r.Route.Repeat == 0 {
-			r.Route.Repeat = often.Every()
-		}
-		n.senders[r.Name], n.queues[r.Name] = r.Sender, newQueue(r.Name)
-		n.pipeline.lanes = append(n.pipeline.lanes, lane{r.Name, r.Route, stages(r.Name, r.Route)})
+	if err := n.address(c.Receivers); err != nil {
+		return nil, fmt.Errorf("open notices: %w", err)
 	}
 	var waiting []*entry
 	var err error
@@ -75,6 +69,53 @@ func Open(c Config) (*Notifier, error) {
 	}
 	n.take(waiting)
 	return n, nil
+}
+
+// address makes these the receivers, and keeps the queues of those who were it before. Nothing has changed if it fails.
+func (n *Notifier) address(receivers []Receiver) error {
+	senders, queues := map[string]Sender{}, map[string]*queue{}
+	var lanes []lane
+	for _, r := range receivers {
+		if r.Name == "" || r.Sender == nil || senders[r.Name] != nil {
+			return fmt.Errorf("receiver %q has no name of its own, or no sender", r.Name)
+		}
+		if often, ok := r.Sender.(Repeater); ok && r.Route.Repeat == 0 {
+			r.Route.Repeat = often.Every()
+		}
+		senders[r.Name], queues[r.Name] = r.Sender, n.queues[r.Name]
+		if queues[r.Name] == nil {
+			queues[r.Name] = newQueue(r.Name)
+		}
+		lanes = append(lanes, lane{r.Name, r.Route, stages(r.Name, r.Route)})
+	}
+	n.senders, n.queues, n.pipeline.lanes = senders, queues, lanes
+	return nil
+}
+
+// Replace makes these the receivers. What waits for one who stays is sent to him; what waits for one who goes is given up.
+func (n *Notifier) Replace(receivers []Receiver) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.queues
+	if err := n.address(receivers); err != nil {
+		return fmt.Errorf("replace receivers: %w", err)
+	}
+	for name, q := range before {
+		if n.queues[name] != nil {
+			continue
+		}
+		for _, e := range q.entries {
+			n.log.Warn("message given up, its receiver is gone", "receiver", name, "message", e.m.ID)
+			n.forget(e)
+		}
+		q.entries = nil
+		delete(n.state.Desks, name)
+		n.state.touched = true
+	}
+	if n.replaced != nil {
+		n.replaced()
+	}
+	return nil
 }
 
 // take puts what waited at the start into the queues, and forgets receivers that are no more.

@@ -177,7 +177,7 @@ func TestLongStormIsThrottled(t *testing.T) {
 			worst = max(worst, m.At.Sub(w.sent[i-1].At))
 		}
 	}
-	if len(w.sent) > 70 || told < 640 || worst > longMoment+5*time.Second {
+	if len(w.sent) > 100 || told < 640 || worst > longMoment+5*time.Second {
 		t.Errorf("%d messages with %d changes, at most %v apart", len(w.sent), told, worst)
 	}
 	w.told()

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,11 +15,29 @@ const tick = time.Second
 // Run sends what waits until ctx ends, and returns nil then. Only one Run may run at a time.
 func (n *Notifier) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, l := range n.pipeline.lanes {
-		g.Go(func() error { return n.deliver(ctx, n.queues[l.receiver]) })
-	}
 	g.Go(func() error { return n.watch(ctx) })
+	g.Go(func() error {
+		for ctx.Err() == nil {
+			n.deliverAll(ctx)
+		}
+		return nil
+	})
 	return g.Wait()
+}
+
+// deliverAll sends to the receivers there are until ctx ends, or others take their place: then what is on its way still arrives.
+func (n *Notifier) deliverAll(ctx context.Context) {
+	round, end := context.WithCancel(ctx)
+	defer end()
+	var all sync.WaitGroup
+	n.mu.Lock()
+	n.replaced = end
+	for _, q := range n.queues {
+		all.Go(func() { n.deliver(ctx, round, q) })
+	}
+	n.mu.Unlock()
+	<-round.Done()
+	all.Wait()
 }
 
 // watch steps once a tick.
@@ -36,37 +56,41 @@ func (n *Notifier) watch(ctx context.Context) error {
 	}
 }
 
-// deliver sends the messages of one receiver, one at a time. A receiver that hangs holds up nobody but itself.
-func (n *Notifier) deliver(ctx context.Context, q *queue) error {
-	for ctx.Err() == nil {
+// deliver sends the messages of one receiver, one at a time, until round ends. A receiver that hangs holds up nobody but itself.
+func (n *Notifier) deliver(ctx, round context.Context, q *queue) {
+	for round.Err() == nil {
 		n.mu.Lock()
 		e, at := q.next(time.Now())
 		n.mu.Unlock()
 		if e == nil {
-			wait(ctx, q.wake, at)
+			wait(round, q.wake, at)
 			continue
 		}
 		err := n.send(ctx, e.m)
 		if ctx.Err() != nil && err != nil {
-			return nil // The daemon ends; that is no failure of the receiver, and the message waits on disk.
+			return // The daemon ends; that is no failure of the receiver, and the message waits on disk.
 		}
 		n.finish(q, e, err)
 	}
-	return nil
 }
 
 // send has m sent, after what is being sent to the same receiver: Try and deliver share its sender.
 func (n *Notifier) send(ctx context.Context, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
-	line := n.queues[m.Receiver].line
+	n.mu.Lock()
+	q, sender := n.queues[m.Receiver], n.senders[m.Receiver]
+	n.mu.Unlock()
+	if q == nil {
+		return fmt.Errorf("receiver %s: %w", m.Receiver, ErrUnknown)
+	}
 	select {
-	case line <- struct{}{}:
-		defer func() { <-line }()
+	case q.line <- struct{}{}:
+		defer func() { <-q.line }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return n.senders[m.Receiver].Send(ctx, m)
+	return sender.Send(ctx, m)
 }
 
 // finish notes how sending e went.

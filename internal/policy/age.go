@@ -59,11 +59,16 @@ func (j *judge) drills() {
 		old.Do = "the last try failed on its host (" + tried.Reason + "): mend that, or drill on another host"
 	}
 	j.old(proved.Time, j.o.DrillAge, old, "no drill has proved a restore", "the last restore was proved")
-	if told.Verdict == BackupBad {
-		where := ""
-		if told.Repository != "" {
-			where = " from " + told.Repository
-		}
+	where := ""
+	if told.Repository != "" {
+		where = " from " + told.Repository
+	}
+	switch told.Verdict {
+	case CheckFailed:
+		j.add(breach{Finding: Finding{Objective: Drill, Part: "verdict", Severity: Critical, Since: told.Time,
+			Reason: fmt.Sprintf("what the last drill%s recovered does not answer as its owner expects (limit: no check may fail): %s", where, told.Reason),
+			Do:     "see whether the data or the expectation is wrong: put the same question to the source; backstay drills " + j.f.Source + " shows the answers"}})
+	case BackupBad:
 		j.add(breach{Finding: Finding{Objective: Drill, Part: "verdict", Severity: Critical, Since: told.Time,
 			Reason: fmt.Sprintf("the last drill%s could not recover the source (limit: none may fail): %s", where, told.Reason),
 			Do:     "take a new base, check and repair the repository, and drill again"}})

@@ -61,6 +61,7 @@ type Verdict string
 const (
 	Proved         Verdict = "proved"
 	BackupBad      Verdict = "backup-bad"
+	CheckFailed    Verdict = "check-failed" // a sound restore, and a check of its owner failed
 	EnvironmentBad Verdict = "environment-bad"
 )
 

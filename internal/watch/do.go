@@ -26,7 +26,7 @@ type result struct {
 
 // do carries one task out, and writes down that it began and how it ended.
 func (w *Watch) do(ctx context.Context, t schedule.Task) error {
-	s := w.sources[t.Job.ID.Source]
+	s := w.all()[t.Job.ID.Source]
 	if s == nil {
 		return fmt.Errorf("do %s: there is no such source", t.Job.ID)
 	}

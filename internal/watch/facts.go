@@ -18,16 +18,13 @@ func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
 	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs.all}
 	trouble := troubleOf(st, time.Duration(s.RPO), now)
 	f.Trouble = policy.Trouble{Text: trouble, Since: s.since("source", trouble, now)}
-	var newest seen
 	for _, r := range st.Repositories {
-		seen := s.histories[r.Name]
-		f.Repositories = append(f.Repositories, s.repository(r, seen, now))
-		if newest.base.Stop.Before(seen.base.Stop) {
-			newest = seen
-		}
+		f.Repositories = append(f.Repositories, s.repository(r, s.histories[r.Name], now))
 	}
-	f.Restore = policy.Restore{LayBytes: newest.base.Bytes, LogBytes: newest.logBytes, NextBase: jobs.base,
-		LogRate: max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))}
+	newest := s.newest()
+	f.Restore = newest.restore()
+	f.Restore.NextBase = jobs.base
+	f.Restore.LogRate = max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))
 	f.Spool = policy.Room{Bytes: st.SpoolBytes, Limit: st.SpoolLimit, Rate: s.meter("spool").rate(st.SpoolBytes, now)}
 	if st.HeldBytes > 0 && st.HeldLimit > 0 {
 		f.Held = policy.Room{Bytes: st.HeldBytes, Limit: st.HeldLimit, Rate: s.meter("held").rate(st.HeldBytes, now)}
@@ -200,8 +197,7 @@ func (w *Watch) restless(ctx context.Context) []*watched {
 		}
 	}
 	var list []*watched
-	for _, source := range w.c.Sources {
-		s := w.sources[source.Name]
+	for _, s := range w.all() {
 		s.mu.Lock()
 		if end := ends[s.Name]; end != s.end || !s.Reads && !s.Drill.IsZero() || w.c.Now().Sub(s.lookedAt) >= lookSeldom {
 			s.end = end
@@ -221,7 +217,9 @@ func (w *Watch) lookAgain(ctx context.Context, all <-chan time.Time) error {
 		case <-all:
 			return nil
 		case name := <-w.changed:
-			w.lookAt(ctx, w.sources[name])
+			if s := w.all()[name]; s != nil {
+				w.lookAt(ctx, s)
+			}
 		}
 	}
 }
@@ -238,6 +236,7 @@ func (w *Watch) lookAt(ctx context.Context, s *watched) {
 			s.mu.Unlock()
 		}
 	}
+	w.trigger(ctx, s)
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	reports, err := w.c.Eyes.Drills(limited, s.Name)

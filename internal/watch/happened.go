@@ -46,7 +46,7 @@ func (w *Watch) tell(ctx context.Context) error {
 }
 
 func (w *Watch) tellOne(ctx context.Context, h happening) {
-	s := w.sources[h.source]
+	s := w.all()[h.source]
 	if s == nil {
 		return
 	}

@@ -14,8 +14,6 @@ import (
 	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/config"
-	"github.com/backstaydb/backstay/internal/drill"
-	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/notify"
 	"github.com/backstaydb/backstay/internal/repository"
 )
@@ -216,24 +214,6 @@ func TestASilentSourceIsTrouble(t *testing.T) {
 			t.Errorf("%+v with RPO %v: %q, want %q", c.source, c.rpo, got, c.want)
 		}
 	}
-}
-
-// TestALongLogHasABaseTaken: a forecast that comes near the RTO has a base taken, once.
-func TestALongLogHasABaseTaken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		now := time.Now()
-		at := func(seq uint64) history.Position { return history.At(1, seq) }
-		w.history.Bases = []history.Base{{ID: "b1", Type: history.Full, Start: at(1), Stop: at(1), StartTime: now, StopTime: now, Bytes: 1 << 20}}
-		w.history.Segments = []history.Segment{{Name: "s", From: at(1), To: at(2), Since: now, Until: now, Bytes: 8 << 30}}
-		w.reports = []drill.Report{{Ended: now, Verdict: drill.Proved, LaidBytes: 16 << 20, LaySeconds: 1, LogBytes: 1 << 30, FetchSeconds: 2, ReplaySeconds: 20}}
-		_, stop := w.keep(t, promised(t, "rto: 3m, window: 30d, base: { full: monthly }", true))
-		defer stop()
-		time.Sleep(30 * time.Minute)
-		if got := w.times("base full"); got != 1 {
-			t.Errorf("%d bases were taken, want one", got)
-		}
-	})
 }
 
 // twoSources is a file with two sources of one class.

@@ -20,6 +20,9 @@ const (
 	KindRetention = "retention"
 )
 
+// fullBase is the type of base that every engine takes.
+const fullBase = "full"
+
 // Classes of jobs that share a bound: a drill needs the disk of the whole source, a base and a check read all of it.
 const (
 	classScratch = "scratch"
@@ -41,23 +44,26 @@ func jobsOf(sources []Source) []schedule.Job {
 	var jobs []schedule.Job
 	taken := map[string]bool{} // sources that have bases taken
 	for _, s := range sources {
-		taken[s.Name] = len(s.Base) > 0
+		taken[s.Name] = len(s.bases()) > 0
 	}
 	for _, s := range sources {
 		hours := schedule.Hours{Prefer: s.Hours.Prefer, Forbid: s.Hours.Forbid}
-		add := func(kind string, expr schedule.Expr, class string, longest time.Duration, after ...schedule.ID) {
+		always := func(kind string, expr schedule.Expr, class string, longest time.Duration, after ...schedule.ID) {
+			jobs = append(jobs, schedule.Job{ID: schedule.ID{Source: s.Name, Kind: kind}, Expr: expr, Hours: hours, After: after, Longest: longest, Class: class})
+		}
+		add := func(kind string, expr schedule.Expr, class string, longest time.Duration) {
 			if !expr.IsZero() {
-				jobs = append(jobs, schedule.Job{ID: schedule.ID{Source: s.Name, Kind: kind}, Expr: expr, Hours: hours, After: after, Longest: longest, Class: class})
+				always(kind, expr, class, longest)
 			}
 		}
-		for _, kind := range slices.Sorted(maps.Keys(s.Base)) {
+		for _, kind := range s.bases() {
 			var after []schedule.ID
 			for _, other := range s.After {
 				if taken[other] {
 					after = append(after, basesOf(sources, other)...)
 				}
 			}
-			add(KindBase+"/"+kind, s.Base[kind], classRead, longestBase, after...)
+			always(KindBase+"/"+kind, s.Base[kind], classRead, longestBase, after...)
 		}
 		add(KindCheck, every(s.CheckEvery), classRead, longestCheck)
 		if s.Reads {
@@ -75,10 +81,19 @@ func jobsOf(sources []Source) []schedule.Job {
 func basesOf(sources []Source, name string) []schedule.ID {
 	i := slices.IndexFunc(sources, func(s Source) bool { return s.Name == name })
 	var ids []schedule.ID
-	for _, kind := range slices.Sorted(maps.Keys(sources[i].Base)) {
+	for _, kind := range sources[i].bases() {
 		ids = append(ids, schedule.ID{Source: name, Kind: KindBase + "/" + kind})
 	}
 	return ids
+}
+
+// bases are the types of base that are taken. Where none has a time of its own, a full one is taken when the log behind the newest
+// asks for it.
+func (s Source) bases() []string {
+	if len(s.Base) == 0 && (s.BaseAfter > 0 || s.RTO > 0) {
+		return []string{fullBase}
+	}
+	return slices.Sorted(maps.Keys(s.Base))
 }
 
 // forgets reports whether anything of a source may ever be forgotten: somebody said what is kept.

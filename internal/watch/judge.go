@@ -12,7 +12,6 @@ import (
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/notify"
 	"github.com/backstaydb/backstay/internal/policy"
-	"github.com/backstaydb/backstay/internal/schedule"
 )
 
 // scope is whose notices these are.
@@ -41,9 +40,9 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 	var made []metrics.Promise
 	var broken []metrics.Finding
 	kept := map[string][]api.Promise{}
-	jobs := w.jobs()
+	jobs, sources := w.jobs(), w.all()
 	for _, source := range st.Sources {
-		s := w.sources[source.Name]
+		s := sources[source.Name]
 		if s == nil {
 			continue
 		}
@@ -68,7 +67,7 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 		w.c.Metrics.SetPromises(made, broken)
 	}
 	w.mu.Lock()
-	w.kept = kept
+	w.kept, w.judged = kept, now
 	w.mu.Unlock()
 }
 
@@ -82,7 +81,6 @@ func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs wo
 	}
 	facts := factsOf(s, st, jobs, now)
 	findings, memory := policy.Judge(s.objectives, facts, s.Memory, now)
-	w.shorten(ctx, s, facts, now)
 	before := s.told
 	s.told = map[string]policy.Finding{}
 	for _, f := range findings {
@@ -108,27 +106,6 @@ func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs wo
 		}
 	}
 	return findings, &facts
-}
-
-// shortenAgain is how long after a base that was taken to shorten a restore another one may be: if the first did not help, the
-// second does not.
-const shortenAgain = time.Hour
-
-// shorten has a base taken when a restore would soon take too long and it is the log behind the last base that does it. The caller
-// holds the lock of s.
-func (w *Watch) shorten(ctx context.Context, s *watched, facts policy.Facts, now time.Time) {
-	f := policy.NewForecast(facts.Drills, facts.Restore)
-	e, near := schedule.ReplayNear(f.Expected, s.objectives.RTO, now)
-	if !near || f.Drills == 0 || f.Fetch+f.Replay < f.Lay || now.Sub(s.shortened) < shortenAgain {
-		return
-	}
-	for _, kind := range slices.Sorted(maps.Keys(s.Base)) {
-		s.shortened = now
-		if _, err := w.runner.Trigger(ctx, schedule.ID{Source: s.Name, Kind: KindBase + "/" + kind}, e); err != nil {
-			w.c.Log.Warn("a base that would shorten a restore is not taken", "source", s.Name, "err", err)
-		}
-		return
-	}
 }
 
 // lasting is what was found, and told, before this daemon began. The caller holds the lock.

@@ -67,29 +67,34 @@ type Config struct {
 
 // Watch keeps watch. Use New.
 type Watch struct {
-	c       Config
-	runner  *schedule.Runner
-	sources map[string]*watched
+	c      Config
+	runner *schedule.Runner
 
 	happened chan happening
 	changed  chan string // something was done to a source: look again
 	began    time.Time   // Run
 
-	mu   sync.Mutex
-	kept map[string][]api.Promise // by source, as they were judged last
+	mu      sync.Mutex
+	sources map[string]*watched      // another one in its place after Replace
+	kept    map[string][]api.Promise // by source, as they were judged last
+	judged  time.Time
 }
 
-// watched is what is known of one source beyond its status.
+// watched is one source, and what was promised for it.
 type watched struct {
 	Source
 	objectives policy.Objectives
 	rules      retention.Rules
 
+	*known
+}
+
+// known is what is known of a source beyond its status. It outlives what was promised.
+type known struct {
 	remembered
 
 	mu        sync.Mutex
 	told      map[string]policy.Finding // that were found last; nil before
-	shortened time.Time                 // when a base was asked for because the log behind the last one grew too long
 	lookedAt  time.Time                 // its repositories
 	end       string                    // where they ended then
 	looked    bool                      // at its repositories, whether they answered or not
@@ -124,19 +129,26 @@ func see(h history.History, at time.Time) seen {
 	return s
 }
 
+// restore is what a restore to the newest moment needs.
+func (s seen) restore() policy.Restore {
+	return policy.Restore{LayBytes: s.base.Bytes, LogBytes: s.logBytes}
+}
+
+// newest is what the repository with the newest base holds. The caller holds the lock.
+func (s *watched) newest() (newest seen) {
+	for _, name := range s.Repositories {
+		if h := s.histories[name]; newest.base.Stop.Before(h.base.Stop) {
+			newest = h
+		}
+	}
+	return newest
+}
+
 // New returns a watch that has read what is remembered, and has started nothing.
 func New(ctx context.Context, c Config) (*Watch, error) {
-	w := &Watch{c: c, happened: make(chan happening, maxHappenings), changed: make(chan string, maxHappenings), sources: map[string]*watched{}, kept: map[string][]api.Promise{}}
-	for _, s := range c.Sources {
-		rules, err := Rules(s.Promise, s.Hold)
-		if err != nil {
-			return nil, err
-		}
-		watched := &watched{Source: s, objectives: objectivesOf(s), rules: rules, histories: map[string]seen{}, meters: map[string]*meter{}}
-		if err := w.recall(ctx, watched); err != nil {
-			return nil, err
-		}
-		w.sources[s.Name] = watched
+	w := &Watch{c: c, happened: make(chan happening, maxHappenings), changed: make(chan string, maxHappenings), kept: map[string][]api.Promise{}, judged: c.Now()}
+	if err := w.take(ctx, c.Sources); err != nil {
+		return nil, err
 	}
 	var err error
 	w.runner, err = schedule.New(ctx, schedule.Config{

@@ -32,7 +32,7 @@ type world struct {
 	reports []drill.Report
 	damage  []repository.Damage
 	mends   bool
-	fails   error
+	broken  bool // no base can be taken
 }
 
 func newWorld() *world {
@@ -57,9 +57,12 @@ func (w *world) Base(_ context.Context, _, kind string) (api.Base, error) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := history.At(1, uint64(len(w.history.Bases)+1))
+	if w.broken {
+		return api.Base{}, errors.New("the source does not answer")
+	}
+	at := history.At(1, w.end().Seq+1)
 	w.history.Bases = append(w.history.Bases, history.Base{ID: now.UTC().Format("20060102T150405Z"), Type: history.Full, Start: at, Stop: at, StartTime: now, StopTime: now})
-	return api.Base{ID: "b"}, w.fails
+	return api.Base{ID: "b"}, nil
 }
 
 func (w *world) Drill(_ context.Context, _, to string, _ []config.Check) (drill.Report, error) {
@@ -111,7 +114,7 @@ func (w *world) Facts(context.Context, string, string) (repository.Facts, error)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.history
-	h.Bases = slices.Clone(h.Bases)
+	h.Bases, h.Segments = slices.Clone(h.Bases), slices.Clone(h.Segments)
 	return repository.Facts{History: h}, nil
 }
 

@@ -19,37 +19,64 @@ type Config struct {
 	Writes   int   // Put, Delete and Lock calls at once
 	Upload   int64 // bytes/s, averaged over a second
 	Download int64 // bytes/s, averaged over a second
+
+	// Hurried is up to how many bytes an object of known size waits for nobody when it is put; what is larger waits for it later.
+	Hurried int64
 }
 
 // New returns s within the bounds, with the extras that s has. Of a Filer, writing counts as upload; what is read by
 // way of Path is out of sight.
-func New(s store.Store, c Config) store.Store {
-	w := wrapper{Store: s, reads: newPlaces(c.Reads), writes: newPlaces(c.Writes), up: newBucket(c.Upload), down: newBucket(c.Download)}
-	var l store.Locker
+func New(s store.Store, c Config) store.Store { return NewLine(c).Wrap(s) }
+
+// Line holds bounds that several stores share: they hold for all of them together. It is safe for concurrent use.
+type Line struct {
+	reads, writes places
+	up, down      *bucket
+	hurried       int64
+}
+
+// NewLine returns a line with the bounds.
+func NewLine(c Config) *Line {
+	return &Line{reads: newPlaces(c.Reads), writes: newPlaces(c.Writes), up: newBucket(c.Upload), down: newBucket(c.Download), hurried: c.Hurried}
+}
+
+// SetRates changes how many bytes flow in a second, from the next piece on; zero means no bound.
+func (l *Line) SetRates(upload, download int64) {
+	l.up.rate.Store(upload)
+	l.down.rate.Store(download)
+}
+
+// Wrap returns s within the bounds of the line, with the extras that s has.
+func (l *Line) Wrap(s store.Store) store.Store {
+	w := wrapper{Store: s, line: l}
+	var lock store.Locker
 	if inner, ok := s.(store.Locker); ok {
-		l = locker{inner, w}
+		lock = locker{inner, w}
 	}
 	var f store.Filer
 	if inner, ok := s.(store.Filer); ok {
 		f = filer{inner, w}
 	}
-	return store.With(w, l, f)
+	return store.With(w, lock, f)
 }
 
 type wrapper struct {
 	store.Store
-	reads, writes places
-	up, down      *bucket
+	line *Line
 }
 
 func (w wrapper) Put(ctx context.Context, name string, r io.Reader, size int64) error {
-	return w.writes.hold(ctx, "put", name, func() error {
-		return w.Store.Put(ctx, name, w.up.meter(ctx, r), size)
+	return w.line.writes.hold(ctx, "put", name, func() error {
+		if size >= 0 && size <= w.line.hurried {
+			w.line.up.owe(int(size))
+			return w.Store.Put(ctx, name, r, size)
+		}
+		return w.Store.Put(ctx, name, w.line.up.meter(ctx, r), size)
 	})
 }
 
 func (w wrapper) Open(ctx context.Context, name string, offset, length int64) (r io.ReadCloser, err error) {
-	err = w.reads.hold(ctx, "open", name, func() error {
+	err = w.line.reads.hold(ctx, "open", name, func() error {
 		r, err = w.Store.Open(ctx, name, offset, length)
 		return err
 	})
@@ -59,11 +86,11 @@ func (w wrapper) Open(ctx context.Context, name string, offset, length int64) (r
 	return struct {
 		io.Reader
 		io.Closer
-	}{w.down.meter(ctx, r), r}, nil
+	}{w.line.down.meter(ctx, r), r}, nil
 }
 
 func (w wrapper) Stat(ctx context.Context, name string) (o store.Object, err error) {
-	err = w.reads.hold(ctx, "stat", name, func() error {
+	err = w.line.reads.hold(ctx, "stat", name, func() error {
 		o, err = w.Store.Stat(ctx, name)
 		return err
 	})
@@ -71,7 +98,7 @@ func (w wrapper) Stat(ctx context.Context, name string) (o store.Object, err err
 }
 
 func (w wrapper) Delete(ctx context.Context, name string) error {
-	return w.writes.hold(ctx, "delete", name, func() error { return w.Store.Delete(ctx, name) })
+	return w.line.writes.hold(ctx, "delete", name, func() error { return w.Store.Delete(ctx, name) })
 }
 
 type locker struct {
@@ -80,11 +107,11 @@ type locker struct {
 }
 
 func (l locker) Lock(ctx context.Context, name string, until time.Time) error {
-	return l.w.writes.hold(ctx, "lock", name, func() error { return l.inner.Lock(ctx, name, until) })
+	return l.w.line.writes.hold(ctx, "lock", name, func() error { return l.inner.Lock(ctx, name, until) })
 }
 
 func (l locker) LockedUntil(ctx context.Context, name string) (until time.Time, err error) {
-	err = l.w.reads.hold(ctx, "read lock of", name, func() error {
+	err = l.w.line.reads.hold(ctx, "read lock of", name, func() error {
 		until, err = l.inner.LockedUntil(ctx, name)
 		return err
 	})
@@ -103,7 +130,7 @@ func (f filer) Create(ctx context.Context, name string) (store.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return file{made, ctx, f.w.up}, nil
+	return file{made, ctx, f.w.line.up}, nil
 }
 
 type file struct {

@@ -58,6 +58,38 @@ func TestRate(t *testing.T) {
 	})
 }
 
+// Two stores on one line share its rate; what is hurried waits for nobody, and the others wait for it.
+func TestALineIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := limit.NewLine(limit.Config{Upload: 1000, Hurried: 500})
+		a, b := line.Wrap(mem.New()), line.Wrap(mem.New())
+		put := func(s store.Store, name string, size int64) {
+			if err := s.Put(t.Context(), name, bytes.NewReader(make([]byte, size)), size); err != nil {
+				t.Error(err)
+			}
+		}
+		took := timed(func() {
+			var group sync.WaitGroup
+			group.Go(func() { put(a, "x", 5000) })
+			group.Go(func() { put(b, "x", 5000) })
+			group.Wait()
+		})
+		if took < 8900*time.Millisecond || took > 9100*time.Millisecond {
+			t.Errorf("twice 5 kB at 1 kB/s after a burst of 1 s took %v, want 9s", took)
+		}
+		if took := timed(func() { put(a, "tip", 500) }); took != 0 {
+			t.Errorf("what is hurried waited for %v", took)
+		}
+		if took := timed(func() { put(b, "y", 1000) }); took < 1400*time.Millisecond || took > 1600*time.Millisecond {
+			t.Errorf("1 kB after what was hurried took %v, want 1.5s", took)
+		}
+		line.SetRates(0, 0)
+		if took := timed(func() { put(b, "z", 100_000) }); took != 0 {
+			t.Errorf("without a bound it took %v", took)
+		}
+	})
+}
+
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := fault.Wrap(mem.New(), fault.NewPlan(fault.Rule{Op: fault.Put, Times: fault.Always, Effect: fault.Slow(time.Second)}))
