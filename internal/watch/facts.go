@@ -32,8 +32,9 @@ func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
 	return f
 }
 
-// shortestSilence is for how long nothing need be heard of a source: engines look at it about once a second.
-const shortestSilence = 3 * time.Second
+// shortestSilence is for how long nothing need be heard of a source: engines look at it once a second, and at a database that rests
+// every five.
+const shortestSilence = 8 * time.Second
 
 // troubleOf is why nothing is captured from a source; "" if all that it commits is.
 func troubleOf(st api.Source, rpo time.Duration, now time.Time) string {

@@ -204,7 +204,7 @@ func TestASilentSourceIsTrouble(t *testing.T) {
 	}{
 		{api.Source{}, time.Second, ""}, // it was never followed, and says why itself
 		{api.Source{Captured: now.Add(-2 * time.Second)}, time.Second, ""},
-		{api.Source{Captured: now.Add(-6 * time.Second)}, 5 * time.Second, "it was last heard of at 11:59:54"},
+		{api.Source{Captured: now.Add(-9 * time.Second)}, 5 * time.Second, "it was last heard of at 11:59:51"},
 		{api.Source{Captured: now.Add(-6 * time.Second)}, 0, ""},
 		{api.Source{Captured: now.Add(-6 * time.Second)}, time.Minute, ""},
 		{api.Source{State: "failing", Text: "the spool is full"}, 0, "the spool is full"},
