@@ -50,7 +50,7 @@ type Repo struct {
 	Name        string
 	Open        func(context.Context) (*repository.Repository, error) // called until it succeeds: the store may be dead at start
 	TipInterval time.Duration                                         // how soon new log is shipped; zero asks the store
-	Heartbeat   time.Duration                                         // how often "nothing new" is said; zero means 10 s for local stores, else 60 s
+	Heartbeat   time.Duration                                         // how often "nothing new" is said; zero means 30 s for local stores, else 60 s
 }
 
 func (c *Config) validate() error {

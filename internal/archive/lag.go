@@ -96,7 +96,7 @@ const (
 
 type lagSlot struct {
 	at     int64
-	counts [lagBuckets]uint32
+	counts *[lagBuckets]uint32 // made when it is needed: most sources of a large host rest
 	max    time.Duration
 }
 
@@ -115,7 +115,11 @@ func (w *lagWindow) add(now time.Time, d time.Duration) {
 	at := now.UnixNano() / int64(lagSlot10s)
 	s := &w.slots[at%lagSlots]
 	if s.at != at {
-		*s = lagSlot{at: at}
+		if s.counts == nil {
+			s.counts = new([lagBuckets]uint32)
+		}
+		clear(s.counts[:])
+		*s = lagSlot{at: at, counts: s.counts}
 	}
 	s.counts[lagBucket(d)]++
 	s.max = max(s.max, d)
@@ -130,7 +134,7 @@ func (w *lagWindow) read(now time.Time) Lag {
 	var l Lag
 	for i := range w.slots {
 		s := &w.slots[i]
-		if s.at <= at-lagSlots || s.at > at {
+		if s.at <= at-lagSlots || s.at > at || s.counts == nil {
 			continue
 		}
 		l.Max = max(l.Max, s.max)

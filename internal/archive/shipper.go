@@ -305,7 +305,7 @@ func (s *shipper) intervals() (tip, beat time.Duration) {
 	}
 	if beat = s.c.Heartbeat; beat <= 0 {
 		if beat = time.Minute; p.Local {
-			beat = 10 * time.Second
+			beat = 30 * time.Second
 		}
 	}
 	return tip, beat

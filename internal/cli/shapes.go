@@ -8,6 +8,7 @@ import (
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/recovery"
+	"github.com/backstaydb/backstay/internal/retention"
 )
 
 // shapes are the values that --json prints, by command, for docs/reference/json.md.
@@ -24,6 +25,10 @@ var shapes = []struct {
 	{"backstay check", []api.Check{}},
 	{"backstay key show", []api.Keys{}},
 	{"backstay store check", storeReport{}},
+	{"backstay plan", []api.Job{}},
+	{"backstay runs", []api.Run{}},
+	{"backstay drills", []drill.Report{}},
+	{"backstay retention", []app.Retained{}},
 	{"backstay engines", []app.EngineInfo{}},
 	{"backstay demo", demoResult{}},
 	{"backstay version", buildInfo{}},
@@ -42,8 +47,14 @@ var meanings = map[reflect.Type]map[string]string{
 		"fetch_seconds": "opening the base's index and waiting for log", "lay_seconds": "fetching, verifying and writing the base, making it durable",
 		"replay_seconds": "replaying log, without waiting for it", "start_seconds": "starting the server", "verify_seconds": "asking it", "drill_seconds": "all of it",
 	},
-	reflect.TypeFor[drill.Checkpoint](): {"number": "counts from 1", "size": "leaves in the log", "root": "of the Merkle tree, base64"},
-	reflect.TypeFor[engine.Reached]():   {"position": "where the data stands", "time": "of the last commit in it", "digest": "over the whole data, from the log itself", "files": "what a person opens", "notes": "what a person should know before the data is used"},
+	reflect.TypeFor[app.Retained](): {
+		"repository": "that was decided about", "source": "that it holds", "time": "for which it was decided", "drop": "what nothing keeps",
+		"keep": "bases and reports that stay, with every rule that keeps them", "log": "stretches of log that stay", "summary": "all of it in one sentence",
+	},
+	reflect.TypeFor[retention.Item]():    {"kind": "base, segment or report", "name": "in the repository", "time": "of a base its end, of a segment its end, of a report when it was made", "bytes": "as stored", "why": "every rule that keeps it, or the one reason for which it goes"},
+	reflect.TypeFor[retention.Stretch](): {"from": "position", "to": "position", "since": "its first moment", "until": "its last", "segments": "in it", "bytes": "as stored", "base": "the oldest one that needs it"},
+	reflect.TypeFor[drill.Checkpoint]():  {"number": "counts from 1", "size": "leaves in the log", "root": "of the Merkle tree, base64"},
+	reflect.TypeFor[engine.Reached]():    {"position": "where the data stands", "time": "of the last commit in it", "digest": "over the whole data, from the log itself", "files": "what a person opens", "notes": "what a person should know before the data is used"},
 	reflect.TypeFor[drill.Check](): {"name": "of the question", "ok": "whether the answer was good", "detail": "the answer", "seconds": "how long it took",
 		"owner": "true where backstay.yaml asks, and not the engine", "unasked": "why it could not be asked, which says nothing about the backup",
 		"want": "what a query must give; absent where any value but NULL, 0 and false will do", "got": "what a query gave, or how a command ended", "output": "the last lines that a command printed"},

@@ -14,8 +14,8 @@ import (
 )
 
 // factsOf puts together what is known of a source. The caller holds its lock.
-func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy.Facts {
-	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs}
+func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
+	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs.all}
 	trouble := troubleOf(st, time.Duration(s.RPO), now)
 	f.Trouble = policy.Trouble{Text: trouble, Since: s.since("source", trouble, now)}
 	for _, r := range st.Repositories {
@@ -23,6 +23,7 @@ func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy
 	}
 	newest := s.newest()
 	f.Restore = newest.restore()
+	f.Restore.NextBase = jobs.base
 	f.Restore.LogRate = max(0, s.meter("log").rate(newest.logBytes+st.SpoolBytes, now))
 	f.Spool = policy.Room{Bytes: st.SpoolBytes, Limit: st.SpoolLimit, Rate: s.meter("spool").rate(st.SpoolBytes, now)}
 	if st.HeldBytes > 0 && st.HeldLimit > 0 {
@@ -31,8 +32,9 @@ func factsOf(s *watched, st api.Source, jobs []policy.Job, now time.Time) policy
 	return f
 }
 
-// shortestSilence is for how long nothing need be heard of a source: engines look at it about once a second.
-const shortestSilence = 3 * time.Second
+// shortestSilence is for how long nothing need be heard of a source: engines look at it once a second, and at a database that rests
+// every five.
+const shortestSilence = 8 * time.Second
 
 // troubleOf is why nothing is captured from a source; "" if all that it commits is.
 func troubleOf(st api.Source, rpo time.Duration, now time.Time) string {
@@ -60,9 +62,15 @@ func (s *watched) repository(r api.Repository, h seen, now time.Time) policy.Rep
 	return out
 }
 
-// jobs are all jobs as policy takes them, by source.
-func (w *Watch) jobs() map[string][]policy.Job {
-	jobs := map[string][]policy.Job{}
+// work are the jobs of one source as policy takes them.
+type work struct {
+	all  []policy.Job
+	base time.Time // when the next base is taken; zero: none is planned
+}
+
+// jobs are all jobs, by source.
+func (w *Watch) jobs() map[string]work {
+	jobs := map[string]work{}
 	for _, d := range w.runner.Plan() {
 		state := w.runner.State(d.Job)
 		j := policy.Job{Name: d.Job.Kind, Why: d.Reason, Tries: state.Tries}
@@ -72,7 +80,12 @@ func (w *Watch) jobs() map[string][]policy.Job {
 		if state.Outcome == schedule.Failed || state.Outcome == schedule.Overran {
 			j.Trouble = policy.Trouble{Text: state.Error, Since: state.End}
 		}
-		jobs[d.Job.Source] = append(jobs[d.Job.Source], j)
+		of := jobs[d.Job.Source]
+		of.all = append(of.all, j)
+		if isBase(d.Job.Kind) && !d.Next.IsZero() && (of.base.IsZero() || d.Next.Before(of.base)) {
+			of.base = d.Next
+		}
+		jobs[d.Job.Source] = of
 	}
 	return jobs
 }
@@ -150,9 +163,10 @@ func (m *meter) rate(bytes int64, now time.Time) float64 {
 // lookEvery is how often all repositories are looked at, besides after what was done to them; lookers is how many sources at once: one
 // whose store hangs holds up no other.
 const (
-	lookEvery = time.Minute
-	lookTime  = time.Minute
-	lookers   = 4
+	lookEvery  = time.Minute
+	lookSeldom = 10 * time.Minute // at what rests
+	lookTime   = time.Minute
+	lookers    = 4
 )
 
 // look reads the histories of all repositories again and again: windows change with bases, gaps, and what is forgotten.
@@ -162,7 +176,7 @@ func (w *Watch) look(ctx context.Context) error {
 	for {
 		var g errgroup.Group
 		g.SetLimit(lookers)
-		for _, s := range w.all() {
+		for _, s := range w.restless(ctx) {
 			g.Go(func() error { w.lookAt(ctx, s); return nil })
 		}
 		_ = g.Wait() // none fails
@@ -170,6 +184,29 @@ func (w *Watch) look(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// restless are the sources at whose repositories one must look now: something came to them, others may have drilled for us, or it is long
+// ago. Looking costs reading a ledger, and most sources of a large host rest.
+func (w *Watch) restless(ctx context.Context) []*watched {
+	ends := map[string]string{}
+	if st, err := w.c.Eyes.Status(ctx); err == nil {
+		for _, s := range st.Sources {
+			for _, r := range s.Repositories {
+				ends[s.Name] += r.Name + " " + r.Position.String() + "\n"
+			}
+		}
+	}
+	var list []*watched
+	for _, s := range w.all() {
+		s.mu.Lock()
+		if end := ends[s.Name]; end != s.end || !s.Reads && !s.Drill.IsZero() || w.c.Now().Sub(s.lookedAt) >= lookSeldom {
+			s.end = end
+			list = append(list, s)
+		}
+		s.mu.Unlock()
+	}
+	return list
 }
 
 // lookAgain looks at sources to which something was done, until it is time for all.
@@ -206,7 +243,7 @@ func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	reports, err := w.c.Eyes.Drills(limited, s.Name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looked = true
+	s.looked, s.lookedAt = true, w.c.Now()
 	if err != nil {
 		return // the repositories' own trouble is shown where it arises
 	}

@@ -119,6 +119,9 @@ func must(text string) schedule.Expr {
 	return e
 }
 
+// isBase reports whether a job takes bases.
+func isBase(kind string) bool { return strings.HasPrefix(kind, KindBase+"/") }
+
 // baseType is what stands behind the slash of a base job.
 func baseType(kind string) string {
 	_, t, _ := strings.Cut(kind, "/")

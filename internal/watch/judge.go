@@ -67,13 +67,13 @@ func (w *Watch) judgeAll(ctx context.Context, st api.Status) {
 		w.c.Metrics.SetPromises(made, broken)
 	}
 	w.mu.Lock()
-	w.kept = kept
+	w.kept, w.judged = kept, now
 	w.mu.Unlock()
 }
 
 // judgeOne judges one source, and writes down what began and what ended. As long as too little is known of it, what was found before
 // lasts, and there are no facts: or each start of a daemon would tell that all is well, and then that it is not.
-func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs []policy.Job, now time.Time) ([]policy.Finding, *policy.Facts) {
+func (w *Watch) judgeOne(ctx context.Context, s *watched, st api.Source, jobs work, now time.Time) ([]policy.Finding, *policy.Facts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if unknown := !s.looked || st.State == "starting"; unknown && now.Sub(w.began) < settling {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,20 @@ func (w *world) write(bytes int64) {
 	defer w.mu.Unlock()
 	from := w.end()
 	w.history.Segments = append(w.history.Segments, history.Segment{From: from, To: history.At(1, from.Seq+1), Since: time.Now(), Until: time.Now(), Bytes: bytes})
+	w.arrive(from.Seq + 1)
+}
+
+// arrive shows that log came up to there. The caller holds the lock.
+func (w *world) arrive(seq uint64) {
+	var sources []api.Source
+	for _, s := range w.status.Sources {
+		s.Repositories = slices.Clone(s.Repositories)
+		for i := range s.Repositories {
+			s.Repositories[i].Position = history.At(1, seq)
+		}
+		sources = append(sources, s)
+	}
+	w.status.Sources = sources
 }
 
 // end is the position behind all log and bases. The caller holds the lock.

@@ -95,6 +95,8 @@ type known struct {
 
 	mu        sync.Mutex
 	told      map[string]policy.Finding // that were found last; nil before
+	lookedAt  time.Time                 // its repositories
+	end       string                    // where they ended then
 	looked    bool                      // at its repositories, whether they answered or not
 	noted     time.Time                 // when what is remembered was written down
 	troubles  map[string]time.Time      // since when something is wrong

@@ -19,7 +19,8 @@ import (
 
 // TestGuide runs every console block of docs/guide, page by page, each in a folder of its own with the database that
 // the guide's first page makes. A line that begins with "$ " is typed into bash; the lines below it are what must
-// come out, where … stands for anything, and a line of its own for any number of lines.
+// come out, where … stands for anything, and a line of its own for any number of lines. A block that begins with the name of the file is
+// written there.
 func TestGuide(t *testing.T) {
 	for _, tool := range []string{"bash", "sqlite3", "age-keygen"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -86,18 +87,27 @@ func openFolder(t *testing.T) string {
 // consoleBlock is one command of a page and what it must print.
 type consoleBlock struct {
 	line    int
+	file    string // that is written with want; "" for a command
 	command string
 	want    []string
 }
 
+// fileMark begins a block that is a file, not something typed.
+const fileMark = "# backstay.yaml"
+
 func consoleBlocks(page string) []consoleBlock {
 	var blocks []consoleBlock
-	inside := false
+	inside, writing := false, false
 	for n, line := range strings.Split(page, "\n") {
 		command, typed := strings.CutPrefix(line, "$ ")
 		switch {
 		case strings.HasPrefix(line, "```"):
-			inside = line == "```console"
+			inside, writing = line == "```console", false
+		case line == fileMark:
+			blocks, writing = append(blocks, consoleBlock{line: n + 1, file: strings.TrimPrefix(line, "# ")}), true
+		case writing:
+			b := &blocks[len(blocks)-1]
+			b.want = append(b.want, line)
 		case inside && typed:
 			blocks = append(blocks, consoleBlock{line: n + 1, command: command})
 		case inside && len(blocks) > 0:
@@ -150,6 +160,12 @@ func (s *session) bash(ctx context.Context, command string) *exec.Cmd {
 
 func (s *session) run(b consoleBlock) {
 	s.t.Helper()
+	if b.file != "" {
+		if err := os.WriteFile(filepath.Join(s.dir, b.file), []byte(strings.Join(b.want, "\n")+"\n"), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		return
+	}
 	if command, ok := strings.CutSuffix(b.command, " &"); ok {
 		s.follow(b, command)
 		return

@@ -14,6 +14,7 @@ const (
 	queueSize = 32 << 20 // from here on the server has to wait
 	partSize  = 16 << 20 // a record that is longer is shipped in parts
 	batchSize = 16 << 20 // about as much is shipped at once
+	freeRuns  = 2        // so many runs are kept by a stream that rests
 )
 
 // run is a stretch of one log file. Its bytes are written once; those behind what was published are the receiver's.
@@ -99,10 +100,15 @@ func (q *queue) publish(r *run, n int, last wal.Record, marks []history.Mark) {
 func (q *queue) knows(t time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t.After(q.whole) {
-		q.whole = t
-		signal(q.wake)
+	if !t.After(q.whole) {
+		return
 	}
+	q.whole = t
+	if n := len(q.free); n > freeRuns { // a burst is over: what it took is given back, a little with each moment of rest
+		q.free[n-1] = nil
+		q.free = q.free[:n-1]
+	}
+	signal(q.wake)
 }
 
 // full reports whether the server has to wait.

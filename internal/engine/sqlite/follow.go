@@ -17,7 +17,7 @@ func (s *Source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 	b := &batch{ctx: ctx, ship: s.guard(ship), limit: s.limits.batchBytes, done: s.shipped}
 	err := s.resume(ctx, from, b)
 	if err == nil {
-		s.follow, s.batch = true, b
+		s.follow, s.batch, s.busy = true, b, time.Now()
 		s.shipped(s.head)
 	}
 	s.leave()
@@ -45,12 +45,12 @@ func (s *Source) rounds(ctx context.Context, b *batch) error {
 			return err
 		}
 		err := s.round(ctx, b)
-		wake := s.wake()
+		wake, idle := s.wake(), s.idle()
 		s.leave()
 		if err != nil {
 			return err
 		}
-		if err := s.wait(ctx, wake); err != nil {
+		if err := s.wait(ctx, wake, idle); err != nil {
 			return err
 		}
 	}
@@ -73,9 +73,17 @@ func (s *Source) round(ctx context.Context, b *batch) error {
 	return s.checkpoint(ctx, b)
 }
 
-// wait sleeps until the source moves, but at least shipEvery and at most idleEvery.
-func (s *Source) wait(ctx context.Context, wake <-chan struct{}) error {
-	least, most := time.NewTimer(s.limits.shipEvery), time.NewTimer(s.limits.idleEvery)
+// idle is how long nothing need be shipped. A host may have hundreds of databases that rest for days.
+func (s *Source) idle() time.Duration {
+	if time.Since(s.busy) > s.limits.calmAfter {
+		return max(s.limits.idleEvery, s.limits.calmEvery)
+	}
+	return s.limits.idleEvery
+}
+
+// wait sleeps until the source moves, but at least shipEvery and at most as long as idle.
+func (s *Source) wait(ctx context.Context, wake <-chan struct{}, idle time.Duration) error {
+	least, most := time.NewTimer(s.limits.shipEvery), time.NewTimer(idle)
 	if wake == nil {
 		least.Reset(s.limits.lookEvery)
 		most.Reset(0)

@@ -51,6 +51,7 @@ func (s *Source) capture(x walIndex, at time.Time, b *batch) error {
 	}
 	s.head, s.index = c.head, c.index
 	if c.commits > 0 {
+		s.busy = time.Now()
 		s.old = nil // all that was missed is captured, and no checkpoint goes beyond the next pin
 	}
 	s.count(func(n *Counters) { n.Commits += c.commits; n.Generations += c.generations })

@@ -16,6 +16,8 @@ import (
 type limits struct {
 	shipEvery  time.Duration // at least so long between two shipments while commits come
 	idleEvery  time.Duration // an idle piece so often
+	calmEvery  time.Duration // the same once nothing was committed for calmAfter
+	calmAfter  time.Duration
 	batchBytes int           // ship when so much has been captured
 	checkpoint uint32        // frames in the WAL from which on we checkpoint
 	held       int64         // bytes of WAL from which on we no longer hold it back,
@@ -24,7 +26,7 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	shipEvery: 50 * time.Millisecond, idleEvery: time.Second, batchBytes: 4 << 20,
+	shipEvery: 50 * time.Millisecond, idleEvery: time.Second, calmEvery: 5 * time.Second, calmAfter: time.Minute, batchBytes: 4 << 20,
 	checkpoint: 1000, held: 1 << 30, patience: 10 * time.Second, lookEvery: 100 * time.Millisecond,
 }
 
@@ -51,10 +53,11 @@ type Source struct {
 	// turn is held by whoever uses or changes the fields below: a round of Follow, TakeBase's beginning, Close.
 	turn    chan struct{}
 	files   *files
-	readers *sql.DB // read-only connections: pins
-	writers *sql.DB // for checkpoints, and for the shared lock in rollback-journal mode
-	follow  bool    // Follow is at work
-	head    head    // what was captured and shipped
+	readers *sql.DB   // read-only connections: pins
+	writers *sql.DB   // for checkpoints, and for the shared lock in rollback-journal mode
+	follow  bool      // Follow is at work
+	head    head      // what was captured and shipped
+	busy    time.Time // when commits were captured last, or Follow began
 
 	// In WAL mode.
 	pin       *reading          // keeps every frame after head; its mark is not above head

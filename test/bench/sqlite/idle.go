@@ -83,7 +83,7 @@ func (b *bench) idleTurn(ctx context.Context, pristine, name, kind string, t *me
 // watchIdle reads the resident set once a second, and the processor time at both ends.
 func watchIdle(ctx context.Context, p *measure.Process, d time.Duration) (mean, top int64, share float64, err error) {
 	pid := p.Pid()
-	before, err := processor(pid)
+	before, err := measure.Processor(pid)
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -93,12 +93,12 @@ func watchIdle(ctx context.Context, p *measure.Process, d time.Duration) (mean, 
 		if err := pause(ctx, min(time.Second, d)); err != nil {
 			return 0, 0, 0, err
 		}
-		rss, err := memory(pid, "VmRSS")
+		rss, err := measure.Memory(pid, "VmRSS")
 		if err != nil {
 			return 0, 0, 0, fmt.Errorf("%w\n%s", err, p.Tail())
 		}
 		sum, n, top = sum+rss, n+1, max(top, rss)
 	}
-	after, err := processor(pid)
+	after, err := measure.Processor(pid)
 	return sum / max(n, 1), top, (after - before).Seconds() / time.Since(began).Seconds(), err
 }

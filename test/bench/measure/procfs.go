@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 // userHZ is the unit of times in /proc/PID/stat: 1/100 s on every Linux that Go runs on.
 const userHZ = 100
 
-// memory reads one field of /proc/PID/status: "VmHWM", "VmRSS". It returns bytes.
-func memory(pid int, field string) (int64, error) {
+// Memory reads one field of /proc/PID/status: "VmHWM", "VmRSS". It returns bytes.
+func Memory(pid int, field string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
@@ -27,8 +27,8 @@ func memory(pid int, field string) (int64, error) {
 	return 0, fmt.Errorf("no %s in /proc/%d/status", field, pid)
 }
 
-// processor reads how much user and system time a process has used so far.
-func processor(pid int) (time.Duration, error) {
+// Processor reads how much user and system time a process has used so far.
+func Processor(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
