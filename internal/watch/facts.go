@@ -150,13 +150,24 @@ func (w *Watch) look(ctx context.Context) error {
 	}
 }
 
+// checks reads what other hosts found in a repository.
+func (w *Watch) checks(ctx context.Context, source, repo string) ([]Checked, error) {
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return w.c.Eyes.Checks(limited, source, repo)
+}
+
 // lookAt reads the histories of one source, and once the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	for _, name := range s.Repositories {
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
+		checks, checksErr := w.checks(ctx, s.Name, name)
 		s.mu.Lock()
+		if checksErr == nil {
+			s.Checks[name] = s.Checks[name].told(checks)
+		}
 		if err == nil || s.histories[name].at.IsZero() {
 			s.histories[name] = see(f.History, w.c.Now())
 		}

@@ -30,6 +30,7 @@ type world struct {
 	status  api.Status
 	history history.History
 	reports []drill.Report
+	checked map[string][]Checked
 	damage  []repository.Damage
 	mends   bool
 	fails   error
@@ -113,6 +114,10 @@ func (w *world) Facts(context.Context, string, string) (repository.Facts, error)
 	h := w.history
 	h.Bases = slices.Clone(h.Bases)
 	return repository.Facts{History: h}, nil
+}
+
+func (w *world) Checks(_ context.Context, _, repo string) ([]Checked, error) {
+	return w.checked[repo], nil
 }
 
 func (w *world) Drills(context.Context, string) ([]drill.Report, error) { return w.reports, nil }
