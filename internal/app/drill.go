@@ -129,7 +129,7 @@ func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.
 	return path, nil
 }
 
-// VerifyReport checks the signature of a report. Without pinned keys it is held against the key of this host.
+// VerifyReport checks the signature of a report, or of a page with one in it. Without pinned keys it is held against the key of this host.
 func VerifyReport(signed []byte, pinned []string, h *Host) (drill.Report, string, error) {
 	if len(pinned) == 0 {
 		s, err := h.signer()
@@ -137,6 +137,9 @@ func VerifyReport(signed []byte, pinned []string, h *Host) (drill.Report, string
 			return drill.Report{}, "", err
 		}
 		pinned = []string{s.Verifier()}
+	}
+	if drill.IsPage(signed) {
+		return drill.VerifyPage(signed, pinned)
 	}
 	return drill.VerifyReport(signed, pinned)
 }
