@@ -31,6 +31,11 @@ const (
 	checkSuffix = "-check" // of the ID, as drills lie there too
 )
 
+// isDrill tells the report of a drill by its ID.
+func isDrill(id string) bool {
+	return !strings.HasSuffix(id, checkSuffix) && !strings.HasSuffix(id, inviteSuffix)
+}
+
 // noteCheck leaves the outcome of a check in the repository that was checked. At most maxNoted pieces of damage are named.
 func (h hands) noteCheck(ctx context.Context, p *protected, repo string, deep bool, c repository.CheckReport) error {
 	const maxNoted = 100

@@ -92,6 +92,19 @@ func (r *Reached) scratch(given string, e engine.Engine) (string, error) {
 	return dir, nil
 }
 
+// sweep removes what drills of this host left that died with their process.
+func (h *Host) sweep() {
+	for _, root := range []string{filepath.Join(h.State(), "drill"), sharedScratch} {
+		removed, err := drill.Sweep(root)
+		if len(removed) > 0 {
+			h.Log.Info("removed what a drill left that was killed", "folders", removed)
+		}
+		if err != nil {
+			h.Log.Warn("what a drill left that was killed is still there", "error", err)
+		}
+	}
+}
+
 func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {
 	repo, err := Reach{}.facts(ctx, r.Repositories[0])
 	if err != nil {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/backstaydb/backstay/internal/api"
@@ -70,9 +69,7 @@ func (e *eyes) Drills(ctx context.Context, source string) ([]drill.Report, error
 		if err != nil {
 			continue
 		}
-		facts.Reports = slices.DeleteFunc(slices.Clone(facts.Reports), func(r repository.ReportRef) bool {
-			return strings.HasSuffix(r.ID, checkSuffix) || strings.HasSuffix(r.ID, inviteSuffix)
-		})
+		facts.Reports = slices.DeleteFunc(slices.Clone(facts.Reports), func(r repository.ReportRef) bool { return !isDrill(r.ID) })
 		refs := facts.Reports[max(0, len(facts.Reports)-reportsRead):]
 		for _, ref := range slices.Backward(refs) {
 			if report, ok := e.report(ctx, source, ref.ID, r.Report, trusted); ok {

@@ -39,6 +39,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 		return err
 	}
 	defer unlock()
+	h.sweep()
 	d := &daemon{host: h, version: o.Version, only: o.Only, started: h.Now()}
 	if err := d.open(ctx); err != nil {
 		return err
