@@ -25,6 +25,13 @@ func (h hands) Base(ctx context.Context, source, kind string) (api.Base, error) 
 
 // Drill recovers to a target on scratch.
 func (h hands) Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error) {
+	p := h.d.part(source)
+	if p == nil {
+		return drill.Report{}, unknownSource(source)
+	}
+	if err := p.join(ctx); err != nil {
+		return drill.Report{}, err
+	}
 	reached, err := h.d.host.Open(ctx, Reach{Source: source, Spool: to != string(drill.Random)})
 	if err != nil {
 		return drill.Report{}, err
@@ -41,7 +48,11 @@ func (h hands) Check(ctx context.Context, source, repo string, deep bool) (repos
 		return repository.CheckReport{}, err
 	}
 	defer reached.Close() // it was only read
-	return reached.Repositories[0].Repo.Check(ctx, repository.CheckOptions{Deep: deep})
+	report, err := reached.Repositories[0].Repo.Check(ctx, repository.CheckOptions{Deep: deep})
+	if p := h.d.part(source); err == nil && p != nil && p.elsewhere() {
+		err = h.noteCheck(ctx, p, repo, deep, report)
+	}
+	return report, err
 }
 
 // Repair replaces what is damaged from each of the other repositories in turn.

@@ -94,7 +94,7 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.FreeBytes == nil {
-		d.FreeBytes = freeBytes
+		d.FreeBytes = FreeBytes
 	}
 	begin := time.Now()
 	f, err := take(d.Dir, mark{Source: p.Source, Target: p.Target.String(), Base: p.Chain.Base.ID, Started: d.Now(), Process: os.Getpid()})

@@ -203,6 +203,28 @@ func (c checked) with(deep bool, found []repository.Damage, now time.Time) check
 	return c
 }
 
+// told is c after checks that others made, as far as they are newer than what is known here.
+func (c checked) told(checks []Checked) checked {
+	checks = slices.SortedFunc(slices.Values(checks), func(a, b Checked) int { return a.At.Compare(b.At) })
+	for _, o := range checks {
+		read := c.Shallow
+		switch {
+		case !o.Deep && o.At.After(c.Shallow):
+			c = c.with(false, o.Damage, o.At)
+		case o.Deep && o.At.After(c.Deep):
+			// One that found nothing takes nothing back that was found after it.
+			if o.At.After(read) || len(o.Damage) > 0 {
+				c = c.with(true, o.Damage, o.At)
+			}
+			c.Deep = o.At
+			if read.After(o.At) {
+				c.Shallow = read
+			}
+		}
+	}
+	return c
+}
+
 // forget drops from each repository what nothing keeps.
 func (w *Watch) forget(ctx context.Context, s *watched) (result, error) {
 	var out result

@@ -225,17 +225,28 @@ func (w *Watch) lookAgain(ctx context.Context, all <-chan time.Time) error {
 	}
 }
 
+// checks reads what other hosts found in a repository.
+func (w *Watch) checks(ctx context.Context, source, repo string) ([]Checked, error) {
+	limited, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return w.c.Eyes.Checks(limited, source, repo)
+}
+
 // lookAt reads the histories of one source, and the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	for _, name := range s.Repositories {
 		limited, cancel := context.WithTimeout(ctx, lookTime)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
-		if err == nil {
-			s.mu.Lock()
-			s.histories[name] = see(f.History, w.c.Now())
-			s.mu.Unlock()
+		checks, checksErr := w.checks(ctx, s.Name, name)
+		s.mu.Lock()
+		if checksErr == nil {
+			s.Checks[name] = s.Checks[name].told(checks)
 		}
+		if err == nil {
+			s.histories[name] = see(f.History, w.c.Now())
+		}
+		s.mu.Unlock()
 	}
 	w.trigger(ctx, s)
 	limited, cancel := context.WithTimeout(ctx, lookTime)

@@ -50,6 +50,15 @@ type Eyes interface {
 	Facts(ctx context.Context, source, repo string) (repository.Facts, error)
 	// Drills reads the reports that the repositories of a source hold, the newest ones, in any order.
 	Drills(ctx context.Context, source string) ([]drill.Report, error)
+	// Checks reads what other hosts found when they checked a repository: the newest check of each kind.
+	Checks(ctx context.Context, source, repo string) ([]Checked, error)
+}
+
+// Checked is what came of a check that another host made.
+type Checked struct {
+	At     time.Time
+	Deep   bool
+	Damage []repository.Damage
 }
 
 // Config is what a Watch works with.

@@ -30,6 +30,7 @@ type world struct {
 	status  api.Status
 	history history.History
 	reports []drill.Report
+	checked map[string][]Checked
 	damage  []repository.Damage
 	mends   bool
 	broken  bool // no base can be taken
@@ -116,6 +117,10 @@ func (w *world) Facts(context.Context, string, string) (repository.Facts, error)
 	h := w.history
 	h.Bases, h.Segments = slices.Clone(h.Bases), slices.Clone(h.Segments)
 	return repository.Facts{History: h}, nil
+}
+
+func (w *world) Checks(_ context.Context, _, repo string) ([]Checked, error) {
+	return w.checked[repo], nil
 }
 
 func (w *world) Drills(context.Context, string) ([]drill.Report, error) { return w.reports, nil }
