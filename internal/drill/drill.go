@@ -132,6 +132,12 @@ func (d *drill) run(ctx context.Context) (err error) {
 	if err := d.choose(ctx); err != nil {
 		return err
 	}
+	release, err := d.facts.Origin.Claim(ctx, d.plan.Chain, d.facts.Spool, "drill")
+	if err != nil {
+		return err
+	}
+	defer release()
+	d.facts.Origin.Hold = nil // once for all that is read
 	folder, err := scratch.New(d.config.Scratch)
 	if err != nil {
 		return err

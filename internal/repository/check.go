@@ -273,19 +273,24 @@ func (c *checker) damaged(ctx context.Context, o Object, e *CorruptError) error 
 	kind := Altered
 	if e.Err != nil {
 		kind = Missing
-		stands := false
-		err := c.r.ledger.View(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
-			for _, l := range c.r.fold.listed(head) {
-				stands = stands || sweepUnit(l.Name) == sweepUnit(o.Name)
-			}
-			return nil
-		})
-		if err == nil && !stands {
+		if !c.stands(ctx, o.Name) {
 			return nil
 		}
 	}
 	c.add(Damage{Object: e.Object, Kind: kind, Want: e.Want, Got: e.Got, Detail: e.Detail, Affects: c.affects(o.Name)})
 	return nil
+}
+
+// stands reports whether an object, or the base that it belongs to, is still listed, as far as can be said.
+func (c *checker) stands(ctx context.Context, name string) bool {
+	stands := false
+	err := c.r.ledger.View(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
+		for _, l := range c.r.fold.listed(head) {
+			stands = stands || sweepUnit(l.Name) == sweepUnit(name)
+		}
+		return nil
+	})
+	return stands || err != nil
 }
 
 func (c *checker) count(n int64) {

@@ -30,7 +30,7 @@ func (c *checker) deep(ctx context.Context) error {
 		if found[c.r.object(s.Name)] {
 			continue
 		}
-		if err := c.content(s.Name, c.deepSegment(ctx, s)); err != nil {
+		if err := c.content(ctx, s.Name, c.deepSegment(ctx, s)); err != nil {
 			return err
 		}
 	}
@@ -38,14 +38,19 @@ func (c *checker) deep(ctx context.Context) error {
 }
 
 func (c *checker) deepBase(ctx context.Context, b history.Base, found map[string]bool) error {
+	release, err := c.r.Hold(ctx, history.Chain{Base: b}, "deep check")
+	if err != nil {
+		return c.content(ctx, manifestName(b.ID), err)
+	}
+	defer release()
 	r, err := c.r.OpenBase(ctx, b.ID)
 	if err != nil {
-		return c.content(manifestName(b.ID), err)
+		return c.content(ctx, manifestName(b.ID), err)
 	}
 	defer r.Close()
 	report, err := r.Verify(ctx, nil)
 	if err != nil {
-		return c.content(manifestName(b.ID), err)
+		return c.content(ctx, manifestName(b.ID), err)
 	}
 	for _, d := range report.Damage {
 		object := c.r.object(baseFolder(b.ID) + d.Object)
@@ -91,7 +96,7 @@ func (c *checker) deepSegment(ctx context.Context, s history.Segment) (err error
 }
 
 // content notes an error that shows damage and returns any other.
-func (c *checker) content(name string, err error) error {
+func (c *checker) content(ctx context.Context, name string, err error) error {
 	var corrupt *CorruptError
 	var unlisted *UnlistedError
 	var noMatch *age.NoIdentityMatchError
@@ -100,6 +105,9 @@ func (c *checker) content(name string, err error) error {
 	case errors.As(err, &unlisted): // a tip, or a base, that was dropped meanwhile
 		return nil
 	case errors.As(err, &corrupt):
+		if corrupt.Err != nil && !c.stands(ctx, name) {
+			return nil // it was dropped meanwhile
+		}
 		d.Detail, d.Want, d.Got = corrupt.Detail, corrupt.Want, corrupt.Got
 		if strings.HasPrefix(corrupt.Object, c.r.source+"/") { // the parts of a base have short names
 			d.Object = corrupt.Object
