@@ -40,6 +40,12 @@ func (s *watched) repository(r api.Repository, h seen, now time.Time) policy.Rep
 	}
 	c := s.Checks[r.Name]
 	out.Checked, out.DeepChecked, out.Damage, out.DamageSince = c.Shallow, c.Deep, c.Damage, c.Since
+	if !h.ages.shallow.IsZero() {
+		out.Checked = h.ages.shallow
+	}
+	if !h.ages.deep.IsZero() {
+		out.DeepChecked = h.ages.deep
+	}
 	return out
 }
 
@@ -153,13 +159,21 @@ func (w *Watch) lookAt(ctx context.Context, s *watched) {
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
-		s.mu.Lock()
-		if err == nil || s.histories[name].at.IsZero() {
-			s.histories[name] = see(f.History, w.c.Now())
+		known := ages{at: w.c.Now()}
+		if shallow, deep, err := w.c.Eyes.Ages(ctx, s.Name, name); err == nil { // an index: without it the last rounds count
+			known.shallow, known.deep = shallow, deep
 		}
+		s.mu.Lock()
+		now := s.histories[name]
+		if err == nil || now.at.IsZero() {
+			now = see(f.History, w.c.Now())
+		}
+		now.ages = known
+		s.histories[name] = now
 		s.mu.Unlock()
 	}
 	w.trigger(ctx, s)
+	w.readOn(ctx, s)
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	reports, err := w.c.Eyes.Drills(limited, s.Name)
