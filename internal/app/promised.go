@@ -81,6 +81,9 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 // promise starts what keeps the promises; all of it ends with ctx.
 func (d *daemon) promise(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return d.watch.Run(ctx) })
+	if d.catalog.Opened().Fresh {
+		g.Go(func() error { d.rebuild(ctx); return nil })
+	}
 	g.Go(func() error { return d.copyAudit(ctx) })
 	for _, p := range d.pings {
 		g.Go(func() error { return p.Run(ctx) })

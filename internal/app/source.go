@@ -65,7 +65,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		Connect: func(ctx context.Context) (engine.Source, error) {
 			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
 		},
-		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
+		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
 	})
 	return p, err
 }

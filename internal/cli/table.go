@@ -239,8 +239,8 @@ when that starts again, and writes nothing before.`,
 		{
 			use: "key rotate SOURCE", args: arity{1, 1}, changes: true,
 			short:   "Seal what comes to a new identity",
-			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one at its next restart.",
-			example: "backstay key rotate app",
+			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one as soon as it reads the ledger. With --rewrite all that is there is sealed to it, too: each object is read, decrypted, written anew, read back and compared before the old one is dropped. What somebody reads meanwhile is left, and named; run it again then, or after it broke off.",
+			example: "backstay key rotate app\nbackstay key rotate app --rewrite",
 			make:    func() command { return &keyRotateOptions{} },
 		},
 		{

@@ -141,6 +141,12 @@ func (d *drill) run(ctx context.Context) (err error) {
 	if _, err := Sweep(d.config.Scratch); err != nil {
 		d.config.Log.Warn("what a drill left that died is still there", "error", err)
 	}
+	release, err := d.facts.Origin.Claim(ctx, d.plan.Chain, d.facts.Spool, "drill")
+	if err != nil {
+		return err
+	}
+	defer release()
+	d.facts.Origin.Hold = nil // once for all that is read
 	folder, err := scratch.New(d.config.Scratch)
 	if err != nil {
 		return err
