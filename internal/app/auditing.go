@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +35,7 @@ func (h *Host) auditLog(ctx context.Context, tool, command string) (*audit.Log, 
 	}
 	return audit.Open(audit.Config{
 		Store: s, Name: audit.NameOf(host, signer), Signer: signer, Memory: audit.SeenFile(filepath.Join(h.State(), "audit.seen")), Now: h.Now,
-		Stamp: audit.Entry{Who: audit.Who{User: who(), Host: host, Command: command}, Tool: tool, Config: h.configDigest(),
+		Stamp: audit.Entry{Who: audit.Who{User: who(), Host: host, Command: command}, Tool: tool, Config: h.Config.Digest,
 			Environment: audit.Environment{OS: runtime.GOOS, Arch: runtime.GOARCH, PID: os.Getpid(), Directory: h.Config.Dir()}},
 	})
 }
@@ -51,18 +49,11 @@ func who() string {
 	return u.Username
 }
 
-// configDigest is the SHA-256 of backstay.yaml, in hex; "" if it cannot be read.
-func (h *Host) configDigest() string {
-	data, err := os.ReadFile(h.Config.Path)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
-// record writes an entry down.
+// record writes an entry down, under the file that is in force.
 func (d *daemon) record(ctx context.Context, e audit.Entry) error {
+	if e.Config == "" {
+		e.Config = d.host().Config.Digest
+	}
 	_, err := d.log.Append(ctx, e)
 	return err
 }
@@ -74,16 +65,16 @@ const auditCopied = time.Minute
 // round: the log is whole here.
 func (d *daemon) copyAudit(ctx context.Context) error {
 	if err := d.record(ctx, audit.Entry{What: audit.Daemon, Why: "the daemon begins", Outcome: audit.Began}); err != nil {
-		d.host.Log.Error("the audit log takes nothing", "err", err)
+		d.host().Log.Error("the audit log takes nothing", "err", err)
 	}
 	tick := time.NewTicker(auditCopied)
 	defer tick.Stop()
 	failing := map[string]bool{}
 	for {
-		for _, name := range d.host.Config.RepositoryNames() {
+		for _, name := range d.host().Config.RepositoryNames() {
 			err := d.copyAuditTo(ctx, name)
 			if err != nil && !failing[name] && ctx.Err() == nil {
-				d.host.Log.Warn("the audit log is not copied; trying again", "repository", name, "err", err)
+				d.host().Log.Warn("the audit log is not copied; trying again", "repository", name, "err", err)
 			}
 			failing[name] = err != nil
 		}
@@ -92,10 +83,7 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			if err := d.record(last, audit.Entry{What: audit.Daemon, Why: "the daemon ends", Outcome: audit.OK}); err != nil {
-				d.host.Log.Error("the audit log takes nothing", "err", err)
-			}
-			if err := d.log.Close(); err != nil {
-				d.host.Log.Warn("the audit log is not closed in order", "err", err)
+				d.host().Log.Error("the audit log takes nothing", "err", err)
 			}
 			return ctx.Err()
 		case <-tick.C:
@@ -106,7 +94,7 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 func (d *daemon) copyAuditTo(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s, err := OpenStore(ctx, d.host.Config.Repositories[name].Store, d.host.Config.Dir())
+	s, err := d.host().openStore(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -122,7 +110,7 @@ func (h *Host) VerifyAudit(ctx context.Context) (v audit.Verification, away []st
 	}
 	var copies []store.Store
 	for _, name := range h.Config.RepositoryNames() {
-		s, err := OpenStore(ctx, h.Config.Repositories[name].Store, h.Config.Dir())
+		s, err := h.openStore(ctx, name)
 		if err == nil {
 			_, err = audit.List(ctx, s)
 		}

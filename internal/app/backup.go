@@ -21,6 +21,7 @@ func (h *Host) Backup(ctx context.Context, source string, exit func(error) int, 
 		return api.Base{}, err
 	}
 	defer unlock()
+	h.bounded()
 	p, err := h.openSource(ctx, source)
 	if err != nil {
 		return api.Base{}, err

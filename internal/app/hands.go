@@ -17,7 +17,7 @@ type hands struct{ d *daemon }
 
 // Base takes a base of a type.
 func (h hands) Base(ctx context.Context, source, kind string) (api.Base, error) {
-	if err := offered(h.d.host.Config.Sources[source].URL, kind); err != nil {
+	if err := offered(h.d.host().Config.Sources[source].URL, kind); err != nil {
 		return api.Base{}, err
 	}
 	return h.d.Backup(ctx, source, nil)
@@ -25,7 +25,7 @@ func (h hands) Base(ctx context.Context, source, kind string) (api.Base, error) 
 
 // Drill recovers to a target on scratch.
 func (h hands) Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error) {
-	reached, err := h.d.host.Open(ctx, Reach{Source: source, Spool: to != string(drill.Random)})
+	reached, err := h.d.host().Open(ctx, Reach{Source: source, Spool: to != string(drill.Random)})
 	if err != nil {
 		return drill.Report{}, err
 	}
@@ -36,7 +36,7 @@ func (h hands) Drill(ctx context.Context, source, to string, checks []config.Che
 
 // Check reads a repository.
 func (h hands) Check(ctx context.Context, source, repo string, deep bool) (repository.CheckReport, error) {
-	reached, err := h.d.host.Open(ctx, Reach{Source: source, Repository: repo, Damaged: true})
+	reached, err := h.d.host().Open(ctx, Reach{Source: source, Repository: repo, Damaged: true})
 	if err != nil {
 		return repository.CheckReport{}, err
 	}

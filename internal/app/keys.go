@@ -28,7 +28,7 @@ func (h *Host) ChangeKeys(ctx context.Context, source, keyFile string, change fu
 	var first *repository.Repository
 	for _, name := range h.Config.Sources[source].Repositories {
 		url := h.Config.Repositories[name].Store
-		s, err := OpenStore(ctx, url, h.Config.Dir())
+		s, err := h.openStore(ctx, name)
 		if err != nil {
 			return err
 		}

@@ -28,6 +28,8 @@ type protected struct {
 	bytes   int64 // of the data, about; for progress
 
 	mu       sync.Mutex
+	class    string // whose promises hold for it
+	owner    string
 	progress func(api.Progress) // of the backup that is being asked for; nil while none is
 	stored   int64              // bytes of the base that is being taken
 }
@@ -52,7 +54,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &protected{name: name, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}}
+	p := &protected{name: name, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
@@ -65,7 +67,23 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		},
 		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
 	})
-	return p, err
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return p, nil
+}
+
+// belong notes to which class and to whom it belongs now.
+func (p *protected) belong(class, owner string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.class, p.owner = class, owner
+}
+
+func (p *protected) belongs() (class, owner string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.class, p.owner
 }
 
 // look connects to a source, asks what it is, and lets go of it.

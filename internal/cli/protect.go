@@ -49,7 +49,7 @@ func (o *protectOptions) run(ctx context.Context, c *console, args []string) err
 	if p.MakesKey != "" {
 		c.keyAdvice(p.MakesKey)
 	}
-	return c.follow(ctx, host)
+	return c.follow(ctx, host, nil)
 }
 
 // protection says what is going to be set up.

@@ -34,5 +34,10 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 		}
 		return nil
 	}
-	return c.follow(ctx, app.NewHost(cfg, c.log))
+	ctx, reload, stop := c.hangups(ctx)
+	defer stop()
+	return c.follow(ctx, app.NewHost(cfg, c.log), reload)
 }
+
+// reloads implements reloader.
+func (o *runOptions) reloads() {}
