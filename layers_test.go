@@ -16,7 +16,7 @@ const layers = `
 systemd
 atomicfile backoff process directio zstd killpoint secret trace
 history
-engine store schedule notify
+engine store schedule notify hook
 pack
 ledger
 audit scratch
