@@ -58,8 +58,11 @@ func (d *daemon) record(ctx context.Context, e audit.Entry) error {
 	return err
 }
 
-// auditCopied is how often the audit log is copied into the repositories.
-const auditCopied = time.Minute
+// How often the audit log is copied into the repositories, and how often all of a copy is read and mended.
+const (
+	auditCopied = time.Minute
+	auditMended = 24 * time.Hour
+)
 
 // copyAudit copies the audit log into the store of every repository until ctx ends. A store that fails is tried again with the next
 // round: the log is whole here.
@@ -69,10 +72,14 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 	}
 	tick := time.NewTicker(auditCopied)
 	defer tick.Stop()
-	failing := map[string]bool{}
+	failing, mended := map[string]bool{}, map[string]time.Time{}
 	for {
 		for _, name := range d.host().Config.RepositoryNames() {
-			err := d.copyAuditTo(ctx, name)
+			mends := d.host().Now().Sub(mended[name]) >= auditMended
+			err := d.copyAuditTo(ctx, name, mends)
+			if mends && err == nil {
+				mended[name] = d.host().Now()
+			}
 			if err != nil && !failing[name] && ctx.Err() == nil {
 				d.host().Log.Warn("the audit log is not copied; trying again", "repository", name, "err", err)
 			}
@@ -91,14 +98,18 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 	}
 }
 
-func (d *daemon) copyAuditTo(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+func (d *daemon) copyAuditTo(ctx context.Context, name string, mends bool) error {
+	limit, do := time.Minute, d.log.CopyTo
+	if mends {
+		limit, do = 10*time.Minute, d.log.Mend
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s, err := d.host().openStore(ctx, name)
 	if err != nil {
 		return err
 	}
-	_, err = d.log.CopyTo(ctx, s)
+	_, err = do(ctx, s)
 	return err
 }
 

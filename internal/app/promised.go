@@ -71,7 +71,7 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 		return err
 	}
 	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: h.Log, Now: h.Now})
-	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}},
+	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: working{hands{d}}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}},
 		Book: book{d.catalog}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: h.Now, Log: h.Log})
 	return err
 }

@@ -45,6 +45,8 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	h.bounded()
 	d.now.Store(h)
+	ctx, endTraces := h.tracing(ctx, o.Version)
+	defer endTraces()
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.close())
 	}
@@ -166,9 +168,14 @@ func (d *daemon) observed() api.Status {
 }
 
 // Backup implements api.Controller.
-func (d *daemon) Backup(ctx context.Context, source string, progress func(api.Progress)) (api.Base, error) {
-	if p := d.part(source); p != nil {
-		return p.backup(ctx, progress)
+func (d *daemon) Backup(ctx context.Context, source string, progress func(api.Progress)) (b api.Base, err error) {
+	p := d.part(source)
+	if p == nil {
+		return api.Base{}, unknownSource(source)
 	}
-	return api.Base{}, unknownSource(source)
+	err = d.host().hooked(ctx, source, workBase, d.record, func() error {
+		b, err = p.backup(ctx, progress)
+		return err
+	})
+	return b, err
 }
