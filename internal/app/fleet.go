@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/backstaydb/backstay/internal/process"
 )
 
 // fleet are the sources of a daemon, in the order of their names. Each runs in the daemon's run group and can be ended by itself.
@@ -69,7 +71,7 @@ func (f *fleet) add(p *protected) {
 }
 
 func (f *fleet) run(p *part) {
-	ctx, end := context.WithCancel(f.ctx)
+	ctx, end := context.WithCancel(process.Considerate(f.ctx)) // of its work only copies ask; the log goes first
 	p.end = end
 	f.group.Go(func() error {
 		defer close(p.ended)

@@ -12,6 +12,8 @@ import (
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/hook"
+	"github.com/backstaydb/backstay/internal/process"
+	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/secret"
 	"github.com/backstaydb/backstay/internal/trace"
 	"github.com/backstaydb/backstay/internal/watch"
@@ -147,7 +149,10 @@ func (w working) Drill(ctx context.Context, source, to string, checks []config.C
 	h := w.d.host()
 	err = w.traced(ctx, trace.Drill, source, func(ctx context.Context, o *trace.Operation) error {
 		return h.hooked(ctx, source, workDrill, w.d.record, func() error {
-			if r, err = w.hands.Drill(ctx, source, to, checks); err != nil {
+			if err := process.Aside(ctx, func(ctx context.Context) error {
+				r, err = w.hands.Drill(ctx, source, to, checks)
+				return err
+			}); err != nil {
 				return err
 			}
 			tell(ctx, r.Began, phasesOf(r))
@@ -156,6 +161,18 @@ func (w working) Drill(ctx context.Context, source, to string, checks []config.C
 		})
 	})
 	return r, err
+}
+
+// Check implements watch.Hands.
+func (w working) Check(ctx context.Context, source, repo string, deep bool) (c repository.CheckReport, err error) {
+	err = w.traced(ctx, trace.Check, source, func(ctx context.Context, o *trace.Operation) error {
+		o.Set(slog.String("repository", repo), slog.Bool("deep", deep))
+		return process.Aside(ctx, func(ctx context.Context) error {
+			c, err = w.hands.Check(ctx, source, repo, deep)
+			return err
+		})
+	})
+	return c, err
 }
 
 func (w working) traced(ctx context.Context, kind trace.Kind, source string, do func(context.Context, *trace.Operation) error) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
+	"github.com/backstaydb/backstay/internal/process"
 	"github.com/backstaydb/backstay/internal/store"
 )
 
@@ -254,6 +255,7 @@ func (c *checker) compare(ctx context.Context, todo []Object) error {
 	g.SetLimit(comparesAtOnce)
 	for _, o := range todo {
 		g.Go(func() error {
+			process.YieldFor(ctx)
 			err := c.r.hashListed(ctx, o, c.count)
 			c.mu.Lock()
 			c.report.Objects++
