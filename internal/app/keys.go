@@ -47,7 +47,7 @@ func (h *Host) openForKeys(ctx context.Context, source, keyFile string) ([]*repo
 	var repos []*repository.Repository
 	for _, name := range h.Config.Sources[source].Repositories {
 		url := h.Config.Repositories[name].Store
-		s, err := OpenStore(ctx, url, h.Config.Dir())
+		s, err := h.openStore(ctx, name)
 		if err != nil {
 			return nil, err
 		}
