@@ -62,6 +62,13 @@ func (a *Account) Restored(ctx context.Context, p *Restore, r *api.Restored) {
 	tell(ctx, a.Since, []phase{{"fetch", r.FetchSeconds}, {"lay", r.LaySeconds}, {"replay", r.ReplaySeconds}, {"sync", r.SyncSeconds}})
 }
 
+// Rewrote takes note of what was sealed anew.
+func (a *Account) Rewrote(all []Rewritten) {
+	for _, r := range all {
+		a.Objects, a.Bytes = append(a.Objects, r.Dropped...), a.Bytes+r.Bytes
+	}
+}
+
 // Record writes into the audit log of this host that a deed begins and how it went, beside a daemon too. do tells what it found. Most
 // deeds matter more than that they are written down: where the log takes nothing they are done with a warning.
 func (h *Host) Record(ctx context.Context, d Deed, do func(context.Context, *Account) error) error {

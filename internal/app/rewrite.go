@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/repository"
 )
 
@@ -18,23 +17,12 @@ type Rewritten struct {
 // Rewrite seals all that the repositories of a source hold to an identity that no withdrawn key knows, and drops what an older one
 // opens. A new identity is made unless a run before this one made it and did not come to its end. It may be broken off at any
 // point and called again. progress is told the repository and its stored bytes; it may be nil.
-func (h *Host) Rewrite(ctx context.Context, source, keyFile, tool string, progress func(repo string, done, total int64)) ([]Rewritten, error) {
+func (h *Host) Rewrite(ctx context.Context, source, keyFile string, progress func(repo string, done, total int64)) ([]Rewritten, error) {
 	repos, err := h.openForKeys(ctx, source, keyFile)
 	if err != nil {
 		return nil, err
 	}
-	names := h.Config.Sources[source].Repositories
-	began := h.Now()
-	all, err := h.rewrite(ctx, names, repos, progress)
-	e := audit.Entry{Since: began, What: audit.Key, Source: source, Why: "all that older identities open is sealed anew", Outcome: audit.OK}
-	for _, r := range all {
-		e.Objects, e.Bytes = append(e.Objects, r.Dropped...), e.Bytes+r.Bytes
-	}
-	if err != nil {
-		e.Outcome, e.Error = audit.Failed, err.Error()
-	}
-	h.audit(ctx, tool, "key rotate --rewrite", e)
-	return all, err
+	return h.rewrite(ctx, h.Config.Sources[source].Repositories, repos, progress)
 }
 
 func (h *Host) rewrite(ctx context.Context, names []string, repos []*repository.Repository, progress func(repo string, done, total int64)) ([]Rewritten, error) {
@@ -81,16 +69,4 @@ func needsIdentity(ctx context.Context, repos []*repository.Repository) (bool, e
 		}
 	}
 	return !waiting, nil
-}
-
-// audit writes down what a command did; a log that takes nothing stops no command, and is told.
-func (h *Host) audit(ctx context.Context, tool, command string, e audit.Entry) {
-	ctx = context.WithoutCancel(ctx)
-	l, err := h.auditLog(ctx, tool, command)
-	if err == nil {
-		_, err = l.Append(ctx, e)
-	}
-	if err != nil {
-		h.Log.Error("the audit log takes nothing", "err", err)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -66,7 +67,7 @@ func newKept(t *testing.T, bases int) *kept {
 	})
 	k.d = &daemon{catalog: c}
 	k.d.now.Store(k.host)
-	k.d.fleet.add(&protected{name: "app", config: k.host.Config.Sources["app"], writers: w})
+	k.d.fleet.add(&protected{name: "app", config: k.host.Config.Sources["app"], writers: w, archive: new(archive.Archive)}) // captured here
 	return k
 }
 

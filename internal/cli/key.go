@@ -103,12 +103,16 @@ func (o *keyChange) apply(ctx context.Context, c *console, source, what string, 
 		return nil
 	}
 	host := app.NewHost(cfg, c.log)
-	deed := app.Deed{What: audit.Key, Source: name, Why: o.reason, Command: "backstay key", Tool: version(), Objects: []string{what}, Needed: true}
-	if err := host.Record(ctx, deed, func(ctx context.Context, _ *app.Account) error { return host.ChangeKeys(ctx, name, o.key, change) }); err != nil {
+	if err := host.Record(ctx, keyDeed(name, what, o.reason), func(ctx context.Context, _ *app.Account) error { return host.ChangeKeys(ctx, name, o.key, change) }); err != nil {
 		return err
 	}
 	c.printf("done: %s in %s\n", what, list(cfg.Sources[name].Repositories))
 	return nil
+}
+
+// keyDeed is a change of who can read or sign, which is not done unless it can be written down.
+func keyDeed(source, what, why string) app.Deed {
+	return app.Deed{What: audit.Key, Source: source, Why: why, Command: "backstay key", Tool: version(), Objects: []string{what}, Needed: true}
 }
 
 type keyAddOptions struct{ keyChange }
@@ -153,7 +157,13 @@ func (o *keyRotateOptions) run(ctx context.Context, c *console, args []string) e
 		c.printf("would seal all of %s anew in %s, compare it, and drop what older identities open\n", name, list(cfg.Sources[name].Repositories))
 		return nil
 	}
-	done, err := app.NewHost(cfg, c.log).Rewrite(ctx, name, o.key, version(), nil)
+	var done []app.Rewritten
+	host := app.NewHost(cfg, c.log)
+	err = host.Record(ctx, keyDeed(name, "seal all that older identities open anew", o.reason), func(ctx context.Context, a *app.Account) (err error) {
+		done, err = host.Rewrite(ctx, name, o.key, nil)
+		a.Rewrote(done)
+		return err
+	})
 	for _, r := range done {
 		c.printf("%s: %s sealed anew and compared, %s stored; the old are dropped\n", r.Repository, plural(len(r.Dropped), "object", "objects"), size(r.Bytes))
 		for _, left := range r.Left {

@@ -11,14 +11,16 @@ import (
 type keyTrustOptions struct {
 	place
 	change
+	reasoned
 }
 
 func (o *keyTrustOptions) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.change.flags(cmd)
+	o.reasoned.flags(cmd)
 }
 
-func (o *keyTrustOptions) run(_ context.Context, c *console, args []string) error {
+func (o *keyTrustOptions) run(ctx context.Context, c *console, args []string) error {
 	cfg, err := o.load()
 	if err != nil {
 		return err
@@ -31,7 +33,9 @@ func (o *keyTrustOptions) run(_ context.Context, c *console, args []string) erro
 		c.printf("would let %s sign for %s\n", args[1], name)
 		return nil
 	}
-	if err := app.NewHost(cfg, c.log).Trust(name, args[1]); err != nil {
+	host := app.NewHost(cfg, c.log)
+	err = host.Record(ctx, keyDeed(name, "let "+args[1]+" sign", o.reason), func(context.Context, *app.Account) error { return host.Trust(name, args[1]) })
+	if err != nil {
 		return err
 	}
 	c.printf("%s may sign for %s; a daemon that runs invites it when it starts again\n", args[1], name)
