@@ -130,6 +130,20 @@ type Keys struct {
 	Readers       []Reader  `json:"readers" doc:"who can read"`
 	Signers       []string  `json:"signers" doc:"verifier keys of those who may sign"`
 	Authenticated bool      `json:"authenticated" doc:"whether this list was shown to be made by who may; false where neither a key nor a pinned signer was at hand"`
+
+	Withdrawn []Withdrawn `json:"withdrawn,omitempty" doc:"keys that are no readers any more, and what their owners can still open if they kept them"`
+}
+
+// Withdrawn is a key that was taken off the readers.
+type Withdrawn struct {
+	Name      string    `json:"name" doc:"of who read"`
+	Recipient string    `json:"recipient" doc:"public half of the key"`
+	Since     time.Time `json:"since" doc:"when it was taken off"`
+	Rotated   bool      `json:"rotated" doc:"whether what comes is sealed to an identity that it does not know"`
+	Bases     []string  `json:"bases,omitempty" doc:"that it opens"`
+	Objects   int       `json:"objects" doc:"that it opens: bases and segments"`
+	Bytes     int64     `json:"bytes" doc:"stored, of those"`
+	Newest    time.Time `json:"newest,omitzero" doc:"the last moment that some of them hold"`
 }
 
 // Reader is somebody whose key opens the history.

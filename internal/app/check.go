@@ -25,8 +25,8 @@ func (o OpenRepository) Check(ctx context.Context, deep bool, progress func(done
 	return out, nil
 }
 
-// Keys says who can read.
-func (o OpenRepository) Keys() api.Keys {
+// Keys says who can read, and what those who could once still can.
+func (o OpenRepository) Keys(ctx context.Context) (api.Keys, error) {
 	k := o.Facts.Keys
 	out := api.Keys{
 		Source: o.Repo.Source(), Repository: o.Name, Number: k.Number, Created: k.Created, Recipient: k.Recipient,
@@ -35,5 +35,9 @@ func (o OpenRepository) Keys() api.Keys {
 	for _, r := range k.Readers {
 		out.Readers = append(out.Readers, api.Reader(r))
 	}
-	return out
+	withdrawn, err := o.Repo.Withdrawn(ctx)
+	for _, w := range withdrawn {
+		out.Withdrawn = append(out.Withdrawn, api.Withdrawn{Name: w.Name, Recipient: w.Recipient, Since: w.Since, Rotated: w.Rotated, Bases: w.Bases, Objects: w.Objects, Bytes: w.Bytes, Newest: w.Newest})
+	}
+	return out, err
 }

@@ -125,6 +125,9 @@ func (h *Host) reports(ctx context.Context, source string, o OpenRepository) []d
 	}
 	var all []drill.Report
 	for _, ref := range o.Facts.Reports {
+		if !isDrill(ref.ID) {
+			continue
+		}
 		signed, err := o.Repo.Report(ctx, ref.ID)
 		if err != nil {
 			continue

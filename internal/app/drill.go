@@ -92,6 +92,19 @@ func (r *Reached) scratch(given string, e engine.Engine) (string, error) {
 	return dir, nil
 }
 
+// sweep removes what drills of this host left that died with their process.
+func (h *Host) sweep() {
+	for _, root := range []string{filepath.Join(h.State(), "drill"), sharedScratch} {
+		removed, err := drill.Sweep(root)
+		if len(removed) > 0 {
+			h.Log.Info("removed what a drill left that was killed", "folders", removed)
+		}
+		if err != nil {
+			h.Log.Warn("what a drill left that was killed is still there", "error", err)
+		}
+	}
+}
+
 func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {
 	repo, err := Reach{}.facts(ctx, r.Repositories[0])
 	if err != nil {
@@ -129,7 +142,7 @@ func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.
 	return path, nil
 }
 
-// VerifyReport checks the signature of a report. Without pinned keys it is held against the key of this host.
+// VerifyReport checks the signature of a report, or of a page with one in it. Without pinned keys it is held against the key of this host.
 func VerifyReport(signed []byte, pinned []string, h *Host) (drill.Report, string, error) {
 	if len(pinned) == 0 {
 		s, err := h.signer()
@@ -137,6 +150,9 @@ func VerifyReport(signed []byte, pinned []string, h *Host) (drill.Report, string
 			return drill.Report{}, "", err
 		}
 		pinned = []string{s.Verifier()}
+	}
+	if drill.IsPage(signed) {
+		return drill.VerifyPage(signed, pinned)
 	}
 	return drill.VerifyReport(signed, pinned)
 }

@@ -17,6 +17,7 @@ type eyes struct {
 
 	mu      sync.Mutex
 	reports map[string]drill.Report // by source and ID: a report never changes
+	notes   map[string]checkNote    // by source, repository and ID
 }
 
 // Status says how all sources are doing, without what was promised.
@@ -30,9 +31,11 @@ func (e *eyes) Facts(ctx context.Context, source, repo string) (repository.Facts
 	}
 	r, err := p.writers.get(ctx, repo)
 	if err != nil {
+		p.see(e.d.host, repo, repository.Facts{}, err)
 		return repository.Facts{}, err
 	}
 	f, err := r.Facts(ctx)
+	p.see(e.d.host, repo, f, err)
 	if err != nil {
 		return f, err
 	}
@@ -66,6 +69,7 @@ func (e *eyes) Drills(ctx context.Context, source string) ([]drill.Report, error
 		if err != nil {
 			continue
 		}
+		facts.Reports = slices.DeleteFunc(slices.Clone(facts.Reports), func(r repository.ReportRef) bool { return !isDrill(r.ID) })
 		refs := facts.Reports[max(0, len(facts.Reports)-reportsRead):]
 		for _, ref := range slices.Backward(refs) {
 			if report, ok := e.report(ctx, source, ref.ID, r.Report, trusted); ok {

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/watch"
 )
 
 // hands are what a daemon does with its sources when something is due.
@@ -25,6 +28,13 @@ func (h hands) Base(ctx context.Context, source, kind string) (api.Base, error) 
 
 // Drill recovers to a target on scratch.
 func (h hands) Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error) {
+	p := h.d.part(source)
+	if p == nil {
+		return drill.Report{}, unknownSource(source)
+	}
+	if err := p.join(ctx); err != nil {
+		return drill.Report{}, err
+	}
 	reached, err := h.d.host.Open(ctx, Reach{Source: source, Spool: to != string(drill.Random)})
 	if err != nil {
 		return drill.Report{}, err
@@ -34,14 +44,23 @@ func (h hands) Drill(ctx context.Context, source, to string, checks []config.Che
 	return report, err
 }
 
-// Check reads a repository.
-func (h hands) Check(ctx context.Context, source, repo string, deep bool) (repository.CheckReport, error) {
+// Check reads a part of a repository, and writes down what it has read as it goes.
+func (h hands) Check(ctx context.Context, source, repo string, c watch.Check) (repository.CheckReport, error) {
 	reached, err := h.d.host.Open(ctx, Reach{Source: source, Repository: repo, Damaged: true})
 	if err != nil {
 		return repository.CheckReport{}, err
 	}
 	defer reached.Close() // it was only read
-	return reached.Repositories[0].Repo.Check(ctx, repository.CheckOptions{Deep: deep})
+	p := h.d.part(source)
+	if p != nil && p.elsewhere() {
+		c.Until = time.Time{} // others are told of the whole
+	}
+	r := &round{catalog: h.d.catalog, ref: catalog.Ref{Source: source, Repository: repo}, repo: reached.Repositories[0].Repo, check: c, log: h.d.host.Log, now: h.d.host.Now}
+	report, err := r.run(ctx)
+	if err == nil && p != nil && p.elsewhere() {
+		err = h.noteCheck(ctx, p, repo, c.Deep, report)
+	}
+	return report, err
 }
 
 // Repair replaces what is damaged from each of the other repositories in turn.
@@ -56,6 +75,7 @@ func (h hands) Repair(ctx context.Context, source, repo string, damage []reposit
 	}
 	var all repository.Repaired
 	var errs []error
+	found := damage
 	for _, other := range p.config.Repositories {
 		if other == repo {
 			continue
@@ -70,10 +90,13 @@ func (h hands) Repair(ctx context.Context, source, repo string, damage []reposit
 		all.Objects, all.Bytes, all.Left = append(all.Objects, one.Objects...), all.Bytes+one.Bytes, one.Left
 		damage = slices.DeleteFunc(slices.Clone(damage), func(d repository.Damage) bool { return slices.Contains(one.Objects, d.Object) })
 	}
+	if len(all.Objects) > 0 {
+		errs = append(errs, h.d.noteRepair(ctx, catalog.Ref{Source: source, Repository: repo}, r, found, all.Objects))
+	}
 	return all, errors.Join(errs...)
 }
 
-// Forget drops what was decided on.
+// Forget drops what was decided on, and locks what is kept for longer where objects are locked.
 func (h hands) Forget(ctx context.Context, source, repo string, order repository.Order) (repository.Dropped, error) {
 	p := h.d.part(source)
 	if p == nil {
@@ -83,7 +106,12 @@ func (h hands) Forget(ctx context.Context, source, repo string, order repository
 	if err != nil {
 		return repository.Dropped{}, err
 	}
-	return r.Drop(ctx, order)
+	dropped, err := r.Drop(ctx, order)
+	if err != nil {
+		return dropped, err
+	}
+	_, err = r.ExtendLocks(ctx, order.Names)
+	return dropped, err
 }
 
 // offered refuses a type of base that the engine of a source lacks.

@@ -17,6 +17,9 @@ func (r *Reached) limits(ctx context.Context, o OpenRepository) recovery.Limits 
 	var l recovery.Limits
 	looked := 0
 	for _, ref := range slices.Backward(o.Facts.Reports) { // Names begin with the time.
+		if !isDrill(ref.ID) {
+			continue
+		}
 		if looked++; looked > limitReports || l.LayBytesPerSecond > 0 && l.ReplayBytesPerSecond > 0 {
 			break
 		}

@@ -20,6 +20,9 @@ const (
 
 // status shows a running source.
 func (p *protected) status() api.Source {
+	if p.elsewhere() {
+		return p.statusElsewhere()
+	}
 	s := p.archive.Status()
 	out := api.Source{
 		Name: p.name, URL: p.config.URL, Engine: p.kind, Mode: s.Identity.Mode, Text: s.Source.Text,

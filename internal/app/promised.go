@@ -37,21 +37,23 @@ func schemeOnly(url string) string {
 
 // watched are the sources of the file with what was promised for them. A host without a key that can read does not drill and does not
 // check deep: another host does, and its reports are found in the repositories.
-func (h *Host) watched() ([]watch.Source, error) {
+func (h *Host) watched(only []string) ([]watch.Source, error) {
 	key, err := h.key("")
 	if err != nil {
 		return nil, err
 	}
 	var all []watch.Source
 	for _, name := range h.Config.SourceNames() {
-		all = append(all, watch.Source{Name: name, Source: h.Config.Sources[name], Reads: len(key.Identities) > 0})
+		source := h.Config.Sources[name]
+		source.Promise = limited(source.Promise, only)
+		all = append(all, watch.Source{Name: name, Source: source, Reads: len(key.Identities) > 0})
 	}
 	return all, nil
 }
 
 // keepWatch builds what keeps the promises of a daemon.
 func (d *daemon) keepWatch(ctx context.Context) error {
-	sources, err := d.host.watched()
+	sources, err := d.host.watched(d.only)
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 		return err
 	}
 	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: d.host.Log, Now: d.host.Now})
-	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}},
+	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}, notes: map[string]checkNote{}},
 		Book: book{d.catalog}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
 	if err != nil {
 		return err
@@ -79,6 +81,9 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 // promise starts what keeps the promises; all of it ends with ctx.
 func (d *daemon) promise(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return d.watch.Run(ctx) })
+	if d.catalog.Opened().Fresh {
+		g.Go(func() error { d.rebuild(ctx); return nil })
+	}
 	g.Go(func() error { return d.copyAudit(ctx) })
 	for _, p := range d.pings {
 		g.Go(func() error { return p.Run(ctx) })

@@ -25,11 +25,11 @@ func (h *Host) questions(source string, checks []config.Check) []drill.Question 
 	return all
 }
 
-// databaseIn is the database that the URL of a server names; "" for none.
+// databaseIn is the database that the URL of a PostgreSQL server names; "" for none.
 func databaseIn(source string) string {
 	u, err := url.Parse(source)
-	if err != nil || u.Host == "" && u.RawQuery == "" {
-		return "" // the path is that of a file
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return ""
 	}
 	return strings.Trim(u.Path, "/")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/recovery"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/store/mirror"
@@ -213,11 +214,23 @@ func (o OpenRepository) origin() recovery.Origin {
 			return b, nil
 		},
 		OpenLog: o.Repo.OpenLog,
+		Hold: func(ctx context.Context, chain history.Chain, by string) (func(), error) {
+			return o.Repo.Hold(ctx, chain, by+onHost())
+		},
 	}
 	if o.mirror != nil {
 		out.Mirror = mirrored{o.mirror}
 	}
 	return out
+}
+
+// onHost says where something is done, behind what it is.
+func onHost() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return " on " + host
 }
 
 // storeError tells a store that fails from what a repository says about its content.

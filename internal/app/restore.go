@@ -69,15 +69,15 @@ func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Targ
 }
 
 // Run carries the restore out. Where an object turns out to be damaged, and no other repository has an equal one, it
-// goes another way to the same target, if there is one: by another base, or from another repository. Plan and Repository
-// are then those of the way that led there.
+// goes another way to the same target, if there is one: by another base, or from another repository. Where something was
+// dropped or replaced after it was planned it is planned again. Plan and Repository are then those of the way that led there.
 func (p *Restore) Run(ctx context.Context, dir string, progress func(step recovery.Step, done, total int64)) (recovery.Result, error) {
 	e, err := p.reached.Engine()
 	if err != nil {
 		return recovery.Result{}, err
 	}
 	var taken []recovery.Elsewhere
-	for {
+	for tries := 1; ; tries++ {
 		if err := p.canRead(); err != nil {
 			return recovery.Result{}, err
 		}
@@ -86,6 +86,10 @@ func (p *Restore) Run(ctx context.Context, dir string, progress func(step recove
 			deps.Log, deps.Now = h.Log, h.Now
 		}
 		res, err := recovery.Run(ctx, p.Plan, deps)
+		var forgotten *recovery.ForgottenError
+		if errors.As(err, &forgotten) && tries < plansTried && p.again(ctx) == nil {
+			continue
+		}
 		var damage *recovery.DamageError
 		if !errors.As(err, &damage) || ctx.Err() != nil || !p.around(damage.Object) {
 			res.Elsewhere = append(taken, res.Elsewhere...)
@@ -93,6 +97,27 @@ func (p *Restore) Run(ctx context.Context, dir string, progress func(step recove
 		}
 		taken = append(taken, recovery.Elsewhere{Object: damage.Object.Name, Lacks: damage.Object.Repository, From: p.Repository, Reason: damage.Err.Error()})
 	}
+}
+
+// plansTried bounds how often a plan that is out of date is made anew.
+const plansTried = 5
+
+// again plans from what the repositories say now.
+func (p *Restore) again(ctx context.Context) error {
+	for i, o := range p.reached.Repositories {
+		now, err := Reach{}.facts(ctx, o)
+		if err != nil {
+			return err
+		}
+		p.reached.Repositories[i] = now
+	}
+	anew, err := p.reached.PlanRestore(ctx, p.Plan.Asked)
+	if err != nil {
+		return err
+	}
+	anew.Placement = p.Placement
+	*p = *anew
+	return nil
 }
 
 func (p *Restore) canRead() error {

@@ -21,6 +21,7 @@ import (
 type RunOptions struct {
 	Version string
 	Exit    func(error) int  // finds the exit code of an error, for commands that ask
+	Only    []string         // kinds of jobs, drill and check, of sources that another host captures; none means all, and capture
 	Every   time.Duration    // how often Observe is told
 	Observe func(api.Status) // may be nil
 	Ended   func(api.Status) // told once, when all has ended in order; may be nil
@@ -30,12 +31,16 @@ type RunOptions struct {
 // socket, and whoever observes; when one of them fails all end. A source that cannot be reached is no such failure:
 // it is tried again, and Status says so.
 func (h *Host) Run(ctx context.Context, o RunOptions) error {
+	if err := validOnly(o.Only); err != nil {
+		return err
+	}
 	unlock, err := lock(h.State())
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	d := &daemon{host: h, version: o.Version, started: h.Now()}
+	h.sweep()
+	d := &daemon{host: h, version: o.Version, only: o.Only, started: h.Now()}
 	if err := d.open(ctx); err != nil {
 		return err
 	}
@@ -61,6 +66,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 type daemon struct {
 	host    *Host
 	version string
+	only    []string // kinds of jobs; none means all
 	started time.Time
 	parts   []*protected
 
@@ -74,7 +80,11 @@ type daemon struct {
 
 func (d *daemon) open(ctx context.Context) error {
 	for _, name := range d.host.Config.SourceNames() {
-		p, err := d.host.openSource(ctx, name)
+		open := d.host.openSource
+		if len(d.only) > 0 {
+			open = d.host.openElsewhere
+		}
+		p, err := open(ctx, name)
 		if err != nil {
 			return err
 		}

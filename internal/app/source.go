@@ -23,14 +23,15 @@ type protected struct {
 	config  config.Source
 	stores  map[string]string // URL of each repository
 	kind    string
-	archive *archive.Archive
+	archive *archive.Archive // nil: another host captures it
 	writers *writers
 	bytes   int64               // of the data, about; for progress
 	told    func(archive.Event) // hears what happens; set before run
 
 	mu       sync.Mutex
-	progress func(api.Progress) // of the backup that is being asked for; nil while none is
-	stored   int64              // bytes of the base that is being taken
+	progress func(api.Progress)        // of the backup that is being asked for; nil while none is
+	stored   int64                     // bytes of the base that is being taken
+	seen     map[string]api.Repository // what was read of each repository last; only of a source that another host captures
 }
 
 // openSource looks at the source once, opens or makes its repositories, and builds its archive. A source that is away
@@ -64,7 +65,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		Connect: func(ctx context.Context) (engine.Source, error) {
 			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
 		},
-		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
+		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
 	})
 	return p, err
 }
@@ -80,6 +81,10 @@ func look(ctx context.Context, e engine.Protector, target string, o engine.Optio
 }
 
 func (p *protected) run(ctx context.Context) error {
+	if p.elsewhere() {
+		<-ctx.Done()
+		return errors.Join(p.writers.close(), ctx.Err())
+	}
 	err := errors.Join(p.archive.Run(ctx), p.writers.close())
 	if err != nil {
 		return err
@@ -109,6 +114,9 @@ func (p *protected) baseStored() int64 {
 }
 
 func (p *protected) backup(ctx context.Context, progress func(api.Progress)) (api.Base, error) {
+	if p.elsewhere() {
+		return api.Base{}, &SourceError{Source: p.name, Err: errors.New("another host captures it, and takes its bases")}
+	}
 	p.mu.Lock()
 	p.progress = progress
 	p.mu.Unlock()

@@ -24,6 +24,7 @@ type writers struct {
 	kind     string // of the engine
 	systemID string
 	signer   *ledger.Signer
+	guest    Key // of a host that captures nothing, and makes no repository; zero for one that does
 
 	mu     sync.Mutex
 	opened map[string]*repository.Repository
@@ -65,6 +66,21 @@ func (h *Host) newWriters(ctx context.Context, source, kind, systemID string) (*
 	return w, w.create(ctx, h.Config.Sources[source].Repositories[0])
 }
 
+// guestWriters are those of a host that only leaves reports, and mends. Nothing is opened yet.
+func (h *Host) guestWriters(source, kind string, key Key) (*writers, error) {
+	if err := os.MkdirAll(h.sourceState(source, "seen"), 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	signer, err := h.signer()
+	if err != nil {
+		return nil, err
+	}
+	return &writers{host: h, source: source, kind: kind, signer: signer, guest: key, opened: map[string]*repository.Repository{}}, nil
+}
+
+// isGuest reports whether the history is another host's.
+func (w *writers) isGuest() bool { return len(w.guest.Identities) > 0 }
+
 // begun reports whether this host has written to a repository of the source before.
 func (w *writers) begun() bool {
 	keys, err := w.host.trusted(w.source)
@@ -85,7 +101,7 @@ func (w *writers) get(ctx context.Context, name string) (*repository.Repository,
 		return r, nil
 	}
 	err := w.open(ctx, name)
-	if errors.Is(err, errMissing) {
+	if errors.Is(err, errMissing) && !w.isGuest() {
 		err = w.create(ctx, name)
 	}
 	return w.opened[name], err
@@ -113,7 +129,7 @@ func (w *writers) open(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	o := repository.Options{Source: w.source, Signer: w.signer, Trusted: trusted, Seen: w.host.seen(w.source, name), Lock: w.host.lockOf(name), Log: w.host.Log, Now: w.host.Now}
+	o := repository.Options{Source: w.source, Signer: w.signer, Trusted: slices.Concat(trusted, w.guest.Pins), Identities: w.guest.Identities, Seen: w.host.seen(w.source, name), Lock: w.host.lockOf(name), Log: w.host.Log, Now: w.host.Now}
 	repo, err := repository.Open(ctx, s, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMissing
@@ -122,12 +138,27 @@ func (w *writers) open(ctx context.Context, name string) error {
 		return storeError(url, err)
 	}
 	repo = w.reopened(ctx, repo, o)
-	if err := w.alone(ctx, repo, url); err != nil {
-		return err
+	if !w.isGuest() {
+		if err := w.alone(ctx, repo, url); err != nil {
+			return err
+		}
 	}
-	if !slices.Contains(repo.Verifiers(), w.signer.Verifier()) {
+	known := slices.Contains(repo.Verifiers(), w.signer.Verifier())
+	if w.isGuest() && !known {
+		if ok, err := invited(ctx, repo, w.signer.Verifier()); err != nil {
+			return storeError(url, err)
+		} else if !ok {
+			return w.uninvited(repo)
+		}
+	}
+	if !known {
 		if repo, err = w.join(ctx, repo, o); err != nil {
 			return err
+		}
+	}
+	if !w.isGuest() {
+		if err := w.invite(ctx, repo); err != nil {
+			w.host.Log.Warn("a guest is not invited; the next start tries again", "source", w.source, "repository", name, "error", err)
 		}
 	}
 	w.opened[name] = repo

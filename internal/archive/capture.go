@@ -223,7 +223,7 @@ func (a *Archive) ship(ctx context.Context, pieces []engine.Piece) error {
 		a.appended.wake()
 	}
 	if a.c.Ack == AckRepository {
-		return a.waitDurable(ctx, nil, last.To)
+		return a.waitDurable(ctx, a.shippers, min(max(a.c.Copies, 1), len(a.shippers)), last.To)
 	}
 	return nil
 }
@@ -280,15 +280,18 @@ func (a *Archive) noteForks(pieces []engine.Piece) {
 	}
 }
 
-// waitDurable waits until the log up to p is durable in s; in any repository if s is nil. It fails when that log will
-// never come, because the source left p's timeline before it.
-func (a *Archive) waitDurable(ctx context.Context, s *shipper, p history.Position) error {
+// waitDurable waits until the log up to p is durable in n of some repositories. It fails when that log will never come, because
+// the source left p's timeline before it.
+func (a *Archive) waitDurable(ctx context.Context, in []*shipper, n int, p history.Position) error {
 	for {
 		wake := a.changed.wait()
-		for _, t := range a.shippers {
-			if s != nil && s != t || t.durableEnd().Position.Before(p) {
-				continue
+		have := 0
+		for _, s := range in {
+			if !s.durableEnd().Position.Before(p) {
+				have++
 			}
+		}
+		if have >= n {
 			a.mu.Lock()
 			end, left := a.left[p.Timeline]
 			a.mu.Unlock()

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -19,7 +20,7 @@ type Ack string
 // The places where a piece must be durable.
 const (
 	AckSpool      Ack = "spool"      // on this host
-	AckRepository Ack = "repository" // in one repository too
+	AckRepository Ack = "repository" // in Config.Copies repositories too
 )
 
 // Config says what is protected, and where to.
@@ -35,6 +36,7 @@ type Config struct {
 	SegmentBytes int64         // raw bytes of a full segment; zero means 64 MiB, never more than a quarter of MaxSpool
 	SegmentAge   time.Duration // a segment is cut when its oldest piece is older; zero means 1 h
 	Ack          Ack           // "" means AckSpool
+	Copies       int           // in how many repositories a piece must be for AckRepository; less than 1 means 1
 	Flush        time.Duration // how long Run goes on shipping after its context ended; zero means 5 s
 	Retry        backoff.Policy
 
@@ -56,6 +58,9 @@ type Repo struct {
 func (c *Config) validate() error {
 	if c.Source == "" || c.Connect == nil || c.Dir == "" || len(c.Repos) == 0 {
 		return errors.New("protect source: it needs a name, a way to connect, a spool and a repository")
+	}
+	if c.Copies > len(c.Repos) {
+		return fmt.Errorf("protect source: it is to be durable in %d repositories and goes to %d", c.Copies, len(c.Repos))
 	}
 	switch c.Ack {
 	case "":

@@ -8,7 +8,7 @@
 //
 // What holds:
 //
-//   - A piece is acknowledged to the source when it is durable in the spool, or in a repository too with
+//   - A piece is acknowledged to the source when it is durable in the spool, or in so many repositories too with
 //     AckRepository. An acknowledged piece leaves the spool only when every repository has it in a full segment.
 //   - One slow, hanging or dead store delays neither the source nor the other repositories. At the spool's bound
 //     capture stops; what the source does not keep meanwhile is a recorded gap, and a new base is taken.

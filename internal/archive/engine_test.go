@@ -149,6 +149,9 @@ func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 		Bookmark: mark, Damage: s.w.damage}, nil
 }
 
+// historyName is the file that is told where a timeline begins.
+func historyName(timeline uint32) string { return fmt.Sprintf("%08d.history", timeline) }
+
 func token(p history.Position) []byte { return []byte("at " + p.String()) }
 
 // Follow ships a piece for each commit, at most five at a time, and pieces without data when nothing happens.
@@ -168,8 +171,7 @@ func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.S
 			since = s.w.times[fork.At.Seq-1]
 			s.w.mu.Unlock()
 			at = history.At(fork.Child, fork.At.Seq)
-			name := fmt.Sprintf("%08d.history", fork.Child)
-			if err := ship(ctx, []engine.Piece{{From: at, To: at, Since: since, Until: since, File: name, Complete: true, Data: []byte("left\n"), Token: token(at), Fork: fork}}); err != nil {
+			if err := ship(ctx, []engine.Piece{{From: at, To: at, Since: since, Until: since, File: historyName(fork.Child), Complete: true, Data: []byte("left\n"), Token: token(at), Fork: fork}}); err != nil {
 				return err
 			}
 			continue

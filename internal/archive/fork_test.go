@@ -60,6 +60,36 @@ func TestForksAreFollowed(t *testing.T) {
 	})
 }
 
+// TestAForkAtRest lets the source go on on other timelines and then do nothing for a while, in which all is released that may be
+// and the daemon is started anew: what was told of each timeline before any log of it came is there.
+func TestAForkAtRest(t *testing.T) {
+	for _, pause := range []time.Duration{0, time.Millisecond, 100 * time.Millisecond, 3 * time.Second, time.Hour} {
+		inBubble(t, 2, func(t *testing.T, h *house) {
+			h.config.SegmentBytes = 4 << 10
+			d := h.start()
+			h.work(20)
+			for range 3 {
+				d.shipped()
+				h.w.fork(h.w.count())
+				time.Sleep(pause)
+				d.stop()
+				d = h.start()
+				time.Sleep(pause)
+				h.work(30)
+			}
+			d.shipped()
+			d.stop()
+			for i := range h.stores {
+				p := h.prove(i)
+				p.all(t, h.w.count(), nil)
+				if len(p.history.Forks) != 3 || len(p.history.Gaps) != 0 {
+					t.Errorf("%s: repository %d has forks %v and gaps %v", pause, i, p.history.Forks, p.history.Gaps)
+				}
+			}
+		})
+	}
+}
+
 // TestForkWithoutSpool loses the spool behind a fork that the repository knows: nothing is missing between the lines.
 func TestForkWithoutSpool(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, h *house) {

@@ -281,7 +281,7 @@ func (k *keeper) commit(t *taken) {
 	var err error
 	ctx := k.a.workCtx()
 	if !t.res.Base.Start.Equal(t.res.Base.Stop) {
-		err = k.a.waitDurable(ctx, t.to, t.res.Base.Stop)
+		err = k.a.waitDurable(ctx, []*shipper{t.to}, 1, t.res.Base.Stop)
 	}
 	var b history.Base
 	if err == nil {

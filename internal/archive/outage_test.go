@@ -142,3 +142,33 @@ func TestAckRepositoryWaits(t *testing.T) {
 		h.proveAll()
 	})
 }
+
+// TestAckWaitsForAsManyRepositoriesAsArePromised: of three repositories any two are enough, and one is not.
+func TestAckWaitsForAsManyRepositoriesAsArePromised(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, h *house) {
+		h.config.Ack, h.config.Copies = AckRepository, 2
+		d := h.start()
+		h.work(10)
+		d.shipped()
+		h.die(0)
+		h.work(10)
+		d.shipped(1, 2)
+		h.die(2)
+		time.Sleep(10 * time.Second)
+		h.work(1)
+		time.Sleep(10 * time.Second) // the one that is left has it by now
+		before := h.w.ackedNow()
+		h.work(10)
+		time.Sleep(time.Minute)
+		if after := h.w.ackedNow(); after != before || after >= h.w.count() {
+			t.Errorf("%d of %d commits were acknowledged with one repository of two, %d before", after, h.w.count(), before)
+		}
+		h.heal(0)
+		d.shipped(0, 1)
+		d.until("the acknowledgement", func(Status) bool { return h.w.ackedNow() == h.w.count() })
+		h.heal(2)
+		d.shipped()
+		d.stop()
+		h.proveAll()
+	})
+}

@@ -86,11 +86,14 @@ func (h *house) proveUpTo(ctx context.Context, r *repository.Repository, all his
 	if at == int(chain.Base.Stop.Seq) {
 		proved[at] = true
 	}
-	log := r.OpenLog(chain.Segments)
+	log, told := r.OpenLog(chain.Segments), map[string]bool{}
 	for i, seg := range chain.Segments {
 		s, err := log.Open(ctx, i)
 		if err != nil {
 			return err
+		}
+		for _, e := range s.Entries() {
+			told[e.File] = true
 		}
 		at, err = h.replay(ctx, s, seg, at, int(chain.Base.Stop.Seq), proved)
 		if err = errors.Join(err, s.Close()); err != nil {
@@ -99,6 +102,11 @@ func (h *house) proveUpTo(ctx context.Context, r *repository.Repository, all his
 	}
 	if at < int(end.Seq) {
 		return fmt.Errorf("the log ends at %d", at)
+	}
+	for _, fork := range chain.Forks {
+		if name := historyName(fork.Child); !told[name] && fork.At.Seq < end.Seq {
+			return fmt.Errorf("the log lacks %s", name)
+		}
 	}
 	return nil
 }

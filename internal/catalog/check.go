@@ -78,6 +78,20 @@ func (c *Catalog) Due(ctx context.Context, ref Ref, d Due) ([]Aged, error) {
 	return list, err
 }
 
+// Oldest says at which time or later every object of a holding was known to be good, and the same of deep checks. What is
+// damaged is left out: Damaged has it. Both are zero where nothing is listed.
+func (c *Catalog) Oldest(ctx context.Context, ref Ref) (shallow, deep time.Time, err error) {
+	err = c.query(ctx, "read the ages in "+ref.String(), func(scan func(...any) error) error {
+		var good, goodDeep int64
+		err := scan(&good, &goodDeep)
+		shallow, deep = moment(good), moment(goodDeep)
+		return err
+	}, `SELECT coalesce((SELECT good FROM object o WHERE o.holding = h.id AND o.damage = '' ORDER BY good LIMIT 1), 0),
+		coalesce((SELECT good_deep FROM object o WHERE o.holding = h.id AND o.damage = '' ORDER BY good_deep LIMIT 1), 0)
+		FROM holding h WHERE source = ? AND repository = ?`, ref.Source, ref.Repository)
+	return shallow, deep, err
+}
+
 // Checked notes what a check read. A deep one counts as a plain one too. An object that is damaged keeps the time at which
 // it was last good.
 func (c *Catalog) Checked(ctx context.Context, ref Ref, k Check) error {

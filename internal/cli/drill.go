@@ -148,6 +148,9 @@ func (o *verifyOptions) run(_ context.Context, c *console, args []string) error 
 		host = app.NewHost(cfg, c.log)
 	}
 	report, signer, err := app.VerifyReport(signed, o.signers, host)
+	if altered, ok := errors.AsType[*drill.PageError](err); ok {
+		return &codedError{err: altered, code: exitDamage, hint: "save the report.txt that the page links to, and verify that"}
+	}
 	if err != nil {
 		return &codedError{err: err, code: exitDamage, hint: "name the key it must be signed with by --signer; backstay key show lists the keys of a source"}
 	}

@@ -11,11 +11,13 @@ import (
 type drillsOptions struct {
 	place
 	listing
+	evidence string
 }
 
 func (o *drillsOptions) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.listing.flags(cmd)
+	cmd.Flags().StringVar(&o.evidence, "evidence", "", "write a page for auditors of each into `DIR`, which drill verify verifies offline")
 }
 
 func (o *drillsOptions) run(ctx context.Context, c *console, args []string) error {
@@ -27,7 +29,11 @@ func (o *drillsOptions) run(ctx context.Context, c *console, args []string) erro
 	if err != nil {
 		return err
 	}
-	reports, err := app.NewHost(cfg, c.log).Drills(ctx, name)
+	host := app.NewHost(cfg, c.log)
+	if o.evidence != "" {
+		return c.evidence(ctx, host, name, o)
+	}
+	reports, err := host.Drills(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -43,4 +49,19 @@ func (o *drillsOptions) run(ctx context.Context, c *console, args []string) erro
 		rows = append(rows, []string{clock(r.Ended), string(r.Verdict), r.Target, r.Repository, r.Host, span(seconds(r.FetchSeconds + r.LaySeconds + r.ReplaySeconds + r.StartSeconds)), count(len(r.Checks), "check"), r.Reason})
 	}
 	return c.columns(rows)
+}
+
+// evidence writes the pages and says where.
+func (c *console) evidence(ctx context.Context, host *app.Host, source string, o *drillsOptions) error {
+	paths, err := host.Evidence(ctx, source, o.evidence)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return c.json(append([]string{}, paths...))
+	}
+	for _, path := range paths {
+		c.printf("%s\n", path)
+	}
+	return nil
 }

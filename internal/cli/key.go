@@ -31,7 +31,11 @@ func (o *keyShowOptions) run(ctx context.Context, c *console, args []string) err
 	defer reached.Close() // it was only read
 	all := []api.Keys{}
 	for _, r := range reached.Repositories {
-		all = append(all, r.Keys())
+		keys, err := r.Keys(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, keys)
 	}
 	if o.json {
 		return c.json(all)
@@ -44,11 +48,27 @@ func (o *keyShowOptions) run(ctx context.Context, c *console, args []string) err
 		for _, s := range k.Signers {
 			c.printf("  may sign  %s\n", s)
 		}
+		for _, w := range k.Withdrawn {
+			c.printf("  withdrawn %s  %s  %s\n", w.Name, clock(w.Since), stillOpens(w))
+		}
 		if !k.Authenticated {
 			c.printf("  This list is believed, not proved: neither a key that can read nor a pinned signer is at hand.\n")
 		}
 	}
 	return nil
+}
+
+// stillOpens says what the owner of a withdrawn key can open, if it was kept.
+func stillOpens(w api.Withdrawn) string {
+	if w.Objects == 0 {
+		return "opens what comes, until key rotate"
+	}
+	text := fmt.Sprintf("still opens %s, %s stored, of the time up to %s, until retention drops them or key rotate --rewrite seals them anew",
+		plural(w.Objects, "object", "objects"), size(w.Bytes), clock(w.Newest))
+	if !w.Rotated {
+		text += "; and what comes, until key rotate"
+	}
+	return text
 }
 
 // keyChange is what key add, remove and rotate have in common.
@@ -102,8 +122,38 @@ func (o *keyRemoveOptions) run(ctx context.Context, c *console, args []string) e
 	return o.apply(ctx, c, args[0], "take "+args[1]+" off the readers", func(r *repository.Repository) error { return r.RemoveReader(ctx, args[1]) })
 }
 
-type keyRotateOptions struct{ keyChange }
+type keyRotateOptions struct {
+	keyChange
+	rewrite bool
+}
+
+func (o *keyRotateOptions) flags(cmd *cobra.Command) {
+	o.keyChange.flags(cmd)
+	cmd.Flags().BoolVar(&o.rewrite, "rewrite", false, "seal all that is there anew, too, prove it, and drop what older identities open; run it again if it broke off")
+}
 
 func (o *keyRotateOptions) run(ctx context.Context, c *console, args []string) error {
-	return o.apply(ctx, c, args[0], "seal what comes to a new identity", func(r *repository.Repository) error { return r.Rotate(ctx) })
+	if !o.rewrite {
+		return o.apply(ctx, c, args[0], "seal what comes to a new identity", func(r *repository.Repository) error { return r.Rotate(ctx) })
+	}
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	name, err := pick(cfg, args)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		c.printf("would seal all of %s anew in %s, compare it, and drop what older identities open\n", name, list(cfg.Sources[name].Repositories))
+		return nil
+	}
+	done, err := app.NewHost(cfg, c.log).Rewrite(ctx, name, o.key, version(), nil)
+	for _, r := range done {
+		c.printf("%s: %s sealed anew and compared, %s stored; the old are dropped\n", r.Repository, plural(len(r.Dropped), "object", "objects"), size(r.Bytes))
+		for _, left := range r.Left {
+			c.printf("  left  %s: %s\n", left.Name, left.Why)
+		}
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,11 +13,13 @@ import (
 type runOptions struct {
 	place
 	change
+	only []string
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.change.flags(cmd)
+	cmd.Flags().StringSliceVar(&o.only, "only", nil, "do only these `JOBS`, drill and check, for sources that another host captures; needs a key")
 }
 
 func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
@@ -30,9 +33,13 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 	if o.dryRun {
 		for _, name := range cfg.SourceNames() {
 			s := cfg.Sources[name]
+			if len(o.only) > 0 {
+				c.printf("would only %s %s, from %s\n", strings.Join(o.only, " and "), name, list(s.Repositories))
+				continue
+			}
 			c.printf("would protect %s (%s) into %s\n", name, s.URL, list(s.Repositories))
 		}
 		return nil
 	}
-	return c.follow(ctx, app.NewHost(cfg, c.log))
+	return c.follow(ctx, app.NewHost(cfg, c.log), o.only...)
 }

@@ -108,7 +108,7 @@ checks, takes the times, writes a signed report and cleans up. --to takes random
 		{
 			use: "drill verify REPORT", group: groupProve, args: arity{1, 1}, lists: true,
 			short:   "Verify the signature of a drill report, offline",
-			long:    "Reads the report and says who signed it and what it says; --signer pins the verifier key it must be signed with.",
+			long:    "Reads the report, or a page that drills --evidence made of it, and says who signed it and what it says; --signer pins the verifier key.",
 			example: "backstay drill verify report.txt --signer backstay+...",
 			make:    func() command { return &verifyOptions{} },
 		},
@@ -138,7 +138,7 @@ and continuity. --deep decrypts and compares every block, which needs a key. It 
 			use: "drills [SOURCE]", group: groupProve, args: arity{0, 1}, lists: true,
 			short:   "List the drills that the repositories hold signed reports of",
 			long:    "Reads and verifies the newest reports, those of other hosts too; needs no key.",
-			example: "backstay drills orders",
+			example: "backstay drills orders\nbackstay drills orders --evidence ./audit-2026",
 			make:    func() command { return &drillsOptions{} },
 		},
 		{
@@ -214,6 +214,15 @@ be dropped, and which rule keeps each of the rest. The daemon does the same once
 			make:    func() command { return &keyShowOptions{} },
 		},
 		{
+			use: "key trust SOURCE KEY", args: arity{2, 2}, changes: true,
+			short: "Let one more host sign",
+			long: `KEY is the verifier key of another host of yours that drills and checks what this one captures; "run --only drill,check" prints it
+there. Without a key that can read, this host could not tell it from a forger. The other host is invited by the daemon of this folder
+when that starts again, and writes nothing before.`,
+			example: "backstay key trust app backstay-drills+1a2b3c4d+AeS...",
+			make:    func() command { return &keyTrustOptions{} },
+		},
+		{
 			use: "key add SOURCE NAME RECIPIENT", args: arity{3, 3}, changes: true,
 			short:   "Let one more key read",
 			long:    "RECIPIENT is the public half of an age key. Adding needs a key that can read.",
@@ -230,8 +239,8 @@ be dropped, and which rule keeps each of the rest. The daemon does the same once
 		{
 			use: "key rotate SOURCE", args: arity{1, 1}, changes: true,
 			short:   "Seal what comes to a new identity",
-			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one at its next restart.",
-			example: "backstay key rotate app",
+			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one as soon as it reads the ledger. With --rewrite all that is there is sealed to it, too: each object is read, decrypted, written anew, read back and compared before the old one is dropped. What somebody reads meanwhile is left, and named; run it again then, or after it broke off.",
+			example: "backstay key rotate app\nbackstay key rotate app --rewrite",
 			make:    func() command { return &keyRotateOptions{} },
 		},
 		{

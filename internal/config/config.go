@@ -55,7 +55,7 @@ type Source struct {
 	After       []string    `yaml:"after,omitempty" json:"after,omitempty" doc:"names of sources whose bases are taken first"`
 	Hold        []Hold      `yaml:"hold,omitempty" json:"hold,omitempty" doc:"nothing of it is forgotten for a time, whatever the rules say"`
 	Exceptions  []Exception `yaml:"exceptions,omitempty" json:"exceptions,omitempty" doc:"findings that are silent for a time"`
-	Ack         Ack         `yaml:"ack,omitempty" json:"ack,omitempty" doc:"when the source may forget a piece of log: once it is synced in the spool (the default) or once a repository has it" enum:"spool,repository"`
+	Ack         Ack         `yaml:"ack,omitempty" json:"ack,omitempty" doc:"when the source may forget a piece of log: once it is synced in the spool (the default) or once durable_in repositories have it, too" enum:"spool,repository"`
 	HeldLimit   Size        `yaml:"held_limit,omitempty" json:"held_limit,omitempty" doc:"how much log a server may keep for Backstay while the spool is full, as in 16GiB (the default); beyond it the slot is dropped, and a new base is taken when there is room"`
 	SpoolLimit  Size        `yaml:"spool_limit,omitempty" json:"spool_limit,omitempty" doc:"how much log may wait on this host for repositories, as in 10GiB (the default)"`
 	SegmentSize Size        `yaml:"segment_size,omitempty" json:"segment_size,omitempty" doc:"how much log makes a full segment, as in 64MiB (the default); one is cut every hour in any case"`

@@ -28,7 +28,7 @@ func (d *drill) command(ctx context.Context, server engine.Asker, scratch string
 	if err != nil {
 		return err
 	}
-	work := filepath.Join(scratch, "work")
+	work := filepath.Join(scratch, workDir)
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return err
 	}
@@ -40,6 +40,9 @@ func (d *drill) command(ctx context.Context, server engine.Asker, scratch string
 	c.Output = masked(out.String())
 	return judgeExit(err, c)
 }
+
+// workDir is the folder in a scratch folder that commands write to.
+const workDir = "work"
 
 // mark is the variable that names the folder for what a command writes. No other process has it.
 func mark(work string) string { return "BACKSTAY_SCRATCH=" + work }

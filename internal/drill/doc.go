@@ -1,6 +1,7 @@
 // Package drill proves that a backup can be recovered: it restores to scratch through the code of a real restore,
 // starts the real engine on the data, asserts that it stands exactly at the target, asks it whether the data is
-// sound, and signs what it found. Nothing that it made is left behind, also when it is cancelled.
+// sound, and signs what it found. Nothing that it made is left behind, also when it is cancelled; what one left that died is swept by
+// the next. It asks for room before, and ends when the disk fills up.
 //
 // The owner of the data may have questions of his own, which are put after the engine's: queries, read-only, with the value that
 // is wanted; and commands, which get a DSN that nobody else on the host can use, are killed with all that they started when they

@@ -93,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.FreeBytes == nil {
+		c.FreeBytes = recovery.FreeBytes
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -135,6 +138,15 @@ func (d *drill) run(ctx context.Context) (err error) {
 	if err := d.choose(ctx); err != nil {
 		return err
 	}
+	if _, err := Sweep(d.config.Scratch); err != nil {
+		d.config.Log.Warn("what a drill left that died is still there", "error", err)
+	}
+	release, err := d.facts.Origin.Claim(ctx, d.plan.Chain, d.facts.Spool, "drill")
+	if err != nil {
+		return err
+	}
+	defer release()
+	d.facts.Origin.Hold = nil // once for all that is read
 	folder, err := scratch.New(d.config.Scratch)
 	if err != nil {
 		return err
@@ -144,14 +156,28 @@ func (d *drill) run(ctx context.Context) (err error) {
 			d.config.Log.Warn("scratch was not removed; the next drill tries again", "error", closed)
 		}
 	}()
-	res, err := d.restore(ctx, filepath.Join(folder.Path(), "data"))
+	if err := d.room(folder.Path()); err != nil {
+		return err
+	}
+	guarded, stop := d.guard(ctx, folder.Path())
+	defer stop()
+	err = d.prove(guarded, launcher, folder.Path())
+	if full, ok := errors.AsType[*recovery.NoSpaceError](context.Cause(guarded)); ok {
+		return full
+	}
+	return err
+}
+
+// prove restores into a scratch folder, and asks what was restored.
+func (d *drill) prove(ctx context.Context, launcher engine.Launcher, scratch string) error {
+	res, err := d.restore(ctx, filepath.Join(scratch, "data"))
 	if err != nil {
 		return err
 	}
 	if err := d.stands(ctx, res.Reached); err != nil {
 		return err
 	}
-	return d.ask(ctx, launcher, res, folder.Path())
+	return d.ask(ctx, launcher, res, scratch)
 }
 
 // choose settles target and plan.

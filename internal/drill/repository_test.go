@@ -3,6 +3,7 @@ package drill
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -121,9 +122,49 @@ func (v *vault) facts(ctx context.Context) (Facts, error) {
 	}
 	facts.History.Engine = "sqlite"
 	return Facts{Checkpoint: NewCheckpoint(facts.Head), Origin: recovery.Origin{
-		Name: "local", History: facts.History, OpenLog: r.OpenLog,
+		Name: "local", History: facts.History, OpenLog: r.OpenLog, Hold: r.Hold,
 		OpenBase: func(ctx context.Context, id string) (recovery.Base, error) { return r.OpenBase(ctx, id) },
 	}}, nil
+}
+
+// TestADrillKeepsWhatItReads drops the base while it is laid: the drop is refused, the drill proves, and then it may go.
+func TestADrillKeepsWhatItReads(t *testing.T) {
+	v := newVault(t, 40)
+	writer, err := repository.Open(t.Context(), local.New(v.dir), repository.Options{Source: "app", Signer: v.signer, Trusted: []string{v.signer.Verifier()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop := func(ctx context.Context, id string) error {
+		f, err := writer.Facts(ctx)
+		if err == nil {
+			_, err = writer.Drop(ctx, repository.Order{Names: []string{"base/" + id}, Reason: "old", Decided: f.Head.Size})
+		}
+		return err
+	}
+	var refused error
+	var base string
+	c := newWorld().config(t)
+	c.Source, c.Engine, c.Now, c.Pick = "app", sqlite.Engine{}, nil, Latest
+	c.Facts = func(ctx context.Context) (Facts, error) {
+		f, err := v.facts(ctx)
+		open := f.Origin.OpenBase
+		f.Origin.OpenBase = func(ctx context.Context, id string) (recovery.Base, error) {
+			base, refused = id, drop(ctx, id)
+			return open(ctx, id)
+		}
+		return f, err
+	}
+	r, err := Run(t.Context(), c)
+	if err != nil || r.Verdict != Proved {
+		t.Errorf("%s, %v", r, err)
+	}
+	var claimed *repository.ClaimedError
+	if !errors.As(refused, &claimed) || claimed.By != "drill" {
+		t.Errorf("dropped while it was read: %v", refused)
+	}
+	if err := drop(t.Context(), base); err != nil {
+		t.Errorf("dropped afterwards: %v", err)
+	}
 }
 
 func TestDrillARepository(t *testing.T) {

@@ -143,8 +143,12 @@ func (l *line) until(b Base, path []edge, t time.Time) (Chain, bool) {
 // chain makes the value.
 func (l *line) chain(b Base, path []edge, stop Position) Chain {
 	c := Chain{Base: b, Segments: make([]Segment, 0, len(path)), Stop: stop, Until: b.StopTime}
+	points := slices.DeleteFunc(slices.Clone(l.points), func(p Segment) bool { return p.To.Seq < b.begin() })
 	end := b.Stop.Seq
 	for _, e := range path {
+		for len(points) > 0 && points[0].To.Seq <= e.from {
+			c.Segments, points = append(c.Segments, points[0]), points[1:]
+		}
 		c.Segments = append(c.Segments, e.Segment)
 		c.Until, end = later(c.Until, e.Until), max(end, e.to)
 	}

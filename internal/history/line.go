@@ -16,6 +16,7 @@ type line struct {
 	next      map[uint64][]edge
 	reach     map[uint64]uint64 // from where a segment begins or ends to the furthest place that is joined to it
 	entries   []edge            // in ascending order of from
+	points    []Segment         // that lead nowhere: what was told where a timeline begins, before any log came
 	ends      []uint64          // how far any of the entries up to this one goes
 	whole     Moment
 }
@@ -42,8 +43,12 @@ func (f *family) line(timeline uint32) *line {
 	l := &line{stretches: f.ancestry(timeline), next: map[uint64][]edge{}, reach: map[uint64]uint64{}, whole: f.whole}
 	for _, st := range l.stretches {
 		for _, s := range f.segments[st.timeline] {
-			if s.From.Seq < s.To.Seq && s.From.Seq < st.until && s.From.Seq >= st.fork.At.Seq {
+			switch {
+			case s.From.Seq >= st.until || s.From.Seq < st.fork.At.Seq:
+			case s.From.Seq < s.To.Seq:
 				l.entries = append(l.entries, edge{Segment: s, from: s.From.Seq, to: min(s.To.Seq, st.until)})
+			case s.From.Seq == s.To.Seq:
+				l.points = append(l.points, s)
 			}
 		}
 		for _, b := range f.bases[st.timeline] {
@@ -54,6 +59,7 @@ func (f *family) line(timeline uint32) *line {
 	}
 	slices.SortStableFunc(l.bases, compareBases)
 	slices.SortStableFunc(l.entries, compareEdges)
+	slices.SortStableFunc(l.points, func(a, b Segment) int { return cmp.Or(cmp.Compare(a.To.Seq, b.To.Seq), cmp.Compare(a.Name, b.Name)) })
 	l.join()
 	return l
 }

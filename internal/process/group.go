@@ -102,7 +102,7 @@ func (g Group) run(ctx context.Context, cmd *exec.Cmd, w *os.File) error {
 		err = context.Cause(ctx)
 	}
 	if g.Mark != "" {
-		killMarked(g.Mark)
+		EndMarked(g.Mark)
 	}
 	m.close()
 	if err != nil && ctx.Err() == nil {

@@ -35,8 +35,8 @@ func (m *member) finish(cmd *exec.Cmd) error {
 // rounds bounds the hunt for processes that start others while we look.
 const rounds = 20
 
-// killMarked kills every process that has mark in its environment, again and again until there is none.
-func killMarked(mark string) {
+// EndMarked kills every process that was started with mark in its environment, again and again until there is none.
+func EndMarked(mark string) {
 	for range rounds {
 		found := marked(mark)
 		for _, pid := range found {

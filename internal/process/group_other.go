@@ -17,5 +17,5 @@ func (m *member) finish(cmd *exec.Cmd) error {
 	return err
 }
 
-// killMarked does nothing: no environment of another process is shown here.
-func killMarked(string) {}
+// EndMarked does nothing: no environment of another process is shown here.
+func EndMarked(string) {}

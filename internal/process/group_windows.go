@@ -48,5 +48,5 @@ func (m *member) kill() {
 
 func (m *member) close() { _ = windows.CloseHandle(m.job) }
 
-// killMarked does nothing: a job is not left.
-func killMarked(string) {}
+// EndMarked does nothing: a job is not left.
+func EndMarked(string) {}

@@ -4,8 +4,8 @@ package recovery
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what an ordinary user may still write to the file system of dir.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is what an ordinary user may still write to the file system of dir.
+func FreeBytes(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, err

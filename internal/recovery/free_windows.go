@@ -2,8 +2,8 @@ package recovery
 
 import "golang.org/x/sys/windows"
 
-// freeBytes is what this user may still write to the volume of dir.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is what this user may still write to the volume of dir.
+func FreeBytes(dir string) (int64, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

@@ -73,8 +73,9 @@ type run struct {
 	result Result
 }
 
-// Run carries out a plan. When it returns nil the folder holds the data, durably, exactly at the target. Errors
-// about the backup itself are *DamageError; *MissedError says that the engine stopped elsewhere.
+// Run carries out a plan. What it reads is claimed first, so that nobody drops it meanwhile. When it returns nil the folder holds
+// the data, durably, exactly at the target. Errors about the backup itself are *DamageError; *MissedError says that the engine
+// stopped elsewhere, *ForgottenError that the plan is out of date.
 func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 	if len(d.Origins) == 0 {
 		return Result{}, errors.New("restore: no repository to read from")
@@ -94,9 +95,14 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.FreeBytes == nil {
-		d.FreeBytes = freeBytes
+		d.FreeBytes = FreeBytes
 	}
 	begin := time.Now()
+	release, err := d.Origins[0].Claim(ctx, p.Chain, d.Spool, "restore")
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
 	f, err := take(d.Dir, mark{Source: p.Source, Target: p.Target.String(), Base: p.Chain.Base.ID, Started: d.Now(), Process: os.Getpid()})
 	if err != nil {
 		return Result{}, err

@@ -109,7 +109,7 @@ func (r *Repository) manifestOf(ctx context.Context, id string) (*manifest, erro
 type BaseWriter struct {
 	r      *Repository
 	id     string
-	w      *pack.BaseWriter
+	w      *pack.BaseWriter // nil where the parts are made by somebody else
 	create func(name string) (store.File, error)
 	stored atomic.Int64
 	names  []string // of objects begun
@@ -132,12 +132,15 @@ func (r *Repository) NewBase(ctx context.Context) (*BaseWriter, error) {
 	} else if _, err := rand.Read(o.DigestKey[:]); err != nil {
 		return nil, fmt.Errorf("take base of %s: %w", r.source, err)
 	}
-	w := &BaseWriter{r: r, id: r.o.Now().UTC().Format("20060102T150405Z") + "-" + strings.ToLower(rand.Text()[:6])}
+	w := &BaseWriter{r: r, id: nameBase(r.o.Now().UTC().Format("20060102T150405Z"))}
 	// An object lives longer than the part of the packer that begins it, so it has the context of the whole base.
 	w.create = func(name string) (store.File, error) { return createFile(ctx, r.store, name) }
 	w.w = pack.NewBaseWriter(ctx, w, o)
 	return w, nil
 }
+
+// nameBase makes a name that no other base has, from when it began.
+func nameBase(began string) string { return began + "-" + strings.ToLower(rand.Text()[:6]) }
 
 // ID is what the base will be called.
 func (w *BaseWriter) ID() string { return w.id }
@@ -178,25 +181,31 @@ func (w *BaseWriter) Commit(ctx context.Context, base history.Base) (history.Bas
 		base.Bytes = contents.Bytes
 	}
 	m := &manifest{Base: base, Contents: contents}
+	err = w.list(ctx, m)
+	return m.Base, err
+}
+
+// list makes a base exist whose packs and maps are stored.
+func (w *BaseWriter) list(ctx context.Context, m *manifest) error {
 	b, err := m.encode()
 	if err != nil {
-		return base, err
+		return err
 	}
 	name := w.r.object(manifestName(w.id))
 	if err := putBytes(ctx, w.r.store, name, b); err != nil {
-		return base, fmt.Errorf("commit base %s: %w", w.id, err)
+		return fmt.Errorf("commit base %s: %w", w.id, err)
 	}
 	w.names = append(w.names, name)
 	killpoint.At(killpoint.BaseManifest)
 	if err := w.r.protect(ctx, m.names()...); err != nil {
-		return base, fmt.Errorf("commit base %s: %w", w.id, err)
+		return fmt.Errorf("commit base %s: %w", w.id, err)
 	}
 	if err := w.r.listBase(ctx, m.Base, b); err != nil {
-		return base, err
+		return err
 	}
 	w.ended = true
 	killpoint.At(killpoint.BaseCommitted)
-	return m.Base, nil
+	return nil
 }
 
 // listBase appends the leaf of a base whose manifest is stored.
@@ -234,7 +243,10 @@ func (w *BaseWriter) Abort() error {
 	w.ended = true
 	ctx, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()
-	err := w.w.Abort()
+	var err error
+	if w.w != nil {
+		err = w.w.Abort()
+	}
 	if len(w.names) > 0 && strings.HasSuffix(w.names[len(w.names)-1], "/manifest") {
 		exists := w.r.ledger.View(ctx, func(ledger.Checkpoint, []ledger.Ignored) error {
 			if _, ok := w.r.fold.objects[manifestName(w.id)]; ok {

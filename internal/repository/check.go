@@ -8,8 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
@@ -55,11 +54,23 @@ type CheckOptions struct {
 	// is read and compared with its listed digest.
 	Deep     bool
 	Progress func(done, total int64) // bytes as stored; may be nil
+
+	// Only are the names, as the ledger lists them, of what is read, in this order; nil: all, tips too. Keys, the ledger, what
+	// nothing lists and whether log is missing are looked at in any case.
+	Only []string
+
+	// Until is when nothing more begins to be read, though one object is in any case; a base is read as a whole. Zero: no bound.
+	Until time.Time
+
+	// Read is told of each object that was read to its end, a base with all that belongs to it, and whether it is as it must be:
+	// detail is "" then. One call at a time; may be nil. What it was told counts, also if Check is ended or killed later.
+	Read func(o Object, detail string)
 }
 
 // CheckReport is what Check found.
 type CheckReport struct {
-	Objects int      `json:"objects"` // read and compared
+	Objects int      `json:"objects"`        // read and compared
+	Left    int      `json:"left,omitempty"` // objects that were to be read, and a base counts as one, when CheckOptions.Until came
 	Bytes   int64    `json:"bytes"`
 	Damage  []Damage `json:"damage"`
 	// Orphans are objects of bases and tips that nothing lists: being written now, or left by a writer that crashed, and
@@ -85,10 +96,13 @@ type checker struct {
 	r *Repository
 	o CheckOptions
 
-	stored  map[string]store.Object // by name, as listed at the start
-	listed  map[string]bool         // names in the store that count
-	hist    history.History
-	dropped []history.Segment // only positions
+	stored   map[string]store.Object // by name, as listed at the start
+	listed   map[string]bool         // names in the store that count
+	spared   map[string]bool         // bases that count and are not read, as sweepUnit names them
+	hist     history.History
+	bases    map[string]int64 // bytes stored, by the name of the manifest
+	segments map[string]history.Segment
+	dropped  []history.Segment // only positions
 
 	mu     sync.Mutex
 	report CheckReport
@@ -113,24 +127,14 @@ func (c *checker) run(ctx context.Context) error {
 	if err != nil || !readable {
 		return err
 	}
-	if todo, err = c.manifests(ctx, todo); err != nil {
-		return err
-	}
 	for _, o := range todo {
 		c.listed[c.r.object(o.Name)] = true
-		c.total += o.Size
 	}
-	if err := c.compare(ctx, todo); err != nil {
+	if err := c.read(ctx, c.units(todo)); err != nil {
 		return err
 	}
 	c.continuity()
-	if err := c.unlisted(ctx); err != nil {
-		return err
-	}
-	if c.o.Deep {
-		return c.deep(ctx)
-	}
-	return nil
+	return c.unlisted(ctx)
 }
 
 func (c *checker) add(d Damage) {
@@ -219,73 +223,29 @@ func (c *checker) lost(err error) bool {
 	return true
 }
 
-// manifests reads the manifests and adds what they list.
-func (c *checker) manifests(ctx context.Context, todo []Object) ([]Object, error) {
-	for _, b := range c.hist.Bases {
-		o := Object{}
-		for _, t := range todo {
-			if t.Name == manifestName(b.ID) {
-				o = t
-			}
-		}
-		raw, err := c.r.readListed(ctx, o)
-		var corrupt *CorruptError
-		if errors.As(err, &corrupt) {
-			continue // compare will find it
-		}
-		if err != nil {
-			return nil, err
-		}
-		m, err := parseManifest(raw, b.ID)
-		if err != nil {
-			c.add(Damage{Object: c.r.object(o.Name), Kind: BadContent, Detail: err.Error(), Affects: c.affects(o.Name)})
-			continue
-		}
-		todo = append(todo, m.parts()...)
-	}
-	return todo, nil
-}
-
-const comparesAtOnce = 4
-
-// compare reads all objects and compares them with what is listed.
-func (c *checker) compare(ctx context.Context, todo []Object) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(comparesAtOnce)
-	for _, o := range todo {
-		g.Go(func() error {
-			err := c.r.hashListed(ctx, o, c.count)
-			c.mu.Lock()
-			c.report.Objects++
-			c.mu.Unlock()
-			var corrupt *CorruptError
-			if !errors.As(err, &corrupt) {
-				return err
-			}
-			return c.damaged(ctx, o, corrupt)
-		})
-	}
-	return g.Wait()
-}
-
 // damaged notes a damaged object, unless it is a tip or a dropped object that went meanwhile.
-func (c *checker) damaged(ctx context.Context, o Object, e *CorruptError) error {
+func (c *checker) damaged(ctx context.Context, u *unit, o Object, e *CorruptError) error {
 	kind := Altered
 	if e.Err != nil {
 		kind = Missing
-		stands := false
-		err := c.r.ledger.View(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
-			for _, l := range c.r.fold.listed(head) {
-				stands = stands || sweepUnit(l.Name) == sweepUnit(o.Name)
-			}
-			return nil
-		})
-		if err == nil && !stands {
+		if !c.stands(ctx, o.Name) {
 			return nil
 		}
 	}
-	c.add(Damage{Object: e.Object, Kind: kind, Want: e.Want, Got: e.Got, Detail: e.Detail, Affects: c.affects(o.Name)})
+	c.addTo(u, Damage{Object: e.Object, Kind: kind, Want: e.Want, Got: e.Got, Detail: e.Detail, Affects: c.affects(o.Name)})
 	return nil
+}
+
+// stands reports whether an object, or the base that it belongs to, is still listed, as far as can be said.
+func (c *checker) stands(ctx context.Context, name string) bool {
+	stands := false
+	err := c.r.ledger.View(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
+		for _, l := range c.r.fold.listed(head) {
+			stands = stands || sweepUnit(l.Name) == sweepUnit(name)
+		}
+		return nil
+	})
+	return stands || err != nil
 }
 
 func (c *checker) count(n int64) {
@@ -353,7 +313,7 @@ func (c *checker) unlisted(ctx context.Context) error {
 	}
 	for name, o := range c.stored {
 		folder, _, _ := strings.Cut(strings.TrimPrefix(name, c.r.source+"/"), "/")
-		if c.listed[name] || folder == "ledger" || folder+"/" == claimFolder {
+		if c.listed[name] || c.spared[sweepUnit(c.r.relative(o))] || folder == "ledger" || folder+"/" == claimFolder {
 			continue
 		}
 		if folder == "base" || folder == "tip" || dropped[name] {

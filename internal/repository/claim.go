@@ -53,6 +53,7 @@ type Claim struct {
 	reading Reading
 	hold    time.Duration
 	pinned  []string // names
+	tips    []string // names among them, as they were listed when the chain was planned
 
 	mu   sync.Mutex
 	name string // of the object that counts now
@@ -62,18 +63,20 @@ type Claim struct {
 // day. It needs no signer. The order is what makes it safe: the claim is durable first, then the ledger is looked at. So
 // either a drop finds the claim and leaves the objects alone, or this finds the drop and says so, by UnlistedError.
 //
-// While it is held, what it claims can be opened through this Repository though it is dropped meanwhile; tips aside,
-// which a segment takes the place of. A chain without a base claims its segments.
+// While it is held, what it claims can be opened through this Repository though it is dropped meanwhile, or, as tips are all the
+// time, replaced. A chain without a base claims its segments.
 func (r *Repository) Claim(ctx context.Context, chain history.Chain, by string, hold time.Duration) (*Claim, error) {
 	if hold <= 0 {
 		hold = defaultHold
 	}
 	c := &Claim{r: r, reading: Reading{By: by}, hold: min(hold, maxHold)}
 	if err := c.describe(ctx, chain); err != nil {
+		r.pins.remove(c.pinned)
 		return nil, fmt.Errorf("claim what %s reads of %s: %w", by, r.source, err)
 	}
 	name, err := c.put(ctx)
 	if err != nil {
+		r.pins.remove(c.pinned)
 		return nil, fmt.Errorf("claim what %s reads of %s: %w", by, r.source, err)
 	}
 	c.name = name
@@ -93,9 +96,35 @@ func (c *Claim) describe(ctx context.Context, chain history.Chain) error {
 		}
 		c.reading.Log = span
 	}
+	if err := c.pinTips(ctx, chain); err != nil {
+		return err
+	}
 	return c.r.view(ctx, func(ledger.Checkpoint, []ledger.Ignored) error {
 		for id := chain.Base.ID; id != "" && !slices.Contains(c.reading.Bases, id); id = c.r.fold.bases[manifestName(id)].Parent {
 			c.reading.Bases = append(c.reading.Bases, id)
+		}
+		return nil
+	})
+}
+
+// pinTips pins the tips of the chain while the head that it was planned from is at hand: the next one may list others.
+func (c *Claim) pinTips(ctx context.Context, chain history.Chain) error {
+	return c.r.ledger.Peek(ctx, func(head ledger.Checkpoint) error {
+		listed := map[string]ledger.Tip{}
+		for _, t := range head.Tips {
+			listed[t.Name] = t
+		}
+		for _, s := range chain.Segments {
+			t, ok := listed[s.Name]
+			if !s.Tip || !ok {
+				continue
+			}
+			body, err := tipBody(t)
+			if err != nil {
+				return err
+			}
+			c.r.pins.add(t.Name, pin{object: tipObject(t), segment: body})
+			c.pinned, c.tips = append(c.pinned, t.Name), append(c.tips, t.Name)
 		}
 		return nil
 	})
@@ -113,16 +142,21 @@ func (c *Claim) put(ctx context.Context) (name string, err error) {
 	return name, putBytes(ctx, c.r.store, c.r.object(name), b)
 }
 
-// confirm sees that all of it is still listed, and pins it.
+// confirm sees that all of it is still listed, and pins it. A tip may be listed no more: it outlives that for a while, and longer
+// where its claim came in time.
 func (c *Claim) confirm(ctx context.Context, chain history.Chain) error {
-	return c.r.view(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
+	var replaced []string
+	err := c.r.view(ctx, func(head ledger.Checkpoint, _ []ledger.Ignored) error {
 		names := make([]string, 0, len(c.reading.Bases)+len(chain.Segments))
 		for _, id := range c.reading.Bases {
 			names = append(names, manifestName(id))
 		}
 		for _, s := range chain.Segments {
-			if !s.Tip {
+			switch listed := slices.ContainsFunc(head.Tips, func(t ledger.Tip) bool { return t.Name == s.Name }); {
+			case !s.Tip:
 				names = append(names, s.Name)
+			case !listed:
+				replaced = append(replaced, s.Name)
 			}
 		}
 		for _, name := range names {
@@ -130,10 +164,27 @@ func (c *Claim) confirm(ctx context.Context, chain history.Chain) error {
 				return &UnlistedError{Source: c.r.source, Object: name}
 			}
 		}
-		c.pinned = names
-		c.r.pins.add(c.r.fold, names)
+		for _, name := range names {
+			c.r.pins.add(name, pin{object: c.r.fold.objects[name], segment: c.r.fold.segments[name]})
+		}
+		c.pinned = append(c.pinned, names...)
 		return nil
 	})
+	for _, name := range replaced {
+		if err == nil {
+			err = c.stands(ctx, name)
+		}
+	}
+	return err
+}
+
+// stands sees that a tip that is not listed any more is there, and pinned.
+func (c *Claim) stands(ctx context.Context, name string) error {
+	_, err := c.r.store.Stat(ctx, c.r.object(name))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !slices.Contains(c.tips, name) {
+		return &UnlistedError{Source: c.r.source, Object: name}
+	}
+	return err
 }
 
 // Reading is what is claimed.
@@ -279,10 +330,14 @@ func (r Reading) covers(name string) bool {
 	return isLog && r.Log != nil && s.From.Seq < r.Log.To && r.Log.From < s.To.Seq
 }
 
-// segmentOf reads the positions of a segment from its name.
+// segmentOf reads the positions of a segment or a tip from its name.
 func segmentOf(name string) (history.Segment, bool) {
 	var timeline uint32
 	var from, to uint64
-	n, _ := fmt.Sscanf(name, "log/%d/%d-%d-", &timeline, &from, &to)
+	_, numbers, _ := strings.Cut(name, "/")
+	if !strings.HasPrefix(name, "log/") && !strings.HasPrefix(name, "tip/") {
+		return history.Segment{}, false
+	}
+	n, _ := fmt.Sscanf(numbers, "%d/%d-%d-", &timeline, &from, &to)
 	return history.Segment{From: history.At(timeline, from), To: history.At(timeline, to)}, n == 3
 }

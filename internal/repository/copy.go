@@ -2,11 +2,9 @@ package repository
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,11 +12,7 @@ import (
 	"github.com/backstaydb/backstay/internal/ledger"
 )
 
-const (
-	copiesAtOnce   = 3
-	copyHold       = time.Hour
-	releaseTimeout = 10 * time.Second
-)
+const copiesAtOnce = 3
 
 // CopyBase copies a base from another repository of this source, byte for byte and compared on the way. It needs no
 // key. The base is claimed there for the time, if claims can be put there. progress is told bytes as stored; it may be nil.
@@ -26,11 +20,11 @@ func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, 
 	if err := r.sameKeys(from); err != nil {
 		return err
 	}
-	done, err := r.claimFrom(ctx, from, history.Chain{Base: history.Base{ID: id}})
+	release, err := from.Hold(ctx, history.Chain{Base: history.Base{ID: id}}, "copy to "+r.store.String())
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer release()
 	o, err := from.find(ctx, manifestName(id))
 	if err != nil {
 		return err
@@ -64,36 +58,6 @@ func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, 
 		return fmt.Errorf("copy base %s of %s: %w", id, r.source, err)
 	}
 	return r.listBase(ctx, m.Base, b)
-}
-
-// claimFrom claims what is copied from another repository, and renews the claim until done is called. Where a claim cannot
-// be put, as with an identity that may only read, the copy goes on without: if it is dropped there meanwhile the copy
-// fails.
-func (r *Repository) claimFrom(ctx context.Context, from *Repository, chain history.Chain) (done func(), err error) {
-	claim, err := from.Claim(ctx, chain, "copy to "+r.store.String(), copyHold)
-	var unlisted *UnlistedError
-	if errors.As(err, &unlisted) || ctx.Err() != nil {
-		return nil, err
-	}
-	if err != nil {
-		r.o.Log.Warn("copy without a claim", "source", r.source, "from", from.store.String(), "error", err)
-		return func() {}, nil
-	}
-	renewing, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		claim.keep(renewing)
-	}()
-	return func() {
-		stop()
-		<-ended
-		releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-		defer cancel()
-		if err := claim.Release(releasing); err != nil {
-			r.o.Log.Debug("release claim", "source", r.source, "error", err)
-		}
-	}, nil
 }
 
 // CopySegment copies a segment from another repository of this source, byte for byte and compared on the way. It claims

@@ -12,40 +12,26 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-// deep decrypts and decodes everything that has the right digest.
-func (c *checker) deep(ctx context.Context) error {
+// deepBase decrypts and decodes a base. It is claimed for the time.
+func (c *checker) deepBase(ctx context.Context, u *unit) error {
+	b := history.Base{ID: strings.TrimPrefix(sweepUnit(u.o.Name), "base/")}
 	found := map[string]bool{}
-	for _, d := range c.report.Damage {
+	for _, d := range u.damage {
 		found[d.Object] = true
 	}
-	for _, b := range c.hist.Bases {
-		if found[c.r.object(manifestName(b.ID))] {
-			continue
-		}
-		if err := c.deepBase(ctx, b, found); err != nil {
-			return err
-		}
+	release, err := c.r.Hold(ctx, history.Chain{Base: b}, "deep check")
+	if err != nil {
+		return c.content(ctx, u, u.o.Name, err)
 	}
-	for _, s := range c.hist.Segments {
-		if found[c.r.object(s.Name)] {
-			continue
-		}
-		if err := c.content(s.Name, c.deepSegment(ctx, s)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *checker) deepBase(ctx context.Context, b history.Base, found map[string]bool) error {
+	defer release()
 	r, err := c.r.OpenBase(ctx, b.ID)
 	if err != nil {
-		return c.content(manifestName(b.ID), err)
+		return c.content(ctx, u, u.o.Name, err)
 	}
 	defer r.Close()
 	report, err := r.Verify(ctx, nil)
 	if err != nil {
-		return c.content(manifestName(b.ID), err)
+		return c.content(ctx, u, u.o.Name, err)
 	}
 	for _, d := range report.Damage {
 		object := c.r.object(baseFolder(b.ID) + d.Object)
@@ -57,7 +43,7 @@ func (c *checker) deepBase(ctx context.Context, b history.Base, found map[string
 		if found[object] {
 			affects = fmt.Sprintf("%s of base %s", d.File, b.ID)
 		}
-		c.add(Damage{Object: object, Kind: BadContent, Want: d.Want, Got: d.Got, Detail: detail, Affects: affects})
+		c.addTo(u, Damage{Object: object, Kind: BadContent, Want: d.Want, Got: d.Got, Detail: detail, Affects: affects})
 	}
 	return nil
 }
@@ -91,7 +77,7 @@ func (c *checker) deepSegment(ctx context.Context, s history.Segment) (err error
 }
 
 // content notes an error that shows damage and returns any other.
-func (c *checker) content(name string, err error) error {
+func (c *checker) content(ctx context.Context, u *unit, name string, err error) error {
 	var corrupt *CorruptError
 	var unlisted *UnlistedError
 	var noMatch *age.NoIdentityMatchError
@@ -100,6 +86,9 @@ func (c *checker) content(name string, err error) error {
 	case errors.As(err, &unlisted): // a tip, or a base, that was dropped meanwhile
 		return nil
 	case errors.As(err, &corrupt):
+		if corrupt.Err != nil && !c.stands(ctx, name) {
+			return nil // it was dropped meanwhile
+		}
 		d.Detail, d.Want, d.Got = corrupt.Detail, corrupt.Want, corrupt.Got
 		if strings.HasPrefix(corrupt.Object, c.r.source+"/") { // the parts of a base have short names
 			d.Object = corrupt.Object
@@ -109,6 +98,6 @@ func (c *checker) content(name string, err error) error {
 	default:
 		return err
 	}
-	c.add(d)
+	c.addTo(u, d)
 	return nil
 }

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	mercy         = 30 * time.Second // a tip outlives its place in the head by that, for a restore that is reading it
+	mercy         = 30 * time.Second // a tip outlives its place in the head by that, for a restore that is about to claim it
 	deletesAtOnce = 8
 	maxDoomed     = 10_000 // more are left to Sweep
 )
@@ -38,7 +39,8 @@ func (r *Repository) doom(before, after []ledger.Tip) {
 	}
 }
 
-// bury deletes what has been doomed for long enough. What cannot be deleted now is left to Sweep.
+// bury deletes what has been doomed for long enough and is not being read, once in a while: to see who reads costs a
+// request. What cannot be deleted now is left to Sweep.
 func (r *Repository) bury(ctx context.Context) {
 	now := r.o.Now()
 	r.mu.Lock()
@@ -46,15 +48,22 @@ func (r *Repository) bury(ctx context.Context) {
 	for n < len(r.doomed) && now.Sub(r.doomed[n].since) >= mercy {
 		n++
 	}
-	due := r.doomed[:n:n]
-	r.doomed = r.doomed[n:]
-	r.mu.Unlock()
-	if n == 0 {
+	if n == 0 || now.Sub(r.buried) < mercy && now.After(r.buried) {
+		r.mu.Unlock()
 		return
 	}
+	due := r.doomed[:n:n]
+	r.doomed, r.buried = r.doomed[n:], now
+	r.mu.Unlock()
+	// A claim that may be over counts too: by this host's clock nobody knows, and a Sweep removes it.
+	read, _, err := r.claims(ctx, time.Time{})
 	var g errgroup.Group
 	g.SetLimit(deletesAtOnce)
 	for _, d := range due {
+		if by, _ := read.covers(strings.TrimPrefix(d.name, r.source+"/")); by != "" || err != nil {
+			r.spare(doomed{d.name, now})
+			continue
+		}
 		g.Go(func() error {
 			if err := r.store.Delete(ctx, d.name); err != nil {
 				r.o.Log.Debug("delete tip", "object", d.name, "error", err)
@@ -64,4 +73,13 @@ func (r *Repository) bury(ctx context.Context) {
 	}
 	_ = g.Wait() // the functions return nil
 	killpoint.At(killpoint.TipsDropped)
+}
+
+// spare has a tip looked at again later.
+func (r *Repository) spare(d doomed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.doomed) < maxDoomed {
+		r.doomed = append(r.doomed, d)
+	}
 }

@@ -14,19 +14,17 @@ type pin struct {
 	claims  int
 }
 
-// add pins listed objects. It is called while the fold is locked.
-func (p *pins) add(f *fold, names []string) {
+// add pins what is listed under a name.
+func (p *pins) add(name string, listed pin) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.objects == nil {
 		p.objects = map[string]*pin{}
 	}
-	for _, name := range names {
-		if p.objects[name] == nil {
-			p.objects[name] = &pin{object: f.objects[name], segment: f.segments[name]}
-		}
-		p.objects[name].claims++
+	if p.objects[name] == nil {
+		p.objects[name] = &listed
 	}
+	p.objects[name].claims++
 }
 
 func (p *pins) remove(names []string) {

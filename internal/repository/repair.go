@@ -216,7 +216,7 @@ func (p *repairer) claim(ctx context.Context, c *goodCopy, o Object) (done func(
 		return func() {}, nil
 	}
 	id, _, _ = strings.Cut(id, "/")
-	return p.r.claimFrom(ctx, c.from, history.Chain{Base: history.Base{ID: id}})
+	return c.from.Hold(ctx, history.Chain{Base: history.Base{ID: id}}, "repair of "+p.r.store.String())
 }
 
 // isDamaged tells damage from a store that fails.

@@ -30,6 +30,7 @@ type Repository struct {
 	mu     sync.Mutex
 	keys   *keyring
 	doomed []doomed // objects that no head lists any more
+	buried time.Time
 
 	pins pins
 }

@@ -16,6 +16,7 @@ const (
 	Signal   Cause = "signal"   // a person or a program asked, by a signal
 	LogSize  Cause = "log-size" // much log since the last base: the replay grows
 	Replay   Cause = "replay"   // the forecast restore time comes near the RTO
+	Unread   Cause = "unread"   // a part of a repository was not read for too long, or was left for later
 )
 
 // An Event makes a job due once, besides its expression. An event of Request or Signal goes before everything else: it does not wait
@@ -42,6 +43,18 @@ const nearRTO = 0.8
 func ReplayNear(forecast, rto time.Duration, at time.Time) (Event, bool) {
 	return Event{Replay, at, fmt.Sprintf("a restore is forecast to take %s of an RTO of %s", length(forecast), length(rto))},
 		rto > 0 && float64(forecast) >= nearRTO*float64(rto)
+}
+
+// Aged returns the event that a check is due because some of a repository was read last at a time, and whether that is longer ago
+// than is promised. A bound of zero is none.
+func Aged(repository string, last time.Time, bound time.Duration, at time.Time) (Event, bool) {
+	age := at.Sub(last)
+	return Event{Unread, at, fmt.Sprintf("some of %s was read %s ago, bound %s", repository, length(age), length(bound))}, bound > 0 && !last.IsZero() && age >= bound
+}
+
+// Unfinished is the event that a check goes on with what it left of a repository.
+func Unfinished(repository string, begun, at time.Time) Event {
+	return Event{Unread, at, fmt.Sprintf("some of %s is left of the round that began %s ago", repository, length(at.Sub(begun)))}
 }
 
 func bytes(n int64) string {

@@ -57,7 +57,8 @@ func (r Ref) Data(dst []byte) ([]byte, error) {
 }
 
 // Read gives what is visible now and comes after from, in order. Pieces without data that stand at from come too:
-// they say until when the log is whole there. So do the parts of a file that is not complete at from.
+// they say until when the log is whole there. So do those whose data belongs to what follows from: parts of a commit, and
+// what was told where a line begins.
 func (s *Spool) Read(from history.Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for e, err := range s.readFrom(Cursor{}, from) {

@@ -59,9 +59,10 @@ func (r *record) bookmark() engine.Bookmark {
 	return engine.Bookmark{Position: r.piece.To, Token: r.piece.Token, Time: r.piece.Until}
 }
 
-// isPart reports whether p, with size bytes of data, is a part of a commit that another piece completes.
+// isPart reports whether p, with size bytes of data, belongs to what follows it: it is a part of a commit that another piece
+// completes, or a file that is told where a line begins, before any log of it.
 func isPart(p *engine.Piece, size int64) bool {
-	return size > 0 && !p.Complete && !p.From.Before(p.To)
+	return size > 0 && !p.From.Before(p.To)
 }
 
 // parted tells whether the log ends inside a commit after r, of which it did before or not.

@@ -66,15 +66,6 @@ type remembered struct {
 	Drills []policy.DrillRun  `json:"drills,omitempty"`
 }
 
-// checked says when a repository was read.
-type checked struct {
-	Shallow   time.Time `json:"shallow,omitzero"`
-	Deep      time.Time `json:"deep,omitzero"`
-	Damage    []string  `json:"damage,omitempty"`
-	Since     time.Time `json:"since,omitzero"`       // of Damage
-	DeepFound bool      `json:"deep_found,omitempty"` // Damage is what a deep check found
-}
-
 func sourceKey(source string) string { return "promises/" + source }
 
 // recall reads what is remembered of a source.

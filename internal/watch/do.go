@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/drill"
@@ -116,93 +113,6 @@ func (w *Watch) drill(ctx context.Context, s *watched) (result, error) {
 	return out, failed
 }
 
-// check reads every repository of a source, and mends what another one can mend.
-func (w *Watch) check(ctx context.Context, s *watched, deep bool) (result, error) {
-	var out result
-	var words []string
-	var failed error
-	for _, name := range s.Repositories {
-		c, err := w.c.Hands.Check(ctx, s.Name, name, deep)
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("check repository %s: %w", name, err))
-			continue
-		}
-		words = append(words, fmt.Sprintf("%s: %d objects, %d damaged", name, c.Objects, len(c.Damage)))
-		out.bytes += c.Bytes
-		damage := c.Damage
-		if len(damage) > 0 {
-			var mended int
-			damage, mended = w.repair(ctx, s, name, damage)
-			words = append(words, fmt.Sprintf("%d mended", mended))
-		}
-		s.mu.Lock()
-		s.Checks[name] = s.Checks[name].with(deep, damage, w.c.Now())
-		w.note(ctx, s)
-		s.mu.Unlock()
-		if len(damage) > 0 {
-			w.renew(ctx, s, name, damage)
-		}
-	}
-	out.detail = strings.Join(words, "; ")
-	return out, failed
-}
-
-// repair mends what can be mended, and returns what is left and how much was mended.
-func (w *Watch) repair(ctx context.Context, s *watched, name string, damage []repository.Damage) ([]repository.Damage, int) {
-	began := w.c.Now()
-	r, err := w.c.Hands.Repair(ctx, s.Name, name, damage)
-	mended := map[string]bool{}
-	for _, object := range r.Objects {
-		mended[object] = true
-	}
-	e := audit.Entry{Since: began, What: audit.Repair, Source: s.Name, Repository: name, Objects: r.Objects, Bytes: r.Bytes, Outcome: audit.OK,
-		Why: fmt.Sprintf("a check found %d damaged objects", len(damage))}
-	if err != nil {
-		e.Outcome, e.Error = audit.Failed, err.Error()
-	}
-	w.write(ctx, e)
-	left := slices.DeleteFunc(slices.Clone(damage), func(d repository.Damage) bool { return mended[d.Object] })
-	if n := len(damage) - len(left); n > 0 {
-		w.tellRepair(s, name, r.Objects, n)
-	}
-	return left, len(damage) - len(left)
-}
-
-// renew has a new base taken at once where damage cannot be mended: from there on everything can be recovered again.
-func (w *Watch) renew(ctx context.Context, s *watched, name string, damage []repository.Damage) {
-	for _, kind := range slices.Sorted(maps.Keys(s.Base)) {
-		id := schedule.ID{Source: s.Name, Kind: KindBase + "/" + kind}
-		e := schedule.Event{Cause: schedule.Request, At: w.c.Now(), Detail: fmt.Sprintf("repository %s holds %d damaged objects that no other can mend", name, len(damage))}
-		if _, err := w.runner.Trigger(ctx, id, e); err != nil {
-			w.c.Log.Warn("a new base is not taken", "source", s.Name, "err", err)
-		}
-		return
-	}
-}
-
-// with is c after another check. What a deep check found is not taken back by one that reads less.
-func (c checked) with(deep bool, found []repository.Damage, now time.Time) checked {
-	var damage []string
-	for _, d := range found {
-		damage = append(damage, fmt.Sprintf("%s: %s", d.Object, d.Detail))
-	}
-	c.Shallow = now
-	if deep {
-		c.Deep = now
-	}
-	if !deep && len(damage) == 0 && len(c.Damage) > 0 && c.DeepFound {
-		return c
-	}
-	if len(damage) > 0 && c.Since.IsZero() {
-		c.Since = now
-	}
-	if len(damage) == 0 {
-		c.Since = time.Time{}
-	}
-	c.Damage, c.DeepFound = damage, deep && len(damage) > 0
-	return c
-}
-
 // forget drops from each repository what nothing keeps.
 func (w *Watch) forget(ctx context.Context, s *watched) (result, error) {
 	var out result
@@ -220,9 +130,6 @@ func (w *Watch) forget(ctx context.Context, s *watched) (result, error) {
 		}
 		d := retention.Decide(f.History, s.rules, RetentionFacts(reports, s.damaged(name)), w.c.Now())
 		words = append(words, name+": "+d.Summary)
-		if len(d.Drop) == 0 {
-			continue
-		}
 		if _, err := w.c.Hands.Forget(ctx, s.Name, name, repository.Order{Names: d.Names(), Reason: d.Summary, Decided: f.Head.Size}); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("forget in repository %s: %w", name, err))
 			continue
@@ -251,7 +158,7 @@ func (s *watched) damaged(repository string) []string {
 	defer s.mu.Unlock()
 	var bases []string
 	for _, d := range s.Checks[repository].Damage {
-		if rest, ok := strings.CutPrefix(d, "base/"); ok {
+		if rest, ok := strings.CutPrefix(d, s.Name+"/base/"); ok {
 			id, _, _ := strings.Cut(rest, "/")
 			bases = append(bases, strings.TrimSuffix(id, ":"))
 		}

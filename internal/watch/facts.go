@@ -62,6 +62,12 @@ func (s *watched) repository(r api.Repository, h seen, now time.Time) policy.Rep
 	}
 	c := s.Checks[r.Name]
 	out.Checked, out.DeepChecked, out.Damage, out.DamageSince = c.Shallow, c.Deep, c.Damage, c.Since
+	if !h.ages.shallow.IsZero() {
+		out.Checked = h.ages.shallow
+	}
+	if !h.ages.deep.IsZero() {
+		out.DeepChecked = h.ages.deep
+	}
 	return out
 }
 
@@ -228,19 +234,38 @@ func (w *Watch) lookAgain(ctx context.Context, all <-chan time.Time) error {
 	}
 }
 
+// checks reads what other hosts found in a repository.
+func (w *Watch) checks(ctx context.Context, source, repo string) ([]Checked, error) {
+	limited, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return w.c.Eyes.Checks(limited, source, repo)
+}
+
 // lookAt reads the histories of one source, and the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
 	for _, name := range s.Repositories {
 		limited, cancel := context.WithTimeout(ctx, lookTime)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
-		if err == nil {
-			s.mu.Lock()
-			s.histories[name] = see(f.History, w.c.Now())
-			s.mu.Unlock()
+		checks, checksErr := w.checks(ctx, s.Name, name)
+		known := ages{at: w.c.Now()}
+		if shallow, deep, err := w.c.Eyes.Ages(ctx, s.Name, name); err == nil { // an index: without it the last rounds count
+			known.shallow, known.deep = shallow, deep
 		}
+		s.mu.Lock()
+		if checksErr == nil {
+			s.Checks[name] = s.Checks[name].told(checks)
+		}
+		now := s.histories[name]
+		if err == nil {
+			now = see(f.History, w.c.Now())
+		}
+		now.ages = known
+		s.histories[name] = now
+		s.mu.Unlock()
 	}
 	w.trigger(ctx, s)
+	w.readOn(ctx, s)
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	reports, err := w.c.Eyes.Drills(limited, s.Name)

@@ -34,11 +34,12 @@ type Hands interface {
 	Base(ctx context.Context, source, kind string) (api.Base, error)
 	// Drill recovers to a target ("random", "latest") on scratch, and asks what the owner wants asked.
 	Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error)
-	// Check reads a repository; deep: decrypts it too.
-	Check(ctx context.Context, source, repo string, deep bool) (repository.CheckReport, error)
+	// Check reads of a repository what was not read since a round began, and that which was not read for longest first; the report
+	// says how much is left. What it has read counts, also if it is ended or killed.
+	Check(ctx context.Context, source, repo string, c Check) (repository.CheckReport, error)
 	// Repair replaces what is damaged from another repository of the source.
 	Repair(ctx context.Context, source, repo string, damage []repository.Damage) (repository.Repaired, error)
-	// Forget drops from a repository what was decided on.
+	// Forget drops from a repository what was decided on, which may be nothing, and sees to it that nobody can delete the rest.
 	Forget(ctx context.Context, source, repo string, order repository.Order) (repository.Dropped, error)
 }
 
@@ -48,8 +49,20 @@ type Eyes interface {
 	Status(ctx context.Context) (api.Status, error)
 	// Facts reads what a repository says of itself.
 	Facts(ctx context.Context, source, repo string) (repository.Facts, error)
+	// Ages says at which time or later every object of a repository was read, or written, last, and the same of deep checks; those
+	// that are damaged aside. Zero: nobody knows.
+	Ages(ctx context.Context, source, repo string) (shallow, deep time.Time, err error)
 	// Drills reads the reports that the repositories of a source hold, the newest ones, in any order.
 	Drills(ctx context.Context, source string) ([]drill.Report, error)
+	// Checks reads what other hosts found when they checked a repository: the newest check of each kind.
+	Checks(ctx context.Context, source, repo string) ([]Checked, error)
+}
+
+// Checked is what came of a check that another host made.
+type Checked struct {
+	At     time.Time
+	Deep   bool
+	Damage []repository.Damage
 }
 
 // Config is what a Watch works with.
@@ -111,6 +124,13 @@ type seen struct {
 	gaps     []history.Gap
 	base     history.Base // the newest
 	logBytes int64        // behind it, in full segments
+	ages     ages
+}
+
+// ages are the oldest times at which some object was read.
+type ages struct {
+	at            time.Time // when that was asked for
+	shallow, deep time.Time // zero: nobody knows
 }
 
 // see keeps of a history what is judged.

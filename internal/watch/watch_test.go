@@ -30,13 +30,17 @@ type world struct {
 	status  api.Status
 	history history.History
 	reports []drill.Report
+	checked map[string][]Checked
 	damage  []repository.Damage
 	mends   bool
-	broken  bool // no base can be taken
+	broken  bool          // no base can be taken
+	aged    time.Time     // of what was read last
+	unread  int           // parts of repository far
+	rounds  map[int64]int // parts that were read in each
 }
 
 func newWorld() *world {
-	return &world{did: map[string]int{}, values: map[string][]byte{}, runs: map[string]Run{},
+	return &world{did: map[string]int{}, values: map[string][]byte{}, rounds: map[int64]int{}, runs: map[string]Run{},
 		status: api.Status{Sources: []api.Source{{Name: "app", Repositories: []api.Repository{{Name: "local"}, {Name: "far"}}}}}}
 }
 
@@ -71,13 +75,24 @@ func (w *world) Drill(_ context.Context, _, to string, _ []config.Check) (drill.
 	return drill.Report{Began: time.Now(), Ended: time.Now(), Verdict: drill.Proved, LaidBytes: 1 << 30, LaySeconds: 30}, nil
 }
 
-func (w *world) Check(_ context.Context, _, repo string, deep bool) (repository.CheckReport, error) {
+func (w *world) Check(_ context.Context, _, repo string, c Check) (repository.CheckReport, error) {
 	w.count("check " + repo)
-	if deep {
+	if c.Deep {
 		w.count("deep " + repo)
 	}
 	w.mu.Lock()
+	large := w.unread > 0 && repo == "far"
+	w.mu.Unlock()
+	if large {
+		time.Sleep(time.Until(c.Until))
+	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
+	if large {
+		w.unread--
+		w.rounds[c.Begun.UnixNano()]++
+		return repository.CheckReport{Objects: 3, Left: w.unread}, nil
+	}
 	if repo == "far" {
 		return repository.CheckReport{Objects: 3, Damage: w.damage}, nil
 	}
@@ -116,6 +131,16 @@ func (w *world) Facts(context.Context, string, string) (repository.Facts, error)
 	h := w.history
 	h.Bases, h.Segments = slices.Clone(h.Bases), slices.Clone(h.Segments)
 	return repository.Facts{History: h}, nil
+}
+
+func (w *world) Checks(_ context.Context, _, repo string) ([]Checked, error) {
+	return w.checked[repo], nil
+}
+
+func (w *world) Ages(context.Context, string, string) (shallow, deep time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.aged, time.Time{}, nil
 }
 
 func (w *world) Drills(context.Context, string) ([]drill.Report, error) { return w.reports, nil }

@@ -119,10 +119,13 @@ func TestWhatWasReportedIsThere(t *testing.T) {
 func (b *bank) holds(reported time.Time) {
 	b.t.Helper()
 	m := b.ledger.Since(reported)
-	dir := b.restored("latest", b.fromRepository()...)
+	dir := b.place()
+	said := b.restore(dir, "latest", b.fromRepository()...)
 	m.Most = b.ledger.Now().Most
 	b.compare(dir, m)
 	if b.t.Failed() {
+		history, _ := b.command("history", "app").CombinedOutput()
+		b.t.Logf("%s\n%s", said, history)
 		b.t.Fatalf("not all is there that was reported durable at %v: %v", reported, b.missing(m))
 	}
 	if err := os.RemoveAll(filepath.Dir(dir)); err != nil {

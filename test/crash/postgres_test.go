@@ -44,6 +44,7 @@ func newBank(t *testing.T, writers int, o pgtest.Options) *bank {
 		log.Close()
 		if out, _ := os.ReadFile(log.Name()); t.Failed() {
 			t.Logf("the agent's last words:\n%s", out[max(0, len(out)-8000):])
+			keep(t, s.dir)
 		}
 	})
 	return b
@@ -110,12 +111,14 @@ func (b *bank) restored(target string, arguments ...string) string {
 	return into
 }
 
-func (b *bank) restore(into, target string, arguments ...string) {
+// restore recovers, and gives what the command said.
+func (b *bank) restore(into, target string, arguments ...string) string {
 	b.t.Helper()
 	out, err := b.command(append([]string{"restore", "app", "--to", target, "--into", into}, arguments...)...).CombinedOutput()
 	if err != nil {
 		b.t.Fatalf("restore to %s: %v\n%s", target, err, out)
 	}
+	return string(out)
 }
 
 // laid begins a restore, kills it where the base is laid and nothing was replayed, and has PostgreSQL's own

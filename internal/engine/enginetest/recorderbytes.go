@@ -10,6 +10,13 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
+// NewStreamRecorder is NewRecorder for a log that is a stream of bytes; see Harness.Bytes.
+func NewStreamRecorder(b engine.Bookmark) *Recorder {
+	r := NewRecorder(b)
+	r.bytes = true
+	return r
+}
+
 // byteMarks checks the marks of a piece of a stream of bytes: any number of them, at rising positions. Their times never
 // go back, and the first comes after all that was said to be whole.
 func (r *Recorder) byteMarks(p engine.Piece) error {

@@ -27,7 +27,8 @@ type book struct {
 	files     map[string]*bookFile
 	marks     []history.Mark
 	forks     []history.Fork
-	since     time.Time // of the last fork
+	since     time.Time        // of the last fork
+	said      []history.Moment // what each piece said to be whole
 	idle      int
 	parted    bool
 	fail      error
@@ -98,6 +99,7 @@ func (b *book) take(p engine.Piece) error {
 		return err
 	}
 	b.bookmark = engine.Bookmark{Position: p.To, Token: bytes.Clone(p.Token), Time: p.Until}
+	b.said = append(b.said, history.Moment{Position: p.To, Time: p.Until})
 	if p.From.Before(p.To) {
 		b.bookmarks = append(b.bookmarks, b.bookmark)
 	}
@@ -239,6 +241,28 @@ func (b *book) knows(t *testing.T, l *pgtest.Ledger) {
 	}
 	if n == 0 {
 		t.Fatal("the ledger is empty")
+	}
+}
+
+// keepsItsWord sees that nothing was said to be whole while a commit was missing that had been answered by then.
+func (b *book) keepsItsWord(t *testing.T, l *pgtest.Ledger) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ends := map[uint64]history.Position{}
+	for _, m := range b.marks {
+		ends[m.XID] = m.Position
+	}
+	for _, e := range l.Entries() {
+		end, ok := ends[uint64(e.XID)]
+		if !e.Acked || !ok {
+			continue
+		}
+		for _, said := range b.said {
+			if said.Position.Before(end) && !said.Time.Before(e.Answered) {
+				t.Fatalf("the log up to %s was said to be whole until %s; transaction %d ends at %s and was answered at %s", said.Position, said.Time, e.XID, end, e.Answered)
+			}
+		}
 	}
 }
 

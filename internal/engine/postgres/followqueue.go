@@ -100,8 +100,11 @@ func (q *queue) publish(r *run, n int, last wal.Record, marks []history.Mark) {
 func (q *queue) knows(t time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if !t.After(q.whole) {
+		return
+	}
 	q.whole = t
-	if n := len(q.free); n > freeRuns { // a burst is over: what it took is given back, a little with each answer of the server
+	if n := len(q.free); n > freeRuns { // a burst is over: what it took is given back, a little with each moment of rest
 		q.free[n-1] = nil
 		q.free = q.free[:n-1]
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-// receiver reads the stream into the queue. Nothing of it but heard and confirmed is used by other goroutines.
+// receiver reads the stream into the queue. What other goroutines use of it is atomic.
 type receiver struct {
 	s       *Source
 	stream  *replication.Stream
@@ -34,8 +34,10 @@ type receiver struct {
 	marks          []history.Mark
 
 	clock     time.Time    // the server's, of the message before
-	earlier   time.Time    // and of the one before that
 	heard     atomic.Int64 // when the last message came, by our clock; 0 while we let the server wait
+	fed       atomic.Int64 // when the last log came, by our clock
+	stamp     atomic.Int64 // the server's clock, of the last message
+	testimony atomic.Pointer[testimony]
 	confirmed atomic.Uint64
 }
 
@@ -105,19 +107,29 @@ func (r *receiver) take(m replication.Message) error {
 		}
 	}
 	r.s.sees(m.End)
-	// Before it sent log the server looked up to where that was flushed, and after it had sent the message before:
-	// whoever got an answer to a COMMIT by then is in what has arrived now. A question for its clock it may answer
-	// without having looked since (walsender.c, ProcessRepliesIfAny), but not the question before it too. A standby's
-	// clock says nothing about its primary's commits.
-	looked := r.clock
-	if len(m.Data) == 0 {
-		looked = r.earlier
-	}
-	if r.scanner.Pos() >= m.End && !looked.IsZero() && !r.standby {
-		r.q.knows(looked)
-	}
-	r.earlier, r.clock = r.clock, m.Time
+	r.look(m)
+	r.clock = m.Time
+	r.stamp.Store(m.Time.UnixNano())
 	return nil
+}
+
+// look says until when all that was committed is here. Before it sent log the server looked up to where that was flushed,
+// and after it had sent the message before: whoever got an answer to a COMMIT by then is in what has arrived now. At rest a
+// witness says so. A standby's clock says nothing about its primary's commits.
+func (r *receiver) look(m replication.Message) {
+	if r.standby {
+		return
+	}
+	if len(m.Data) > 0 {
+		r.fed.Store(time.Now().UnixNano())
+		if r.scanner.Pos() >= m.End && !r.clock.IsZero() {
+			r.q.knows(r.clock)
+		}
+	}
+	if t := r.testimony.Load(); t != nil && r.scanner.Pos() >= t.end {
+		r.q.knows(t.at)
+		r.testimony.CompareAndSwap(t, nil)
+	}
 }
 
 // log scans and queues log.

@@ -12,9 +12,9 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-// stream follows the timeline of the position. Three goroutines work on it: the receiver reads into the queue, the pulse
-// keeps the server from giving us up, and this one ships what is in the queue: all that has come while the last shipment
-// was under way goes with the next one.
+// stream follows the timeline of the position. Four goroutines work on it: the receiver reads into the queue, the pulse
+// keeps the server from giving us up, the attendant has a witness say whether that is all, and this one ships what is in the
+// queue: all that has come while the last shipment was under way goes with the next one.
 func (f *follower) stream(ctx context.Context, conn *replication.Conn, server serverState) error {
 	origin, prev := bookmarked{token: f.token, position: f.position}.origin(f.s.segmentSize)
 	stream, err := conn.Stream(ctx, replication.StreamOptions{Slot: f.s.slot, From: origin, Timeline: f.position.Timeline})
@@ -25,13 +25,19 @@ func (f *follower) stream(ctx context.Context, conn *replication.Conn, server se
 	q, done := newQueue(f.s.segmentSize), make(chan struct{})
 	r := newReceiver(f, server, stream, q, origin, prev)
 	r.done = done
-	var both sync.WaitGroup
-	both.Go(func() { q.end(r.run()) })
-	both.Go(func() { r.pulse(done, server.timeout) })
+	var others sync.WaitGroup
+	others.Go(func() { q.end(r.run()) })
+	aside, cancel := context.WithCancel(ctx)
+	defer cancel()
+	others.Go(func() { r.pulse(aside, server.timeout) })
+	if !server.standby {
+		others.Go(func() { r.attend(aside, beat(server.timeout)) })
+	}
 	err = f.shipments(ctx, q, r)
 	close(done)
+	cancel()
 	stream.Close()
-	both.Wait()
+	others.Wait()
 	return f.explain(ctx, err)
 }
 

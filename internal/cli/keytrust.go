@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backstaydb/backstay/internal/app"
+)
+
+type keyTrustOptions struct {
+	place
+	change
+}
+
+func (o *keyTrustOptions) flags(cmd *cobra.Command) {
+	o.place.flags(cmd)
+	o.change.flags(cmd)
+}
+
+func (o *keyTrustOptions) run(_ context.Context, c *console, args []string) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	name, err := pick(cfg, args[:1])
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		c.printf("would let %s sign for %s\n", args[1], name)
+		return nil
+	}
+	if err := app.NewHost(cfg, c.log).Trust(name, args[1]); err != nil {
+		return err
+	}
+	c.printf("%s may sign for %s; a daemon that runs invites it when it starts again\n", args[1], name)
+	return nil
+}

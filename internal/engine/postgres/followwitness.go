@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+)
+
+// testimony is that nothing was flushed behind end at a time of the server's clock: whoever had got an answer to a COMMIT by
+// then is in the log up to end.
+type testimony struct {
+	at  time.Time
+	end wal.LSN
+}
+
+// answerTime is how long the server is given to tell its clock before the witness is asked.
+const answerTime = 30 * time.Millisecond
+
+// attend has a witness say, again and again until ctx ends, that no log is missing. While log comes it says so itself.
+func (r *receiver) attend(ctx context.Context, every time.Duration) {
+	w := &witness{s: r.s, timeline: r.timeline}
+	defer w.close()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if r.quiet(every/2) && r.confirm(true) == nil {
+			r.hear(ctx, w)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// hear asks for the clock, then for the end of the log, and has the server send a message with which the receiver looks
+// whether it is here.
+func (r *receiver) hear(ctx context.Context, w *witness) {
+	before := r.stamp.Load()
+	select {
+	case <-ctx.Done():
+	case <-time.After(answerTime):
+	}
+	at := r.stamp.Load()
+	if at == before || ctx.Err() != nil {
+		return
+	}
+	if end, ok := w.flushed(ctx); ok {
+		r.testimony.Store(&testimony{time.Unix(0, at), end})
+		_ = r.confirm(true) // the receiver finds out
+	}
+}
+
+// quiet reports whether no log has come for so long.
+func (r *receiver) quiet(d time.Duration) bool { return time.Since(time.Unix(0, r.fed.Load())) >= d }
+
+// witness says up to where the server's log is flushed, on a connection of its own. What the stream says at rest is no proof:
+// a keepalive says how far log was sent, and a server process that was held up answers all questions that came meanwhile,
+// one after the other, before it looks for new log again (walsender.c, ProcessRepliesIfAny).
+//
+// It is a session where the role may have one, else a second replication connection.
+type witness struct {
+	s        *Source
+	timeline uint32
+
+	session *pgconn.PgConn
+	sender  *replication.Conn
+	rest    time.Time // nothing is opened before
+}
+
+// Times of the witness.
+const (
+	witnessLimit = 5 * time.Second  // for one answer
+	witnessRest  = 10 * time.Second // after one that could not be had
+)
+
+// flushed gives the end of the log that is flushed now; ok is false if nobody can say.
+func (w *witness) flushed(ctx context.Context) (at wal.LSN, ok bool) {
+	if time.Now().Before(w.rest) {
+		return 0, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, witnessLimit)
+	defer cancel()
+	at, err := w.ask(ctx)
+	if err != nil {
+		w.close()
+		w.rest = time.Now().Add(witnessRest)
+		w.s.options.Log.DebugContext(ctx, "nobody says how far the log is flushed", "source", w.s.options.Name, "err", err)
+		return 0, false
+	}
+	return at, true
+}
+
+func (w *witness) ask(ctx context.Context) (wal.LSN, error) {
+	if w.session == nil && w.sender == nil {
+		if err := w.open(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if w.session != nil {
+		return w.askSession(ctx)
+	}
+	sys, err := w.sender.Identify(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return sys.Flushed, w.sameLine(sys.ID, sys.Timeline)
+}
+
+// askSession asks for the name of the log file too, which has the timeline; a standby refuses both.
+func (w *witness) askSession(ctx context.Context) (wal.LSN, error) {
+	row, err := queryRow(ctx, w.session, "SELECT pg_current_wal_flush_lsn(), pg_walfile_name(pg_current_wal_flush_lsn())")
+	if err != nil {
+		return 0, err
+	}
+	var timeline uint32
+	if _, err := fmt.Sscanf(row[1], "%08X", &timeline); err != nil {
+		return 0, fmt.Errorf("read log file name %q: %w", row[1], err)
+	}
+	at, err := wal.ParseLSN(row[0])
+	if err != nil {
+		return 0, err
+	}
+	return at, w.sameLine(w.s.system, timeline)
+}
+
+// sameLine refuses the word of another server than the one that is followed, which a URL with several hosts may lead to.
+func (w *witness) sameLine(system string, timeline uint32) error {
+	if system != w.s.system || timeline != w.timeline {
+		return fmt.Errorf("ask how far the log is flushed: the server of cluster %s is on timeline %d, want %s and %d", system, timeline, w.s.system, w.timeline)
+	}
+	return nil
+}
+
+func (w *witness) open(ctx context.Context) error {
+	session, err := w.s.sql(ctx)
+	if err == nil {
+		w.session = session
+		return nil
+	}
+	sender, err := w.s.replication(ctx)
+	if err != nil {
+		return err
+	}
+	w.sender = sender
+	standby, err := inRecovery(ctx, sender)
+	if err == nil && standby {
+		err = fmt.Errorf("ask how far the log is flushed: %s is a standby", w.s.where())
+	}
+	return err
+}
+
+func (w *witness) close() {
+	if w.session != nil {
+		closeSoon(w.session.Close)
+	}
+	if w.sender != nil {
+		closeSoon(w.sender.Close)
+	}
+	w.session, w.sender = nil, nil
+}
