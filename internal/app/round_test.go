@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -64,7 +65,7 @@ func newKept(t *testing.T, bases int) *kept {
 			t.Error(err)
 		}
 	})
-	k.d = &daemon{host: k.host, catalog: c, parts: []*protected{{name: "app", config: k.host.Config.Sources["app"], writers: w}}}
+	k.d = &daemon{host: k.host, catalog: c, parts: []*protected{{name: "app", archive: new(archive.Archive), config: k.host.Config.Sources["app"], writers: w}}}
 	return k
 }
 

@@ -17,10 +17,10 @@ func TestIdleSourceBeats(t *testing.T) {
 		puts := h.plans[0].Calls(fault.Put)
 		time.Sleep(10 * time.Minute)
 		st := d.Status()
-		if age := time.Since(st.Repositories[0].Time); age > 35*time.Second {
+		if age := time.Since(st.Repositories[0].Time); age > 15*time.Second {
 			t.Errorf("durable up to %s ago", age)
 		}
-		if n := h.plans[0].Calls(fault.Put) - puts; n > 30 || n < 20 {
+		if n := h.plans[0].Calls(fault.Put) - puts; n > 30 || n < 15 {
 			t.Errorf("%d puts in ten idle minutes", n)
 		}
 		if st.SpoolBytes > 64<<10 {
@@ -28,7 +28,7 @@ func TestIdleSourceBeats(t *testing.T) {
 		}
 		d.stop()
 		p := h.prove(0)
-		if age := time.Since(p.windows[0].Until); age > 35*time.Second {
+		if age := time.Since(p.windows[0].Until); age > 15*time.Second {
 			t.Errorf("window %+v ends %s ago", p.windows[0], age)
 		}
 	})
@@ -68,7 +68,7 @@ func TestSoonAfterTheLastCommitItIsWhole(t *testing.T) {
 		d.shipped()
 		for _, idle := range []time.Duration{2, 4, 8, 16, 60} {
 			time.Sleep(idle*time.Second - time.Since(h.w.times[len(h.w.times)-1]))
-			if behind := time.Since(d.Status().Repositories[1].Time); behind > min(idle*time.Second*2/3, 31*time.Second) {
+			if behind := time.Since(d.Status().Repositories[1].Time); behind > min(idle*time.Second*2/3, 11*time.Second) {
 				t.Errorf("after %d idle seconds: whole up to %s ago", idle, behind)
 			}
 		}
