@@ -70,14 +70,19 @@ func (s *watched) toRead(deep bool, now time.Time) (names []string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range s.Repositories {
+	var all []string
+	for _, name := range s.Everywhere() {
+		if !slices.Contains(s.Repositories, name) && s.histories[name].base.ID == "" {
+			continue // nothing was moved there yet
+		}
+		all = append(all, name)
 		c := s.Checks[name]
 		if r := c.round(deep); !r.Begun.IsZero() || now.Sub(c.last(deep)) >= every/2 {
 			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {
-		return s.Repositories
+		return all
 	}
 	return names
 }

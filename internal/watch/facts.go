@@ -155,7 +155,7 @@ func (w *Watch) look(ctx context.Context) error {
 
 // lookAt reads the histories of one source, and once the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
-	for _, name := range s.Repositories {
+	for _, name := range s.Everywhere() {
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()

@@ -18,6 +18,7 @@ import (
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/retention"
 )
 
 // world is a daemon that does nothing but count, on a host with a book.
@@ -116,6 +117,11 @@ func (w *world) Forget(_ context.Context, _, repo string, o repository.Order) (r
 	w.did["forgotten"] += len(o.Names)
 	w.history.Bases = slices.DeleteFunc(w.history.Bases, func(b history.Base) bool { return slices.Contains(o.Names, "base/"+b.ID) })
 	return repository.Dropped{}, nil
+}
+
+func (w *world) Move(_ context.Context, _, repo string, m retention.Move) error {
+	w.count("move " + repo + " to " + m.To)
+	return nil
 }
 
 func (w *world) Status(context.Context) (api.Status, error) {
