@@ -53,8 +53,12 @@ func (w *Watch) check(ctx context.Context, s *watched, deep bool) (result, error
 		s.Checks[name] = s.Checks[name].read(c, report.Left > 0, damage, mended, w.c.Now())
 		w.note(ctx, s)
 		s.mu.Unlock()
-		if len(damage) > 0 {
+		switch {
+		case len(damage) == 0:
+		case slices.Contains(s.Repositories, name):
 			w.renew(ctx, s, name, damage)
+		default: // a new base brings nothing back of what is old
+			failed = errors.Join(failed, fmt.Errorf("check repository %s: it holds %d damaged objects that no other has: %s", name, len(damage), damage[0]))
 		}
 	}
 	out.detail = strings.Join(words, "; ")

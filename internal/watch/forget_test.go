@@ -2,12 +2,15 @@ package watch
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/retention"
 )
 
@@ -39,6 +42,29 @@ func TestWhatIsOldIsMovedFromEachRepository(t *testing.T) {
 		time.Sleep(time.Minute)
 		if w.times("move local to cold") != 1 || w.times("move far to cold") != 1 || w.times("move cold to cold") != 0 || w.times("forgotten") != 0 {
 			t.Errorf("did %v", w.did)
+		}
+	})
+}
+
+// TestDamageOfWhatIsOldIsAFailure: no new base brings it back, and somebody must hear of it.
+func TestDamageOfWhatIsOldIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.damage, w.damaged = []repository.Damage{{Object: "app/base/0/manifest", Kind: repository.Missing, Detail: "it is missing"}}, "cold"
+		if _, err := w.Base(t.Context(), "app", "full"); err != nil {
+			t.Fatal(err)
+		}
+		watch, stop := w.keep(t, cold(t, `base: { full: monthly }, check_every: 1d, keep: { last: 50, move: { after: 3d, to: cold } }`))
+		defer stop()
+		time.Sleep(time.Minute)
+		before := w.times("base full")
+		if _, err := watch.RunNow(t.Context(), "app", KindCheck, "anna"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		e := w.entriesOf(audit.Check)
+		if len(e) == 0 || e[0].Outcome != audit.Failed || !strings.Contains(e[0].Error, "repository cold") || w.times("base full") != before {
+			t.Errorf("%d checks, %d new bases: %+v", len(e), w.times("base full")-before, e[:min(1, len(e))])
 		}
 	})
 }

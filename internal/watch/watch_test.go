@@ -32,6 +32,7 @@ type world struct {
 	history history.History
 	reports []drill.Report
 	damage  []repository.Damage
+	damaged string // the repository with damage
 	mends   bool
 	broken  bool          // no base can be taken
 	aged    time.Time     // of what was read last
@@ -40,7 +41,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{did: map[string]int{}, values: map[string][]byte{}, rounds: map[int64]int{}, runs: map[string]Run{},
+	return &world{did: map[string]int{}, damaged: "far", values: map[string][]byte{}, rounds: map[int64]int{}, runs: map[string]Run{},
 		status: api.Status{Sources: []api.Source{{Name: "app", Repositories: []api.Repository{{Name: "local"}, {Name: "far"}}}}}}
 }
 
@@ -93,7 +94,7 @@ func (w *world) Check(_ context.Context, _, repo string, c Check) (repository.Ch
 		w.rounds[c.Begun.UnixNano()]++
 		return repository.CheckReport{Objects: 3, Left: w.unread}, nil
 	}
-	if repo == "far" {
+	if repo == w.damaged {
 		return repository.CheckReport{Objects: 3, Damage: w.damage}, nil
 	}
 	return repository.CheckReport{Objects: 3}, nil
