@@ -13,7 +13,7 @@ import (
 func (d *daemon) rebuild(ctx context.Context) {
 	truth := catalog.Truth{Audit: d.log, Drill: drilled}
 	for _, source := range d.host.Config.SourceNames() {
-		for _, repo := range d.host.Config.Sources[source].Repositories {
+		for _, repo := range d.host.Config.Sources[source].Everywhere() {
 			truth.Repositories = append(truth.Repositories, catalog.Opener{Ref: catalog.Ref{Source: source, Repository: repo},
 				Open: func(ctx context.Context) (*repository.Repository, error) {
 					o, err := d.host.openRepository(ctx, Reach{Source: source}, repo, Key{})

@@ -19,11 +19,10 @@ type Rewritten struct {
 // opens. A new identity is made unless a run before this one made it and did not come to its end. It may be broken off at any
 // point and called again. progress is told the repository and its stored bytes; it may be nil.
 func (h *Host) Rewrite(ctx context.Context, source, keyFile, tool string, progress func(repo string, done, total int64)) ([]Rewritten, error) {
-	repos, err := h.openForKeys(ctx, source, keyFile)
+	names, repos, err := h.openForKeys(ctx, source, keyFile)
 	if err != nil {
 		return nil, err
 	}
-	names := h.Config.Sources[source].Repositories
 	began := h.Now()
 	all, err := h.rewrite(ctx, names, repos, progress)
 	e := audit.Entry{Since: began, What: audit.Key, Source: source, Why: "all that older identities open is sealed anew", Outcome: audit.OK}

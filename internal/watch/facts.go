@@ -243,7 +243,7 @@ func (w *Watch) checks(ctx context.Context, source, repo string) ([]Checked, err
 
 // lookAt reads the histories of one source, and the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
-	for _, name := range s.Repositories {
+	for _, name := range s.Everywhere() {
 		limited, cancel := context.WithTimeout(ctx, lookTime)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
