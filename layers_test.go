@@ -13,9 +13,10 @@ import (
 // layers is the import order of the whole tree: a package may import only packages of lines above its own.
 // A name with a slash and a star stands for all folders below it.
 const layers = `
-atomicfile backoff process directio zstd killpoint secret trace systemd
+systemd
+atomicfile backoff process directio zstd killpoint secret trace
 history
-engine store schedule notify
+engine store schedule notify hook
 pack
 ledger
 audit scratch

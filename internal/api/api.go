@@ -39,6 +39,7 @@ type Status struct {
 	PID     int        `json:"pid,omitempty" doc:"process id of the daemon"`
 	Started *time.Time `json:"started_time,omitempty" doc:"when the daemon began"`
 	Kept    *bool      `json:"kept,omitempty" doc:"whether all promises are kept; absent where none was made or nobody judges"`
+	Refused string     `json:"refused,omitempty" doc:"why the file as it lies there is not in force: the daemon was told to read it anew, and goes on with the one of before"`
 	Sources []Source   `json:"sources" doc:"one entry for each source"`
 }
 

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -39,7 +37,7 @@ func (h *Host) auditLog(ctx context.Context, tool, command string) (*audit.Log, 
 	}
 	return audit.Open(audit.Config{
 		Store: s, Name: audit.NameOf(host, signer), Signer: signer, Memory: audit.SeenFile(filepath.Join(h.State(), "audit.seen")), Now: h.Now,
-		Stamp: audit.Entry{Who: audit.Who{User: who(), Host: host, Command: command}, Tool: tool, Config: h.configDigest(),
+		Stamp: audit.Entry{Who: audit.Who{User: who(), Host: host, Command: command}, Tool: tool, Config: h.Config.Digest,
 			Environment: audit.Environment{OS: runtime.GOOS, Arch: runtime.GOARCH, PID: os.Getpid(), Directory: h.Config.Dir()}},
 	})
 }
@@ -53,39 +51,39 @@ func who() string {
 	return u.Username
 }
 
-// configDigest is the SHA-256 of backstay.yaml, in hex; "" if it cannot be read.
-func (h *Host) configDigest() string {
-	data, err := os.ReadFile(h.Config.Path)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
-// record writes an entry down.
+// record writes an entry down, under the file that is in force.
 func (d *daemon) record(ctx context.Context, e audit.Entry) error {
+	if e.Config == "" {
+		e.Config = d.host().Config.Digest
+	}
 	_, err := d.log.Append(ctx, e)
 	return err
 }
 
-// auditCopied is how often the audit log is copied into the repositories.
-const auditCopied = time.Minute
+// How often the audit log is copied into the repositories, and how often all of a copy is read and mended.
+const (
+	auditCopied = time.Minute
+	auditMended = 24 * time.Hour
+)
 
 // copyAudit copies the audit log into the store of every repository until ctx ends. A store that fails is tried again with the next
 // round: the log is whole here.
 func (d *daemon) copyAudit(ctx context.Context) error {
 	if err := d.record(ctx, audit.Entry{What: audit.Daemon, Why: "the daemon begins", Outcome: audit.Began}); err != nil {
-		d.host.Log.Error("the audit log takes nothing", "err", err)
+		d.host().Log.Error("the audit log takes nothing", "err", err)
 	}
 	tick := time.NewTicker(auditCopied)
 	defer tick.Stop()
-	failing := map[string]bool{}
+	failing, mended := map[string]bool{}, map[string]time.Time{}
 	for {
-		for _, name := range d.host.Config.RepositoryNames() {
-			err := d.copyAuditTo(ctx, name)
+		for _, name := range d.host().Config.RepositoryNames() {
+			mends := d.host().Now().Sub(mended[name]) >= auditMended
+			err := d.copyAuditTo(ctx, name, mends)
+			if mends && err == nil {
+				mended[name] = d.host().Now()
+			}
 			if err != nil && !failing[name] && ctx.Err() == nil {
-				d.host.Log.Warn("the audit log is not copied; trying again", "repository", name, "err", err)
+				d.host().Log.Warn("the audit log is not copied; trying again", "repository", name, "err", err)
 			}
 			failing[name] = err != nil
 		}
@@ -94,10 +92,7 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			if err := d.record(last, audit.Entry{What: audit.Daemon, Why: "the daemon ends", Outcome: audit.OK}); err != nil {
-				d.host.Log.Error("the audit log takes nothing", "err", err)
-			}
-			if err := d.log.Close(); err != nil {
-				d.host.Log.Warn("the audit log is not closed in order", "err", err)
+				d.host().Log.Error("the audit log takes nothing", "err", err)
 			}
 			return ctx.Err()
 		case <-tick.C:
@@ -105,16 +100,20 @@ func (d *daemon) copyAudit(ctx context.Context) error {
 	}
 }
 
-func (d *daemon) copyAuditTo(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+func (d *daemon) copyAuditTo(ctx context.Context, name string, mends bool) error {
+	limit, do := time.Minute, d.log.CopyTo
+	if mends {
+		limit, do = 10*time.Minute, d.log.Mend
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var err error
-	for _, p := range d.parts {
+	for _, p := range d.fleet.all() {
 		if slices.Contains(p.config.Repositories, name) {
 			var r *repository.Repository
 			if r, err = p.writers.get(ctx, name); err == nil {
 				// Through the store of a repository that was found: a folder that was unmounted must not be made anew by us.
-				_, err = d.log.CopyTo(ctx, r.Store())
+				_, err = do(ctx, r.Store())
 				return err
 			}
 		}
@@ -130,7 +129,7 @@ func (h *Host) VerifyAudit(ctx context.Context) (v audit.Verification, away []st
 	}
 	var copies []store.Store
 	for _, name := range h.Config.RepositoryNames() {
-		s, err := OpenStore(ctx, h.Config.Repositories[name].Store, h.Config.Dir())
+		s, err := h.openStore(ctx, name)
 		if err == nil {
 			_, err = audit.List(ctx, s)
 		}

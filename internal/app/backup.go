@@ -21,6 +21,7 @@ func (h *Host) Backup(ctx context.Context, source string, exit func(error) int, 
 		return api.Base{}, err
 	}
 	defer unlock()
+	h.bounded()
 	p, err := h.openSource(ctx, source)
 	if err != nil {
 		return api.Base{}, err
@@ -28,9 +29,12 @@ func (h *Host) Backup(ctx context.Context, source string, exit func(error) int, 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- p.run(running) }()
-	if base, err = p.backup(ctx, progress); err == nil {
-		err = h.copied(ctx, p, base)
-	}
+	err = h.hooked(ctx, source, workBase, h.recordAlone, func() error {
+		if base, err = p.backup(ctx, progress); err != nil {
+			return err
+		}
+		return h.copied(ctx, p, base)
+	})
 	stop()
 	if ended := <-done; err == nil && !errors.Is(ended, context.Canceled) {
 		err = ended

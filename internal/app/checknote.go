@@ -43,7 +43,7 @@ func (h hands) noteCheck(ctx context.Context, p *protected, repo string, deep bo
 	if err != nil {
 		return err
 	}
-	n := checkNote{Source: p.name, Host: signerName(), Tool: h.d.version, Ended: h.d.host.Now().UTC(), Deep: deep, Found: c.Objects, Bytes: c.Bytes, Damage: c.Damage[:min(len(c.Damage), maxNoted)]}
+	n := checkNote{Source: p.name, Host: signerName(), Tool: h.d.version, Ended: h.d.host().Now().UTC(), Deep: deep, Found: c.Objects, Bytes: c.Bytes, Damage: c.Damage[:min(len(c.Damage), maxNoted)]}
 	body, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (e *eyes) Checks(ctx context.Context, source, repo string) ([]watch.Checked
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := e.d.host.trusted(source)
+	trusted, err := e.d.host().trusted(source)
 	if err != nil {
 		return nil, err
 	}

@@ -31,16 +31,16 @@ func (e *eyes) Facts(ctx context.Context, source, repo string) (repository.Facts
 	}
 	r, err := p.writers.get(ctx, repo)
 	if err != nil {
-		p.see(e.d.host, repo, repository.Facts{}, err)
+		p.see(e.d.host(), repo, repository.Facts{}, err)
 		return repository.Facts{}, err
 	}
 	f, err := r.Facts(ctx)
-	p.see(e.d.host, repo, f, err)
+	p.see(e.d.host(), repo, f, err)
 	if err != nil {
 		return f, err
 	}
 	if err := e.d.catalog.Sync(ctx, catalog.Ref{Source: source, Repository: repo}, f); err != nil {
-		e.d.host.Log.Warn("the catalog does not take what a repository holds", "source", source, "repository", repo, "err", err)
+		e.d.host().Log.Warn("the catalog does not take what a repository holds", "source", source, "repository", repo, "err", err)
 	}
 	return f, nil
 }
@@ -55,7 +55,7 @@ func (e *eyes) Drills(ctx context.Context, source string) ([]drill.Report, error
 	if p == nil {
 		return nil, unknownSource(source)
 	}
-	trusted, err := e.d.host.trusted(source)
+	trusted, err := e.d.host().trusted(source)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type hands struct{ d *daemon }
 
 // Base takes a base of a type.
 func (h hands) Base(ctx context.Context, source, kind string) (api.Base, error) {
-	if err := offered(h.d.host.Config.Sources[source].URL, kind); err != nil {
+	if err := offered(h.d.host().Config.Sources[source].URL, kind); err != nil {
 		return api.Base{}, err
 	}
 	return h.d.Backup(ctx, source, nil)
@@ -35,7 +35,7 @@ func (h hands) Drill(ctx context.Context, source, to string, checks []config.Che
 	if err := p.join(ctx); err != nil {
 		return drill.Report{}, err
 	}
-	reached, err := h.d.host.Open(ctx, Reach{Source: source, Spool: to != string(drill.Random)})
+	reached, err := h.d.host().Open(ctx, Reach{Source: source, Spool: to != string(drill.Random)})
 	if err != nil {
 		return drill.Report{}, err
 	}
@@ -46,7 +46,8 @@ func (h hands) Drill(ctx context.Context, source, to string, checks []config.Che
 
 // Check reads a part of a repository, and writes down what it has read as it goes.
 func (h hands) Check(ctx context.Context, source, repo string, c watch.Check) (repository.CheckReport, error) {
-	reached, err := h.d.host.Open(ctx, Reach{Source: source, Repository: repo, Damaged: true})
+	host := h.d.host()
+	reached, err := host.Open(ctx, Reach{Source: source, Repository: repo, Damaged: true})
 	if err != nil {
 		return repository.CheckReport{}, err
 	}
@@ -55,7 +56,7 @@ func (h hands) Check(ctx context.Context, source, repo string, c watch.Check) (r
 	if p != nil && p.elsewhere() {
 		c.Until = time.Time{} // others are told of the whole
 	}
-	r := &round{catalog: h.d.catalog, ref: catalog.Ref{Source: source, Repository: repo}, repo: reached.Repositories[0].Repo, check: c, log: h.d.host.Log, now: h.d.host.Now}
+	r := &round{catalog: h.d.catalog, ref: catalog.Ref{Source: source, Repository: repo}, repo: reached.Repositories[0].Repo, check: c, log: host.Log, now: host.Now}
 	report, err := r.run(ctx)
 	if err == nil && p != nil && p.elsewhere() {
 		err = h.noteCheck(ctx, p, repo, c.Deep, report)

@@ -20,6 +20,8 @@ type Host struct {
 	Config *config.Config
 	Log    *slog.Logger
 	Now    func() time.Time
+
+	lines *lines // nil: this process keeps to no limits
 }
 
 // NewHost returns the host of a configuration.

@@ -49,7 +49,7 @@ func (h *Host) openForKeys(ctx context.Context, source, keyFile string) (names [
 	}
 	for _, name := range h.Config.Sources[source].Everywhere() {
 		url := h.Config.Repositories[name].Store
-		s, err := OpenStore(ctx, url, h.Config.Dir())
+		s, err := h.openStore(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}

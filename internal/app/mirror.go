@@ -26,7 +26,7 @@ func (h *Host) mirrors(ctx context.Context, source, but string) []mirror.Source 
 		if name == but {
 			continue
 		}
-		if s, err := OpenStore(ctx, h.Config.Repositories[name].Store, h.Config.Dir()); err == nil {
+		if s, err := h.openStore(ctx, name); err == nil {
 			others = append(others, mirror.Source{Name: name, Store: s})
 		}
 	}

@@ -20,7 +20,7 @@ func (k *kept) moves(t *testing.T) retention.Move {
 	s := k.host.Config.Sources["app"]
 	s.Keep = config.Keep{Last: 100, Move: config.Move{After: config.Span(3 * time.Hour), To: "archive"}}
 	k.host.Config.Sources["app"] = s
-	k.d.parts[0].config = s
+	k.d.part("app").config = s
 	shown, err := k.host.Retention(t.Context(), "app", false)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestWhatIsOldMovesAndIsFound(t *testing.T) {
 	if err := (hands{k.d}).Move(t.Context(), "app", "local", m); err != nil {
 		t.Fatal(err)
 	}
-	cold, err := k.d.parts[0].writers.get(t.Context(), "archive")
+	cold, err := k.d.part("app").writers.get(t.Context(), "archive")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestWhatIsOldMovesAndIsFound(t *testing.T) {
 func TestAMoveWithoutProofDropsNothing(t *testing.T) {
 	k := newKept(t, 7)
 	m := k.moves(t)
-	cold, err := k.d.parts[0].writers.get(t.Context(), "archive")
+	cold, err := k.d.part("app").writers.get(t.Context(), "archive")
 	if err != nil {
 		t.Fatal(err)
 	}

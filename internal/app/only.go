@@ -60,11 +60,11 @@ func (h *Host) openElsewhere(ctx context.Context, name string) (*protected, erro
 	if err != nil {
 		return nil, err
 	}
-	p := &protected{name: name, config: cfg, kind: kind, writers: w, stores: map[string]string{}, seen: map[string]api.Repository{}}
+	p := &protected{name: name, config: cfg, kind: kind, writers: w, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner, seen: map[string]api.Repository{}}
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
 		if _, err := w.get(ctx, r); err != nil && !isPassing(err) && !errors.Is(err, errMissing) {
-			return nil, fmt.Errorf("repository %s: %w", r, err)
+			return nil, errors.Join(fmt.Errorf("repository %s: %w", r, err), w.close())
 		}
 	}
 	return p, nil
@@ -89,8 +89,9 @@ func (p *protected) see(h *Host, name string, facts repository.Facts, err error)
 
 // statusElsewhere shows a source that another host captures.
 func (p *protected) statusElsewhere() api.Source {
-	out := api.Source{Name: p.name, URL: p.config.URL, Engine: p.kind, Class: p.config.Class, Owner: p.config.Owner, State: stateElsewhere,
+	out := api.Source{Name: p.name, URL: p.config.URL, Engine: p.kind, State: stateElsewhere,
 		Text: "another host captures it; here it is drilled and checked", Repositories: []api.Repository{}}
+	out.Class, out.Owner = p.belongs()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, name := range p.config.Repositories {

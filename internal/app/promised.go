@@ -3,8 +3,9 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,21 +14,21 @@ import (
 	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/metrics"
+	"github.com/backstaydb/backstay/internal/notify"
+	"github.com/backstaydb/backstay/internal/notify/ping"
 	"github.com/backstaydb/backstay/internal/watch"
 )
 
 // part is the running source of a name; nil if there is none.
 func (d *daemon) part(source string) *protected {
-	for _, p := range d.parts {
-		if p.name == source {
-			return p
-		}
+	if p := d.fleet.find(source); p != nil {
+		return p.protected
 	}
 	return nil
 }
 
 func unknownSource(source string) error {
-	return &SourceError{Source: source, Err: errors.New("the daemon does not know it; restart it after a change of backstay.yaml")}
+	return &SourceError{Source: source, Err: errors.New("the daemon does not know it; after a change of backstay.yaml have it read anew: systemctl reload, or SIGHUP")}
 }
 
 func schemeOnly(url string) string {
@@ -53,29 +54,40 @@ func (h *Host) watched(only []string) ([]watch.Source, error) {
 
 // keepWatch builds what keeps the promises of a daemon.
 func (d *daemon) keepWatch(ctx context.Context) error {
-	sources, err := d.host.watched(d.only)
+	h := d.host()
+	sources, err := h.watched(d.only)
 	if err != nil {
 		return err
 	}
-	if d.catalog, err = d.host.openCatalog(ctx); err != nil {
+	if d.catalog, err = h.openCatalog(ctx); err != nil {
 		return err
 	}
-	if d.log, err = d.host.auditLog(ctx, d.version, "daemon"); err != nil {
+	if d.log, err = h.auditLog(ctx, d.version, "daemon"); err != nil {
 		return err
 	}
-	if d.notifier, d.pings, err = d.host.notifier(ctx, d.well, d.summary); err != nil {
-		return err
-	}
-	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: d.host.Log, Now: d.host.Now})
-	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: hands{d}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}, notes: map[string]checkNote{}},
-		Book: book{d.catalog}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: d.host.Now, Log: d.host.Log})
+	receivers, pings, err := h.receivers(ctx, d.well)
 	if err != nil {
 		return err
 	}
-	for _, p := range d.parts {
-		p.told = func(e archive.Event) { d.watch.Hear(p.name, e) }
+	d.others = others{pings: pings, changed: make(chan struct{}, 1)}
+	if d.notifier, err = notify.Open(notify.Config{Dir: filepath.Join(h.State(), "notices"), Receivers: receivers, Summary: d.summary, Log: h.Log}); err != nil {
+		return err
+	}
+	d.metrics = metrics.New(metrics.Config{Status: d.observed, Receivers: d.receivers, Well: d.well, Log: h.Log, Now: h.Now})
+	d.watch, err = watch.New(ctx, watch.Config{Sources: sources, Hands: working{hands{d}}, Eyes: &eyes{d: d, reports: map[string]drill.Report{}, notes: map[string]checkNote{}},
+		Book: book{d.catalog}, Audit: d.record, Notifier: d.notifier, Metrics: d.metrics, Now: h.Now, Log: h.Log})
+	if err != nil {
+		return err
+	}
+	for _, p := range d.fleet.all() {
+		d.listen(p.protected)
 	}
 	return nil
+}
+
+// listen has the watch hear what happens to a source, before it runs.
+func (d *daemon) listen(p *protected) {
+	p.told = func(e archive.Event) { d.watch.Hear(p.name, e) }
 }
 
 // promise starts what keeps the promises; all of it ends with ctx.
@@ -85,17 +97,62 @@ func (d *daemon) promise(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { d.rebuild(ctx); return nil })
 	}
 	g.Go(func() error { return d.copyAudit(ctx) })
-	for _, p := range d.pings {
-		g.Go(func() error { return p.Run(ctx) })
+	g.Go(func() error { return d.serveOthers(ctx) })
+}
+
+// others are what runs besides as the file says: pings, and what Prometheus reads.
+type others struct {
+	mu      sync.Mutex
+	pings   []*ping.Pinger
+	changed chan struct{}
+}
+
+// set puts other pings in their place, and has all begin anew.
+func (o *others) set(pings []*ping.Pinger) {
+	o.mu.Lock()
+	o.pings = pings
+	o.mu.Unlock()
+	select {
+	case o.changed <- struct{}{}:
+	default:
 	}
-	if m := d.host.Config.Metrics; m != nil {
-		g.Go(func() error { return d.metrics.Serve(ctx, m.Listen) })
+}
+
+// serveOthers runs the others until ctx ends. An address for metrics that cannot be had keeps the daemon from starting; with a reload
+// it is told.
+func (d *daemon) serveOthers(ctx context.Context) error {
+	for first := true; ; first = false {
+		inner, end := context.WithCancel(ctx)
+		g, round := errgroup.WithContext(inner)
+		d.others.mu.Lock()
+		for _, p := range d.others.pings {
+			g.Go(func() error { return p.Run(round) })
+		}
+		d.others.mu.Unlock()
+		if m := d.host().Config.Metrics; m != nil {
+			g.Go(func() error {
+				err := d.metrics.Serve(round, m.Listen)
+				if round.Err() == nil && !first {
+					d.host().Log.Error("metrics are not served", "err", err)
+					return nil
+				}
+				return err
+			})
+		}
+		select {
+		case <-round.Done():
+		case <-d.others.changed:
+		}
+		end()
+		if err := g.Wait(); ctx.Err() != nil || err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
 	}
 }
 
 // well says why the daemon is not well: nobody could be told of anything.
 func (d *daemon) well() error {
-	if d.notifier != nil && !d.notifier.Status().Well() {
+	if !d.notifier.Status().Well() {
 		return errors.New("no receiver of notices takes any")
 	}
 	return nil
@@ -104,20 +161,14 @@ func (d *daemon) well() error {
 // summary is the first line of a daily summary.
 func (d *daemon) summary(time.Time) string {
 	s, err := d.Status(context.Background())
-	switch {
-	case err != nil || s.Kept == nil:
-		return fmt.Sprintf("%d sources are protected; no promise was made for them", len(s.Sources))
-	case *s.Kept:
-		return fmt.Sprintf("all promises to %d sources are kept", len(s.Sources))
+	if err != nil {
+		return err.Error()
 	}
-	return "not all promises are kept"
+	return sentence(s)
 }
 
 // receivers are those who are told, as metrics shows them.
 func (d *daemon) receivers() []metrics.Receiver {
-	if d.notifier == nil {
-		return nil
-	}
 	var all []metrics.Receiver
 	for _, r := range d.notifier.Status().Receivers {
 		all = append(all, metrics.Receiver{Name: r.Name, Sent: r.Sent, Lost: r.Lost, Waiting: r.Waiting, Delivered: r.Delivered, Failing: !r.Failing.IsZero(), Dead: r.Dead})

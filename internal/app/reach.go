@@ -113,7 +113,7 @@ func (h *Host) openRepository(ctx context.Context, r Reach, name string, key Key
 		return OpenRepository{}, err
 	}
 	url := h.Config.Repositories[name].Store
-	s, err := OpenStore(ctx, url, h.Config.Dir())
+	s, err := h.openStore(ctx, name)
 	if err != nil {
 		return OpenRepository{}, err
 	}

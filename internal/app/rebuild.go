@@ -11,26 +11,27 @@ import (
 // rebuild fills a catalog that is new from the repositories and the audit log, while everything else goes on. What cannot be
 // read now is filled in by those who look at it later.
 func (d *daemon) rebuild(ctx context.Context) {
+	h := d.host()
 	truth := catalog.Truth{Audit: d.log, Drill: drilled}
-	for _, source := range d.host.Config.SourceNames() {
-		for _, repo := range d.host.Config.Sources[source].Everywhere() {
+	for _, source := range h.Config.SourceNames() {
+		for _, repo := range h.Config.Sources[source].Everywhere() {
 			truth.Repositories = append(truth.Repositories, catalog.Opener{Ref: catalog.Ref{Source: source, Repository: repo},
 				Open: func(ctx context.Context) (*repository.Repository, error) {
-					o, err := d.host.openRepository(ctx, Reach{Source: source}, repo, Key{})
+					o, err := h.openRepository(ctx, Reach{Source: source}, repo, Key{})
 					return o.Repo, err
 				}})
 		}
 	}
 	done, err := d.catalog.Rebuild(ctx, truth)
 	for ref, failed := range done.Failed {
-		d.host.Log.Warn("the catalog does not have all of a repository yet", "source", ref.Source, "repository", ref.Repository, "err", failed)
+		h.Log.Warn("the catalog does not have all of a repository yet", "source", ref.Source, "repository", ref.Repository, "err", failed)
 	}
 	if err != nil {
-		d.host.Log.Warn("the catalog is not made anew as a whole", "err", err)
+		h.Log.Warn("the catalog is not made anew as a whole", "err", err)
 		return
 	}
 	if done.Objects+int64(done.Runs) > 0 {
-		d.host.Log.Info("the catalog was made anew", "objects", done.Objects, "reports", done.Reports, "runs", done.Runs, "took", done.Took)
+		h.Log.Info("the catalog was made anew", "objects", done.Objects, "reports", done.Reports, "runs", done.Runs, "took", done.Took)
 	}
 }
 

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,8 +39,8 @@ func openSender(address string) (notify.Sender, error) {
 	return shout.Open(address)
 }
 
-// notifier opens what tells people; nil if nobody is to be told. Pings are a dead man's switch: they stay away when this host is not well.
-func (h *Host) notifier(ctx context.Context, well func() error, summary func(time.Time) string) (*notify.Notifier, []*ping.Pinger, error) {
+// receivers opens the ways to those who are told. Pings are a dead man's switch: they stay away when this host is not well.
+func (h *Host) receivers(ctx context.Context, well func() error) ([]notify.Receiver, []*ping.Pinger, error) {
 	var receivers []notify.Receiver
 	var pings []*ping.Pinger
 	for i, r := range h.Config.Notify {
@@ -68,11 +67,7 @@ func (h *Host) notifier(ctx context.Context, well func() error, summary func(tim
 		}
 		receivers = append(receivers, notify.Receiver{Name: name, Route: route, Sender: sender})
 	}
-	if len(receivers) == 0 {
-		return nil, pings, nil
-	}
-	n, err := notify.Open(notify.Config{Dir: filepath.Join(h.State(), "notices"), Receivers: receivers, Summary: summary, Log: h.Log})
-	return n, pings, err
+	return receivers, pings, nil
 }
 
 // address is a receiver's, with its secret.

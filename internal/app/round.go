@@ -50,15 +50,15 @@ func (r *round) run(ctx context.Context) (repository.CheckReport, error) {
 			report, err = r.part(ctx, due)
 		}
 		all.Objects, all.Bytes, all.Left, all.Orphans = all.Objects+report.Objects, all.Bytes+report.Bytes, report.Left, report.Orphans
-		all.Damage = append(all.Damage, others(all.Damage, report.Damage)...)
+		all.Damage = append(all.Damage, unknown(all.Damage, report.Damage)...)
 		if err != nil || report.Left > 0 || all.Objects == before || !more {
 			return all, err
 		}
 	}
 }
 
-// others are those of found that are not known.
-func others(known, found []repository.Damage) (list []repository.Damage) {
+// unknown are those of found that are not known.
+func unknown(known, found []repository.Damage) (list []repository.Damage) {
 	have := map[repository.Damage]bool{}
 	for _, d := range known {
 		have[d] = true
@@ -151,7 +151,7 @@ func (d *daemon) noteRepair(ctx context.Context, ref catalog.Ref, r *repository.
 			objects = append(objects, o)
 		}
 	}
-	return d.catalog.Checked(ctx, ref, catalog.Check{Time: d.host.Now(), Objects: objects})
+	return d.catalog.Checked(ctx, ref, catalog.Check{Time: d.host().Now(), Objects: objects})
 }
 
 // unitOf is what the ledger lists of an object, named as in the store: a base as a whole, anything else by itself.

@@ -65,7 +65,9 @@ func newKept(t *testing.T, bases int) *kept {
 			t.Error(err)
 		}
 	})
-	k.d = &daemon{host: k.host, catalog: c, parts: []*protected{{name: "app", archive: new(archive.Archive), config: k.host.Config.Sources["app"], writers: w}}}
+	k.d = &daemon{catalog: c}
+	k.d.now.Store(k.host)
+	k.d.fleet.add(&protected{name: "app", archive: new(archive.Archive), config: k.host.Config.Sources["app"], writers: w})
 	return k
 }
 

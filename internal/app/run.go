@@ -3,7 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,7 +16,7 @@ import (
 	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/notify"
-	"github.com/backstaydb/backstay/internal/notify/ping"
+	"github.com/backstaydb/backstay/internal/systemd"
 	"github.com/backstaydb/backstay/internal/watch"
 )
 
@@ -25,6 +28,7 @@ type RunOptions struct {
 	Every   time.Duration    // how often Observe is told
 	Observe func(api.Status) // may be nil
 	Ended   func(api.Status) // told once, when all has ended in order; may be nil
+	Reload  <-chan struct{}  // each value has backstay.yaml read anew; nil: never
 }
 
 // Run protects all sources of the file until ctx ends. It is one run group: the archive of each source, the control
@@ -40,20 +44,29 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	defer unlock()
 	h.sweep()
-	d := &daemon{host: h, version: o.Version, only: o.Only, started: h.Now()}
+	d := &daemon{version: o.Version, only: o.Only, started: h.Now()}
+	if d.manager, err = systemd.FromEnvironment(); err != nil {
+		h.Log.Warn("the service manager is not understood", "err", err)
+	}
+	h.bounded()
+	d.now.Store(h)
+	ctx, endTraces := h.tracing(ctx, o.Version)
+	defer endTraces()
 	if err := d.open(ctx); err != nil {
-		return err
+		return errors.Join(err, d.close())
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, p := range d.parts {
-		g.Go(func() error { return p.run(ctx) })
-	}
+	d.fleet.start(ctx, g)
 	d.promise(ctx, g)
 	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
+	g.Go(func() error { return d.heard(ctx) })
 	if o.Observe != nil {
 		g.Go(func() error { return d.observe(ctx, o) })
 	}
-	err = errors.Join(g.Wait(), d.catalog.Close())
+	if o.Reload != nil {
+		g.Go(func() error { return d.reloads(ctx, o.Reload) })
+	}
+	err = errors.Join(g.Wait(), d.close())
 	if o.Ended != nil {
 		if s, statusErr := d.Status(ctx); statusErr == nil {
 			o.Ended(s)
@@ -64,36 +77,63 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 
 // daemon is a running Host.
 type daemon struct {
-	host    *Host
 	version string
 	only    []string // kinds of jobs; none means all
 	started time.Time
-	parts   []*protected
+	manager systemd.Manager
+	now     atomic.Pointer[Host] // what the file in force says; a reload puts another in its place
 
+	fleet    fleet
 	watch    *watch.Watch
 	catalog  *catalog.Catalog
 	log      *audit.Log
-	notifier *notify.Notifier // nil: nobody is to be told
-	pings    []*ping.Pinger
+	notifier *notify.Notifier
 	metrics  *metrics.Metrics
+	others   others // what else follows the file
+
+	mu      sync.Mutex
+	refused error // why the file as it lies there is not in force; nil if it is
+	unwell  error // as it was found last
 }
 
+// host is what the file in force says.
+func (d *daemon) host() *Host { return d.now.Load() }
+
+// open opens all that the daemon works with. What was opened when it fails is left to close.
 func (d *daemon) open(ctx context.Context) error {
-	for _, name := range d.host.Config.SourceNames() {
-		open := d.host.openSource
-		if len(d.only) > 0 {
-			open = d.host.openElsewhere
-		}
-		p, err := open(ctx, name)
+	names := d.host().Config.SourceNames()
+	if len(names) == 0 {
+		return errors.New("backstay.yaml names no source")
+	}
+	for i, name := range names {
+		d.say(fmt.Sprintf("opening source %s, %d of %d", name, i+1, len(names)))
+		p, err := d.openSource(ctx, d.host(), name)
 		if err != nil {
 			return err
 		}
-		d.parts = append(d.parts, p)
-	}
-	if len(d.parts) == 0 {
-		return errors.New("backstay.yaml names no source")
+		d.fleet.add(p)
 	}
 	return d.keepWatch(ctx)
+}
+
+// openSource opens a source to be captured, or, where only some jobs are done, as one that another host captures.
+func (d *daemon) openSource(ctx context.Context, h *Host, name string) (*protected, error) {
+	if len(d.only) > 0 {
+		return h.openElsewhere(ctx, name)
+	}
+	return h.openSource(ctx, name)
+}
+
+// close closes what is open when nothing runs any more.
+func (d *daemon) close() error {
+	err := d.fleet.close()
+	if d.log != nil {
+		err = errors.Join(err, d.log.Close())
+	}
+	if d.catalog != nil {
+		err = errors.Join(err, d.catalog.Close())
+	}
+	return err
 }
 
 func (d *daemon) observe(ctx context.Context, o RunOptions) error {
@@ -130,16 +170,26 @@ func (d *daemon) Status(context.Context) (api.Status, error) {
 // observed is how all sources are doing, without what was promised.
 func (d *daemon) observed() api.Status {
 	s := api.Status{Version: d.version, Running: true, PID: os.Getpid(), Started: &d.started, Sources: []api.Source{}}
-	for _, p := range d.parts {
+	for _, p := range d.fleet.all() {
 		s.Sources = append(s.Sources, p.status())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refused != nil {
+		s.Refused = d.refused.Error()
 	}
 	return s
 }
 
 // Backup implements api.Controller.
-func (d *daemon) Backup(ctx context.Context, source string, progress func(api.Progress)) (api.Base, error) {
-	if p := d.part(source); p != nil {
-		return p.backup(ctx, progress)
+func (d *daemon) Backup(ctx context.Context, source string, progress func(api.Progress)) (b api.Base, err error) {
+	p := d.part(source)
+	if p == nil {
+		return api.Base{}, unknownSource(source)
 	}
-	return api.Base{}, unknownSource(source)
+	err = d.host().hooked(ctx, source, workBase, d.record, func() error {
+		b, err = p.backup(ctx, progress)
+		return err
+	})
+	return b, err
 }

@@ -29,6 +29,8 @@ type protected struct {
 	told    func(archive.Event) // hears what happens; set before run
 
 	mu       sync.Mutex
+	class    string // whose promises hold for it
+	owner    string
 	progress func(api.Progress)        // of the backup that is being asked for; nil while none is
 	stored   int64                     // bytes of the base that is being taken
 	seen     map[string]api.Repository // what was read of each repository last; only of a source that another host captures
@@ -54,7 +56,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &protected{name: name, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}}
+	p := &protected{name: name, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
@@ -67,7 +69,23 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		},
 		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
 	})
-	return p, err
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return p, nil
+}
+
+// belong notes to which class and to whom it belongs now.
+func (p *protected) belong(class, owner string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.class, p.owner = class, owner
+}
+
+func (p *protected) belongs() (class, owner string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.class, p.owner
 }
 
 // look connects to a source, asks what it is, and lets go of it.

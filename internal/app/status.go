@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/config"
 )
 
 // The states of a source and of a repository, as api says them.
@@ -36,6 +38,15 @@ func (h *Host) Status(ctx context.Context, only ...string) (api.Status, error) {
 	}
 	s.Sources = kept
 	return s, nil
+}
+
+// RunningStatus asks the daemon that runs with the file at path, whatever that file says by now; api.ErrNotRunning if none does.
+func RunningStatus(ctx context.Context, path string) (api.Status, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return api.Status{}, err
+	}
+	return api.Dial((&config.Config{Path: abs}).StateDir()).Status(ctx)
 }
 
 // restingStatus is what the repositories tell while no daemon runs.

@@ -6,11 +6,13 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/store"
+	"github.com/backstaydb/backstay/internal/store/limit"
 	"github.com/backstaydb/backstay/internal/store/local"
 	"github.com/backstaydb/backstay/internal/store/retry"
 	"github.com/backstaydb/backstay/internal/store/s3"
@@ -41,6 +43,47 @@ func OpenStore(ctx context.Context, url, dir string) (store.Store, error) {
 		return nil, &StoreError{Store: url, Err: err}
 	}
 	return retry.New(s, tries), nil
+}
+
+// lines are the bounds of the repositories, by name. Sources that share a repository share its line.
+type lines struct {
+	mu    sync.Mutex
+	named map[string]*limit.Line
+}
+
+// hurried is up to how large an object never waits for a line: a tip, a checkpoint, a report.
+const hurried = 256 << 10
+
+// bounded has this host keep to the limits of its file, now and after each reload.
+func (h *Host) bounded() {
+	if h.lines == nil {
+		h.lines = &lines{named: map[string]*limit.Line{}}
+	}
+	h.lines.mu.Lock()
+	defer h.lines.mu.Unlock()
+	for name, r := range h.Config.Repositories {
+		rate := int64(r.Limit.Rate)
+		if l := h.lines.named[name]; l != nil {
+			l.SetRates(rate, rate)
+			continue
+		}
+		h.lines.named[name] = limit.NewLine(limit.Config{Upload: rate, Download: rate, Hurried: hurried})
+	}
+}
+
+// openStore opens the store of a repository of the file.
+func (h *Host) openStore(ctx context.Context, repository string) (store.Store, error) {
+	s, err := OpenStore(ctx, h.Config.Repositories[repository].Store, h.Config.Dir())
+	if err != nil || h.lines == nil {
+		return s, err
+	}
+	h.lines.mu.Lock()
+	defer h.lines.mu.Unlock()
+	if l := h.lines.named[repository]; l != nil {
+		// Outside of the tries: to wait for the line is no silence of the store.
+		return l.Wrap(s), nil
+	}
+	return s, nil
 }
 
 // validStore refuses a URL that can name no store, without touching anything.

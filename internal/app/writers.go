@@ -52,7 +52,7 @@ func (h *Host) newWriters(ctx context.Context, source, kind, systemID string) (*
 		case errors.Is(err, errMissing):
 			missing = append(missing, err)
 		case err != nil && !isPassing(err):
-			return nil, fmt.Errorf("repository %s: %w", name, err)
+			return nil, errors.Join(fmt.Errorf("repository %s: %w", name, err), w.close())
 		case err != nil:
 			failed = append(failed, fmt.Errorf("repository %s: %w", name, err))
 		}
@@ -121,7 +121,7 @@ func (w *writers) close() error {
 // open opens one repository; errMissing if its store holds nothing of this source.
 func (w *writers) open(ctx context.Context, name string) error {
 	url := w.host.Config.Repositories[name].Store
-	s, err := OpenStore(ctx, url, w.host.Config.Dir())
+	s, err := w.host.openStore(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (w *writers) join(ctx context.Context, repo *repository.Repository, o repos
 // create makes one repository, of the same identity as one that stands.
 func (w *writers) create(ctx context.Context, name string) error {
 	url := w.host.Config.Repositories[name].Store
-	s, err := OpenStore(ctx, url, w.host.Config.Dir())
+	s, err := w.host.openStore(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type Copied struct {
 
 // CopyTo brings the copy in another store up to date, byte for byte. It first sees that what the copy holds is the
 // beginning of what is here: if not, one of the two was altered or put back, nothing is written, and the error is a
-// ledger.RollbackError. It may be interrupted and repeated, and run from several processes at once. Before the log is
+// ledger.RollbackError. Where the newest checkpoint of the copy is damaged it mends the copy, as Mend does. It may be interrupted and repeated, and run from several processes at once. Before the log is
 // begun it does nothing.
 func (l *Log) CopyTo(ctx context.Context, to store.Store) (Copied, error) {
 	c := &copier{l: l, to: to}
@@ -79,14 +79,18 @@ func (l *Log) newestIn(ctx context.Context, s store.Store) (seen Seen, ok bool, 
 }
 
 type copier struct {
-	l    *Log
-	to   store.Store
-	done Copied
+	l     *Log
+	to    store.Store
+	mends bool // what is damaged there is replaced
+	done  Copied
 }
 
 func (c *copier) run(ctx context.Context) error {
 	// The other side is looked at first: what it has was here before.
 	seen, ok, err := c.l.newestIn(ctx, c.to)
+	if isDamage(err) {
+		c.mends, err = true, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,15 @@ func (c *copier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.mends && newestOf(there) > newest {
+		return c.l.lost(Seen{Volume: newestOf(there)}, newest)
+	}
 	for n := range newest + 1 {
+		if c.mends && there[n] != nil {
+			if err := c.mend(ctx, n, there[n]); err != nil {
+				return err
+			}
+		}
 		if complete(here[n], there[n]) {
 			continue
 		}

@@ -27,6 +27,7 @@ const (
 	Resume   Action = "resume"   // and went on
 	Gap      Action = "gap"      // log was lost
 	Failover Action = "failover" // another member became primary
+	Hook     Action = "hook"     // what the owner wants done before or after a piece of work was done
 	Daemon   Action = "daemon"   // the daemon began or ended
 )
 

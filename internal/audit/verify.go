@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/ledger"
@@ -24,12 +25,18 @@ const (
 
 // Problem is one thing that is wrong.
 type Problem struct {
-	Object string `json:"object"` // its name in the store, or the copy
+	Object string `json:"object"`         // its name in the store, or the copy
+	Copy   string `json:"copy,omitempty"` // the store whose copy it is in; "" for the log itself
 	Fault  Fault  `json:"fault"`
 	Detail string `json:"detail"`
 }
 
-func (p Problem) String() string { return fmt.Sprintf("%s: %s: %s", p.Object, p.Fault, p.Detail) }
+func (p Problem) String() string {
+	if p.Copy != "" {
+		return fmt.Sprintf("copy in %s: %s: %s: %s", p.Copy, p.Object, p.Fault, p.Detail)
+	}
+	return fmt.Sprintf("%s: %s: %s", p.Object, p.Fault, p.Detail)
+}
 
 // Verification is what Verify found.
 type Verification struct {
@@ -43,11 +50,16 @@ type Verification struct {
 	Unfinished []string `json:"unfinished,omitempty"`
 }
 
+// Whole reports whether nothing is wrong with the log itself, whatever is with its copies.
+func (v Verification) Whole() bool {
+	return !slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.Copy == "" })
+}
+
 // Verify reads all of the log and says what is wrong. copies are stores that the log is copied to: what they hold must be
-// the beginning of what is here. It goes on after a fault; the error is for a store that fails. It is fs.ErrNotExist if
-// the log was never begun.
+// the beginning of what is here, and every object of them is read and verified too. It goes on after a fault; the error is
+// for a store that fails. It is fs.ErrNotExist if the log was never begun.
 func (l *Log) Verify(ctx context.Context, copies ...store.Store) (Verification, error) {
-	x := &verifier{l: l, v: Verification{Log: l.c.Name}}
+	x := &verifier{l: l, v: Verification{Log: l.c.Name}, bad: map[int]bool{}}
 	if err := x.run(ctx, copies); err != nil {
 		return x.v, fmt.Errorf("verify audit log %s: %w", l.c.Name, err)
 	}
@@ -55,12 +67,14 @@ func (l *Log) Verify(ctx context.Context, copies ...store.Store) (Verification, 
 }
 
 type verifier struct {
-	l *Log
-	v Verification
+	l    *Log
+	v    Verification
+	copy string       // the store whose copy is looked at; "" for the log itself
+	bad  map[int]bool // volumes of the log itself with a problem
 }
 
 func (x *verifier) add(object string, f Fault, format string, args ...any) {
-	x.v.Problems = append(x.v.Problems, Problem{object, f, fmt.Sprintf(format, args...)})
+	x.v.Problems = append(x.v.Problems, Problem{object, x.copy, f, fmt.Sprintf(format, args...)})
 }
 
 func (x *verifier) run(ctx context.Context, copies []store.Store) error {
@@ -90,11 +104,18 @@ func (x *verifier) run(ctx context.Context, copies []store.Store) error {
 			previous = nil
 			continue
 		}
+		found := len(x.v.Problems)
 		if previous, err = x.volume(ctx, n, previous); err != nil {
 			return err
 		}
+		x.bad[n] = len(x.v.Problems) > found
 	}
 	x.v.Volumes = len(volumes)
+	for _, s := range copies {
+		if err := x.whole(ctx, s); err != nil {
+			return err
+		}
+	}
 	for _, h := range held {
 		if err := x.compare(ctx, h, newest); err != nil {
 			return err
@@ -210,15 +231,11 @@ type heldCopy struct {
 	seen  Seen
 }
 
-// copied reads how far a copy has come; nil if it holds nothing.
+// copied reads how far a copy has come; nil if it holds nothing, or nothing that can be verified: whole names that.
 func (x *verifier) copied(ctx context.Context, s store.Store) (*heldCopy, error) {
 	seen, ok, err := x.l.newestIn(ctx, s)
-	var untrusted *ledger.UntrustedError
-	if errors.As(err, &untrusted) {
+	if isDamage(err) {
 		x.v.Copies++
-		for _, i := range untrusted.Ignored {
-			x.add(s.String()+" "+i.Object, Foreign, "%s", i.Reason)
-		}
 		return nil, nil
 	}
 	if err != nil || !ok {

@@ -45,10 +45,13 @@ func (o *auditVerifyOptions) run(ctx context.Context, c *console, _ []string) er
 			c.printf("  %s\n", f)
 		}
 	}
-	if len(v.Problems) > 0 {
-		return &codedError{err: fmt.Errorf("the audit log is not as it was written: %s", plural(len(v.Problems), "problem", "problems")), code: exitDamage, hint: "keep the folder as it is for whoever investigates; a copy that is whole lies in the repositories"}
+	switch {
+	case len(v.Problems) == 0:
+		return nil
+	case v.Whole():
+		return &codedError{err: fmt.Errorf("the audit log is whole, and a copy of it is damaged: %s", plural(len(v.Problems), "problem", "problems")), code: exitDamage, hint: "a daemon mends copies when it starts and once a day; keep the damaged one first if somebody wants to know what happened to it"}
 	}
-	return nil
+	return &codedError{err: fmt.Errorf("the audit log is not as it was written: %s", plural(len(v.Problems), "problem", "problems")), code: exitDamage, hint: "keep the folder as it is for whoever investigates; a copy that is whole lies in the repositories"}
 }
 
 func plural(n int, one, many string) string {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/audit"
 )
 
 type backupOptions struct {
@@ -37,7 +38,16 @@ func (o *backupOptions) run(ctx context.Context, c *console, args []string) erro
 	}
 	bar := c.progress("base of " + name)
 	began := time.Now()
-	base, err := app.NewHost(cfg, c.log).Backup(ctx, name, exitCode, func(p api.Progress) { bar.update(p.Done, p.Total) })
+	host := app.NewHost(cfg, c.log)
+	var base api.Base
+	err = host.Record(ctx, app.Deed{What: audit.Base, Source: name, Command: "backstay backup", Tool: version()}, func(ctx context.Context, a *app.Account) error {
+		var err error
+		if base, err = host.Backup(ctx, name, exitCode, func(p api.Progress) { bar.update(p.Done, p.Total) }); err != nil {
+			return err
+		}
+		a.Took(base)
+		return nil
+	})
 	bar.end()
 	if err != nil {
 		return err

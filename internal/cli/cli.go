@@ -8,7 +8,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -24,9 +23,6 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
-	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = errInterrupted
 	}
 	c.fail(err)
 	return exitCode(err)

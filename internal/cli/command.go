@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -71,7 +72,19 @@ func (e entry) build(c *console) *cobra.Command {
 	}
 	options := e.make()
 	options.flags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return options.run(cmd.Context(), c, args) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		if _, ok := options.(reloader); !ok {
+			var stop context.CancelFunc
+			ctx, stop = endWithTerminal(ctx)
+			defer stop()
+		}
+		err := options.run(ctx, c, args)
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return errInterrupted
+		}
+		return err
+	}
 	return cmd
 }
 

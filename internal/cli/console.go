@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/backstaydb/backstay/internal/trace"
 )
 
 // console is where a command prints.
@@ -35,7 +37,7 @@ func newConsole(out, errs io.Writer) *console {
 		}
 	}
 	c.color = c.tty && os.Getenv("NO_COLOR") == ""
-	c.log = slog.New(&lineHandler{w: c.err, level: slog.LevelInfo})
+	c.log = slog.New(trace.Handler(&lineHandler{w: c.err, level: slog.LevelInfo}))
 	return c
 }
 

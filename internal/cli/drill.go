@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/recovery"
@@ -52,17 +53,28 @@ func (o *drillOptions) run(ctx context.Context, c *console, args []string) error
 	}
 	bar := c.progress("drill " + reached.Source)
 	work.Progress = func(_ recovery.Step, done, total int64) { bar.update(done, total) }
-	report, path, err := reached.Drill(ctx, work)
+	if reached.Bare() {
+		c.sayf("this drill is not written into an audit log: it goes without a backstay.yaml")
+	}
+	var report drill.Report
+	var path string
+	err = reached.Record(ctx, app.Deed{What: audit.Drill, Command: "backstay drill", Tool: version(), Objects: []string{"to " + o.to}}, func(ctx context.Context, a *app.Account) error {
+		var err error
+		if report, path, err = reached.Drill(ctx, work); err != nil {
+			return err
+		}
+		a.Drilled(ctx, report)
+		return verdictError(report)
+	})
 	bar.end()
-	if err != nil {
+	if path == "" && report.Verdict == "" {
 		return err
 	}
 	if o.json {
-		err = c.json(report)
-	} else {
-		c.drillReport(report, path)
+		return errors.Join(c.json(report), err)
 	}
-	return errors.Join(err, verdictError(report))
+	c.drillReport(report, path)
+	return err
 }
 
 func (c *console) drillReport(r drill.Report, path string) {

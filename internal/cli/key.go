@@ -9,6 +9,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/repository"
 )
 
@@ -75,12 +76,14 @@ func stillOpens(w api.Withdrawn) string {
 type keyChange struct {
 	place
 	change
+	reasoned
 	key string
 }
 
 func (o *keyChange) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.change.flags(cmd)
+	o.reasoned.flags(cmd)
 	cmd.Flags().StringVar(&o.key, "key", "", "`FILE` with the key that can read (default backstay.key, if it is there)")
 	_ = cmd.MarkFlagFilename("key") // It fails only for a flag that does not exist.
 }
@@ -99,7 +102,9 @@ func (o *keyChange) apply(ctx context.Context, c *console, source, what string, 
 		c.printf("would %s in %s\n", what, list(cfg.Sources[name].Repositories))
 		return nil
 	}
-	if err := app.NewHost(cfg, c.log).ChangeKeys(ctx, name, o.key, change); err != nil {
+	host := app.NewHost(cfg, c.log)
+	deed := app.Deed{What: audit.Key, Source: name, Why: o.reason, Command: "backstay key", Tool: version(), Objects: []string{what}, Needed: true}
+	if err := host.Record(ctx, deed, func(ctx context.Context, _ *app.Account) error { return host.ChangeKeys(ctx, name, o.key, change) }); err != nil {
 		return err
 	}
 	c.printf("done: %s in %s\n", what, list(cfg.Sources[name].Repositories))
@@ -113,7 +118,7 @@ func (o *keyAddOptions) run(ctx context.Context, c *console, args []string) erro
 	if _, err := age.ParseX25519Recipient(reader.Recipient); err != nil {
 		return &usageError{err: fmt.Errorf("RECIPIENT of %s is not an age recipient", reader.Name), hint: "it begins with age1; age-keygen -y FILE prints it"}
 	}
-	return o.apply(ctx, c, args[0], "let "+reader.Name+" read", func(r *repository.Repository) error { return r.AddReader(ctx, reader) })
+	return o.apply(ctx, c, args[0], "let "+reader.Name+" ("+reader.Recipient+") read", func(r *repository.Repository) error { return r.AddReader(ctx, reader) })
 }
 
 type keyRemoveOptions struct{ keyChange }

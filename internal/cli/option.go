@@ -24,6 +24,13 @@ func (d *change) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "say what would be done, and do nothing")
 }
 
+// reasoned is embedded by commands that a person decides on.
+type reasoned struct{ reason string }
+
+func (r *reasoned) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.reason, "reason", "", "why, in a `TEXT` for the audit log")
+}
+
 // place is embedded by commands that work with a backstay.yaml.
 type place struct{ config string }
 

@@ -114,14 +114,14 @@ func person() string {
 
 type pauseOptions struct {
 	jobOptions
-	until  time.Duration
-	reason string
+	reasoned
+	until time.Duration
 }
 
 func (o *pauseOptions) flags(cmd *cobra.Command) {
 	o.jobOptions.flags(cmd)
 	cmd.Flags().DurationVar(&o.until, "for", 0, "for how long, as in 2h (default: until it is resumed)")
-	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for those who find it paused")
+	o.reasoned.flags(cmd)
 }
 
 func (o *pauseOptions) run(ctx context.Context, c *console, args []string) error {

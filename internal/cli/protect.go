@@ -9,6 +9,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/audit"
 )
 
 type protectOptions struct {
@@ -46,10 +47,14 @@ func (o *protectOptions) run(ctx context.Context, c *console, args []string) err
 	if err != nil {
 		return err
 	}
+	deed := app.Deed{What: audit.Protect, Source: p.Source, Command: "backstay protect", Tool: version(), Objects: p.Repositories}
+	if err := host.Record(ctx, deed, func(context.Context, *app.Account) error { return nil }); err != nil {
+		return err
+	}
 	if p.MakesKey != "" {
 		c.keyAdvice(p.MakesKey)
 	}
-	return c.follow(ctx, host)
+	return c.follow(ctx, host, nil)
 }
 
 // protection says what is going to be set up.

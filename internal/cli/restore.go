@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
@@ -19,6 +21,7 @@ type restoreOptions struct {
 	reach
 	listing
 	change
+	reasoned
 	to   string
 	into string
 	placing
@@ -29,6 +32,7 @@ func (o *restoreOptions) flags(cmd *cobra.Command) {
 	o.keyFlag(cmd)
 	o.listing.flags(cmd)
 	o.change.flags(cmd)
+	o.reasoned.flags(cmd)
 	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to recover to")
 	cmd.Flags().StringVar(&o.into, "into", "", "the `DIR` to recover into; it must be empty or not be there")
 	_ = cmd.MarkFlagDirname("into") // It fails only for a flag that does not exist.
@@ -65,10 +69,7 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 	}
 	out := shownPlan(plan)
 	if !o.dryRun {
-		if out.Done, err = c.restore(ctx, plan, o.into); err != nil {
-			return err
-		}
-		if out.Done.Server, err = o.launch(ctx, plan, out.Done.Dir); err != nil {
+		if out.Done, err = o.carryOut(ctx, c, reached, plan); err != nil {
 			return err
 		}
 		done := shownPlan(plan) // it may have gone another way
@@ -83,6 +84,32 @@ func (o *restoreOptions) run(ctx context.Context, c *console, args []string) err
 		c.tellNext(out.Done)
 	}
 	return nil
+}
+
+// carryOut restores, starts a server if one is asked for, and has both written down.
+func (o *restoreOptions) carryOut(ctx context.Context, c *console, reached *app.Reached, plan *app.Restore) (*api.Restored, error) {
+	if reached.Bare() {
+		c.sayf("this restore is not written into an audit log: it goes without a backstay.yaml")
+	}
+	var done *api.Restored
+	into, err := filepath.Abs(o.into)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", o.into, err)
+	}
+	deed := app.Deed{What: audit.Restore, Why: o.reason, Command: "backstay restore", Tool: version(), Objects: []string{"to " + plan.Plan.Target.String(), "into " + into}}
+	err = reached.Record(ctx, deed, func(ctx context.Context, a *app.Account) error {
+		var err error
+		if done, err = c.restore(ctx, plan, o.into); err != nil {
+			return err
+		}
+		a.Restored(ctx, plan, done)
+		done.Server, err = o.launch(ctx, plan, done.Dir)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done, nil
 }
 
 func lastCommit(t time.Time) string {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/retention"
 )
 
@@ -14,12 +15,14 @@ type retentionOptions struct {
 	place
 	listing
 	change
+	reasoned
 }
 
 func (o *retentionOptions) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.listing.flags(cmd)
 	o.change.flags(cmd)
+	o.reasoned.flags(cmd)
 }
 
 func (o *retentionOptions) run(ctx context.Context, c *console, args []string) error {
@@ -32,7 +35,22 @@ func (o *retentionOptions) run(ctx context.Context, c *console, args []string) e
 		return err
 	}
 	host := app.NewHost(cfg, c.log)
-	decisions, err := host.Retention(ctx, name, !o.dryRun)
+	var decisions []app.Retained
+	if o.dryRun {
+		decisions, err = host.Retention(ctx, name, false)
+	} else {
+		err = host.Record(ctx, app.Deed{What: audit.Drop, Source: name, Why: o.reason, Command: "backstay retention", Tool: version(), Needed: true}, func(ctx context.Context, a *app.Account) error {
+			var err error
+			decisions, err = host.Retention(ctx, name, true)
+			for _, d := range decisions {
+				for _, object := range d.Names() {
+					a.Objects = append(a.Objects, d.Repository+": "+object)
+				}
+				a.Bytes += d.Bytes()
+			}
+			return err
+		})
+	}
 	if o.json {
 		if printed := c.json(decisions); err == nil {
 			err = printed

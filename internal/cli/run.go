@@ -41,5 +41,10 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 		}
 		return nil
 	}
-	return c.follow(ctx, app.NewHost(cfg, c.log), o.only...)
+	ctx, reload, stop := c.hangups(ctx)
+	defer stop()
+	return c.follow(ctx, app.NewHost(cfg, c.log), reload, o.only...)
 }
+
+// reloads implements reloader.
+func (o *runOptions) reloads() {}

@@ -24,7 +24,7 @@ func (o *statusOptions) flags(cmd *cobra.Command) {
 func (o *statusOptions) run(ctx context.Context, c *console, args []string) error {
 	cfg, err := o.load()
 	if err != nil {
-		return err
+		return o.running(ctx, c, err)
 	}
 	var only []string
 	if len(args) > 0 {
@@ -38,6 +38,10 @@ func (o *statusOptions) run(ctx context.Context, c *console, args []string) erro
 	if err != nil {
 		return err
 	}
+	return o.show(c, s)
+}
+
+func (o *statusOptions) show(c *console, s api.Status) error {
 	s.Version = version()
 	if o.json {
 		return c.json(s)
@@ -45,11 +49,26 @@ func (o *statusOptions) run(ctx context.Context, c *console, args []string) erro
 	return c.status(s)
 }
 
+// running shows how the daemon does that goes on with the file of before, where the one that lies there cannot be read.
+func (o *statusOptions) running(ctx context.Context, c *console, wrong error) error {
+	s, err := app.RunningStatus(ctx, o.config)
+	if err != nil {
+		return wrong
+	}
+	if s.Refused == "" {
+		s.Refused = wrong.Error()
+	}
+	return o.show(c, s)
+}
+
 func (c *console) status(s api.Status) error {
 	if s.Running {
 		c.printf("daemon: running, pid %d, since %s\n", s.PID, clock(*s.Started))
 	} else {
 		c.printf("daemon: none is running here; this is what the repositories hold\n")
+	}
+	if s.Refused != "" {
+		c.printf("backstay.yaml as it lies there is not in force, the one of before is: %s\n", strings.ReplaceAll(s.Refused, "\n", " "))
 	}
 	c.kept(s)
 	for _, source := range s.Sources {

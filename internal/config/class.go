@@ -24,6 +24,7 @@ type Promise struct {
 	DeepCheckEvery Span                     `yaml:"deep_check_every,omitempty" json:"deep_check_every,omitempty" doc:"every object is decrypted and decoded at least so often; needs a key on this host"`
 	Recipients     []string                 `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"names of those in recipients who can read new repositories of it; all of them if not given"`
 	Hours          Hours                    `yaml:"hours,omitempty" json:"hours,omitzero" doc:"when heavy work is done"`
+	Hooks          Hooks                    `yaml:"hooks,omitempty" json:"hooks,omitzero" doc:"what is done before and after a base, a restore and a drill"`
 }
 
 // Class is a promise that many sources share.
@@ -152,6 +153,7 @@ func over(own, class Promise) Promise {
 	if own.Hours.IsZero() {
 		own.Hours = class.Hours
 	}
+	own.Hooks = own.Hooks.over(class.Hooks)
 	if own.Drill.IsZero() {
 		own.Drill = class.Drill
 	}

@@ -30,6 +30,7 @@ type Config struct {
 	Recipients   map[string]string     `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"who can read what new repositories hold: a name and an age recipient (age1...) each; without any, backstay.key is made beside this file"`
 	Notify       []Receiver            `yaml:"notify,omitempty" json:"notify,omitempty" doc:"who is told what changed"`
 	Metrics      *Metrics              `yaml:"metrics,omitempty" json:"metrics,omitempty" doc:"where Prometheus reads; nowhere if not given"`
+	Trace        *Trace                `yaml:"trace,omitempty" json:"trace,omitempty" doc:"where traces of backups, restores and drills go; what OTEL_EXPORTER_OTLP_ENDPOINT says if not given"`
 	Environment  string                `yaml:"environment,omitempty" json:"environment,omitempty" doc:"of this host, as in production; it stands in the audit log and in notices"`
 }
 

@@ -28,6 +28,9 @@ func (p *parser) promises(c *Config, own Promise, path ...string) error {
 	if err := p.named(at("repositories"), what, "repository", own.Repositories, c.RepositoryNames()); err != nil {
 		return err
 	}
+	if err := p.hooks(own.Hooks, path[0], path[1]); err != nil {
+		return err
+	}
 	if err := p.named(at("recipients"), what, "recipient", own.Recipients, sorted(c.Recipients)); err != nil {
 		return err
 	}

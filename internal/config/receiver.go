@@ -17,3 +17,8 @@ type Receiver struct {
 type Metrics struct {
 	Listen string `yaml:"listen" json:"listen" doc:"address and port of /metrics and /healthz, as in 127.0.0.1:9465" required:"true"`
 }
+
+// Trace is where traces go.
+type Trace struct {
+	OTLP string `yaml:"otlp" json:"otlp" doc:"a collector that speaks OTLP over HTTP, as in http://127.0.0.1:4318; headers with credentials are given in OTEL_EXPORTER_OTLP_HEADERS. It is read when the daemon begins" required:"true"`
+}

@@ -42,6 +42,11 @@ func (p *parser) validate(c *Config) error {
 			return err
 		}
 	}
+	if c.Trace != nil {
+		if err := p.noSecret(c.Trace.OTLP, "trace", "otlp"); err != nil {
+			return err
+		}
+	}
 	return p.receivers(c)
 }
 

@@ -327,3 +327,38 @@ func TestAcknowledgeAndTry(t *testing.T) {
 		}
 	})
 }
+
+// TestReceiversAreReplaced puts another receiver in the place of one while a message to the one that stays is on its way.
+func TestReceiversAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := &far{hang: true}, &far{}, &far{}
+		n, stop := start(t, t.TempDir(), a, b)
+		defer stop()
+		n.Report("policy", []Notice{rpo("one", Critical)})
+		time.Sleep(5 * time.Second)
+		if got := b.got(); got != "began:rpo/one" {
+			t.Fatalf("b was told %q", got)
+		}
+		if err := n.Replace([]Receiver{{Name: "a", Sender: a}, {Name: "a", Sender: c}}); err == nil {
+			t.Error("two receivers of one name are taken")
+		}
+		a.set(nil, false)
+		if err := n.Replace([]Receiver{{Name: "a", Sender: a}, {Name: "c", Sender: c}}); err != nil {
+			t.Fatal(err)
+		}
+		n.Report("policy", []Notice{rpo("one", Critical), rpo("two", Critical)})
+		time.Sleep(2 * longestWait)
+		if got := a.got(); !strings.Contains(got, "began:rpo/one") || !strings.Contains(got, "began:rpo/two") {
+			t.Errorf("a, who stays, was told %q", got)
+		}
+		if got := c.got(); !strings.Contains(got, "began:rpo/two") {
+			t.Errorf("c, who is new, was told %q", got)
+		}
+		if got := b.got(); got != "" {
+			t.Errorf("b, who is gone, was told %q", got)
+		}
+		if s := n.Status(); len(s.Receivers) != 2 || s.Receivers[1].Name != "c" || !s.Well() {
+			t.Errorf("status %+v", s)
+		}
+	})
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/directio"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/process"
 )
 
 // ExtractOptions say what of a base is laid and how.
@@ -172,7 +173,7 @@ func (x *extraction) data(ctx context.Context) error {
 		return nil
 	})
 	for range x.o.Workers {
-		g.Go(func() error { return x.work(ctx, jobs) })
+		g.Go(func() error { process.YieldFor(ctx); return x.work(ctx, jobs) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

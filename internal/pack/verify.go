@@ -11,6 +11,8 @@ import (
 
 	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/backstaydb/backstay/internal/process"
 )
 
 // Damage is one thing found wrong in a base, and which data it concerns.
@@ -91,6 +93,7 @@ func (v *verification) run(ctx context.Context) error {
 	})
 	for range verifyWorkers {
 		g.Go(func() error {
+			process.YieldFor(ctx)
 			frames := newFrameReader(v.r.key[:])
 			buf := make([]byte, 0, frameBytes)
 			for j := range jobs {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/process"
 )
 
 const comparesAtOnce = 4
@@ -75,7 +76,7 @@ func (c *checker) read(ctx context.Context, units []*unit) error {
 			}
 			continue
 		}
-		g.Go(func() error { return c.readOne(reading, u) })
+		g.Go(func() error { process.YieldFor(reading); return c.readOne(reading, u) })
 	}
 	return g.Wait()
 }
@@ -116,7 +117,7 @@ func (c *checker) readBase(ctx context.Context, u *unit) error {
 	g.SetLimit(comparesAtOnce)
 	for _, o := range parts {
 		c.listed[c.r.object(o.Name)] = true
-		g.Go(func() error { return c.compare(reading, u, o) })
+		g.Go(func() error { process.YieldFor(reading); return c.compare(reading, u, o) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/ledger"
+	"github.com/backstaydb/backstay/internal/process"
 )
 
 const copiesAtOnce = 3
@@ -46,7 +47,7 @@ func (r *Repository) CopyBase(ctx context.Context, from *Repository, id string, 
 	g, copying := errgroup.WithContext(ctx)
 	g.SetLimit(copiesAtOnce)
 	for _, part := range m.parts() {
-		g.Go(func() error { return r.copyObject(copying, from, part, count) })
+		g.Go(func() error { process.YieldFor(copying); return r.copyObject(copying, from, part, count) })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("copy base %s of %s: %w", id, r.source, err)

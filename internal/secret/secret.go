@@ -18,9 +18,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/systemd"
 )
 
 // finders are the schemes.
@@ -88,15 +89,9 @@ func fromFile(_ context.Context, path string) (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
-func fromCredential(ctx context.Context, name string) (string, error) {
-	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if dir == "" {
-		return "", errors.New("the service was not given credentials: LoadCredential= in its unit gives it some")
-	}
-	if name != filepath.Base(name) {
-		return "", errors.New("a credential has a plain name")
-	}
-	return fromFile(ctx, filepath.Join(dir, name))
+func fromCredential(_ context.Context, name string) (string, error) {
+	b, err := systemd.Credential(name)
+	return strings.TrimRight(string(b), "\r\n"), err
 }
 
 func fromCommand(ctx context.Context, line string) (string, error) {

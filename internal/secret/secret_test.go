@@ -29,7 +29,7 @@ func TestFind(t *testing.T) {
 		"env:NOBODY_SET_THIS":   "no such variable",
 		"env:EMPTY":             "empty",
 		"file:" + dir + "/none": "no such file",
-		"credential:../good":    "plain name",
+		"credential:../good":    "not the name of a credential",
 		"command:":              "names no program",
 		"command:false":         "exit status 1",
 		"vault:x":               "a path and a field",

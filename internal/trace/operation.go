@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -54,6 +55,14 @@ func (o *Operation) Phase(ctx context.Context, name string, attrs ...slog.Attr) 
 	o.endPhase(nil)
 	ctx, o.phase = t.Start(trace.ContextWithSpan(ctx, o.span), name, trace.WithAttributes(attributes(attrs)...))
 	return ctx
+}
+
+// Past adds to the operation or phase that ctx is in a phase that is over, from when to when.
+func Past(ctx context.Context, name string, began, ended time.Time, attrs ...slog.Attr) {
+	if t, ok := tracer(ctx); ok {
+		_, span := t.Start(ctx, name, trace.WithTimestamp(began), trace.WithAttributes(attributes(attrs)...))
+		span.End(trace.WithTimestamp(ended))
+	}
 }
 
 // Set adds what became known of the operation, as its bytes.

@@ -33,6 +33,7 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 	if w.c.Metrics != nil {
 		w.c.Metrics.JobBegan(s.Name, t.Job.ID.Kind)
 	}
+	ctx = WithJob(ctx, run.ID)
 	r, err := w.carryOut(ctx, s, t.Job.ID)
 	run.Ended, run.Detail, run.Bytes = w.c.Now(), r.detail, r.bytes
 	outcome, audited, measured := schedule.Done, audit.OK, metrics.Done
@@ -43,7 +44,7 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 		outcome, audited, measured = schedule.Failed, audit.Failed, metrics.Failed
 	}
 	run.Outcome = string(outcome)
-	e := audit.Entry{Since: began, What: actions[kind], Source: s.Name, Objects: r.objects, Why: t.Decision.Reason, Outcome: audited, Bytes: r.bytes}
+	e := audit.Entry{Since: began, What: actions[kind], Who: audit.Who{Job: run.ID}, Source: s.Name, Objects: r.objects, Why: t.Decision.Reason, Outcome: audited, Bytes: r.bytes}
 	if err != nil {
 		run.Detail, e.Error = err.Error(), err.Error()
 	}

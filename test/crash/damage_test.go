@@ -49,7 +49,7 @@ func TestPlantedDamage(t *testing.T) {
 
 	objects := s.objects(pristine)
 	kinds := slices.Sorted(maps.Keys(objects))
-	want := []string{"bundle", "checkpoint", "key", "key-copy", "log", "manifest", "map", "pack", "report", "tip"}
+	want := []string{"audit", "bundle", "checkpoint", "key", "key-copy", "log", "manifest", "map", "pack", "report", "tip"}
 	if missing := slices.DeleteFunc(slices.Clone(want), func(kind string) bool { return slices.Contains(kinds, kind) || kind == "tip" }); len(missing) > 0 {
 		t.Fatalf("the repository holds %v: no %v", kinds, missing)
 	}
@@ -64,6 +64,10 @@ func TestPlantedDamage(t *testing.T) {
 		if !d.plant(t, repo, name, objects[kind]) {
 			d = damages[0]
 			d.plant(t, repo, name, objects[kind])
+		}
+		if kind == "audit" {
+			s.foundInCopy(d.name, name)
+			continue
 		}
 		s.found(d.name + " " + name)
 	}
@@ -108,6 +112,21 @@ func (s *shop) found(what string) {
 		s.t.Errorf("%s: check ended with %d\n%s", what, code, out)
 	}
 	s.drillOnDamage(what)
+}
+
+// foundInCopy demands that damage of the copy of the audit log is found, and told apart from damage of the log. A copy whose newest
+// checkpoint is missing was interrupted, or is older, for all that anybody can know.
+func (s *shop) foundInCopy(damage, name string) {
+	s.t.Helper()
+	code, out := s.exit("audit", "verify")
+	switch {
+	case damage == "missing" && strings.Contains(name, "/checkpoint/"):
+		if code != 0 {
+			s.t.Errorf("%s %s: audit verify ended with %d\n%s", damage, name, code, out)
+		}
+	case code != exitDamage || !bytes.Contains(out, []byte("the audit log is whole")):
+		s.t.Errorf("%s %s: audit verify ended with %d\n%s", damage, name, code, out)
+	}
 }
 
 // copyTo makes a folder a copy of another, by links: an object is replaced by another, never written to.
@@ -222,8 +241,11 @@ func (s *shop) objects(repo string) map[string][]string {
 
 func kindOf(path string) string {
 	parts := strings.Split(path, "/")
-	if len(parts) < 3 || strings.HasPrefix(parts[0], ".") || parts[0] == "audit" { // the audit log has tests of its own
+	if len(parts) < 3 || strings.HasPrefix(parts[0], ".") {
 		return ""
+	}
+	if parts[0] == "audit" {
+		return parts[0]
 	}
 	switch last := parts[len(parts)-1]; {
 	case parts[1] == "base":
