@@ -109,7 +109,7 @@ func (d *daemon) copyAuditTo(ctx context.Context, name string, mends bool) error
 	defer cancel()
 	var err error
 	for _, p := range d.fleet.all() {
-		if slices.Contains(p.config.Repositories, name) {
+		if slices.Contains(p.config.Everywhere(), name) {
 			var r *repository.Repository
 			if r, err = p.writers.get(ctx, name); err == nil {
 				// Through the store of a repository that was found: a folder that was unmounted must not be made anew by us.

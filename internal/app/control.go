@@ -10,6 +10,7 @@ import (
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/retention"
 	"github.com/backstaydb/backstay/internal/watch"
@@ -63,10 +64,11 @@ func (h *Host) Runs(ctx context.Context, source string, last int) ([]api.Run, er
 // Retained is a decision about one repository.
 type Retained struct {
 	Repository string `json:"repository"`
-	retention.Decision
+	watch.Forgetting
 }
 
-// Retention decides for each repository of a source what may be forgotten, and, if drop is set, drops it.
+// Retention decides for each repository of a source what may be forgotten, and, if drop is set, drops it. What is to be moved to a
+// colder repository is shown; the daemon moves it.
 func (h *Host) Retention(ctx context.Context, source string, drop bool) ([]Retained, error) {
 	cfg := h.Config.Sources[source]
 	rules, err := watch.Rules(cfg.Promise, cfg.Hold)
@@ -82,16 +84,21 @@ func (h *Host) Retention(ctx context.Context, source string, drop bool) ([]Retai
 	for _, o := range reached.Repositories {
 		reports = append(reports, h.reports(ctx, source, o)...)
 	}
+	held := map[string]history.History{}
+	for _, o := range reached.Repositories {
+		held[o.Name] = o.Facts.History
+	}
+	decided := watch.Forget(cfg.Promise, rules, held, func(string) retention.Facts { return watch.RetentionFacts(reports, nil) }, h.Now())
 	var all []Retained
 	var errs []error
 	for _, f := range reached.Failures {
 		errs = append(errs, fmt.Errorf("repository %s: %w", f.Name, f.Err))
 	}
 	for _, o := range reached.Repositories {
-		d := retention.Decide(o.Facts.History, rules, watch.RetentionFacts(reports, nil), h.Now())
-		all = append(all, Retained{Repository: o.Name, Decision: d})
+		d := decided[o.Name]
+		all = append(all, Retained{Repository: o.Name, Forgetting: d})
 		if drop && len(d.Drop) > 0 {
-			errs = append(errs, h.drop(ctx, source, o, d))
+			errs = append(errs, h.drop(ctx, source, o, d.Decision))
 		}
 	}
 	return all, errors.Join(errs...)

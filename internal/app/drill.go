@@ -118,7 +118,7 @@ func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {
 	return f, nil
 }
 
-// keepReport writes the report to a file and then into its repository.
+// keepReport writes the report to a file and then into its repository, if this host may sign there.
 func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.Signer, report drill.Report) (string, error) {
 	dir := h.sourceState(report.Source, "reports")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -127,6 +127,10 @@ func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.
 	path := filepath.Join(dir, report.ID()+".txt")
 	if err := os.WriteFile(path, report.Signed, 0o644); err != nil {
 		return "", fmt.Errorf("keep report: %w", err)
+	}
+	if err := h.maySign(ctx, report.Source, o, signer); err != nil {
+		h.Log.Warn("the report is kept in its file, and not in the repository", "repository", o.Name, "error", err, "hint", hintOf(err))
+		return path, nil
 	}
 	trusted, err := h.trusted(report.Source)
 	if err != nil {

@@ -22,7 +22,7 @@ func sharedBy(source string) func(name string) bool {
 // damaged, since what an object must be is said by the ledger of the repository that is read.
 func (h *Host) mirrors(ctx context.Context, source, but string) []mirror.Source {
 	var others []mirror.Source
-	for _, name := range h.Config.Sources[source].Repositories {
+	for _, name := range h.Config.Sources[source].Everywhere() {
 		if name == but {
 			continue
 		}

@@ -72,7 +72,7 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 	if !ok {
 		return nil, fmt.Errorf("open source %s: %w", r.Source, fs.ErrNotExist)
 	}
-	names := s.Repositories
+	names := s.Everywhere()
 	if r.Repository != "" {
 		if !slices.Contains(names, r.Repository) {
 			return nil, &MissingError{Err: fmt.Errorf("source %s has no repository %q", r.Source, r.Repository), Advice: "its repositories: " + strings.Join(names, ", ")}
@@ -90,6 +90,9 @@ func (h *Host) Open(ctx context.Context, r Reach) (*Reached, error) {
 	for _, name := range names {
 		url := h.Config.Repositories[name].Store
 		o, err := h.openRepository(ctx, r, name, key)
+		if errors.Is(err, fs.ErrNotExist) && !slices.Contains(s.Repositories, name) && r.Repository == "" {
+			continue // nothing was old enough to be moved there yet
+		}
 		if err != nil {
 			out.Failures = append(out.Failures, Failure{name, url, err})
 			continue

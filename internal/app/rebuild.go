@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/backstaydb/backstay/internal/catalog"
@@ -14,7 +15,7 @@ func (d *daemon) rebuild(ctx context.Context) {
 	h := d.host()
 	truth := catalog.Truth{Audit: d.log, Drill: drilled}
 	for _, source := range h.Config.SourceNames() {
-		for _, repo := range h.Config.Sources[source].Repositories {
+		for _, repo := range h.Config.Sources[source].Everywhere() {
 			truth.Repositories = append(truth.Repositories, catalog.Opener{Ref: catalog.Ref{Source: source, Repository: repo},
 				Open: func(ctx context.Context) (*repository.Repository, error) {
 					o, err := h.openRepository(ctx, Reach{Source: source}, repo, Key{})
@@ -37,6 +38,9 @@ func (d *daemon) rebuild(ctx context.Context) {
 
 // drilled is a signed drill report as the catalog keeps it.
 func drilled(signed []byte, verifiers []string) (catalog.Drill, error) {
+	if bytes.HasPrefix(signed, []byte(checkTitle)) || bytes.HasPrefix(signed, []byte(inviteTitle)) {
+		return catalog.Drill{}, catalog.ErrNoDrill
+	}
 	r, _, err := drill.VerifyReport(signed, verifiers)
 	return catalog.Drill{Host: r.Host, Began: r.Began, Ended: r.Ended, Verdict: string(r.Verdict), Reason: r.Reason, Asked: r.Asked, Target: r.Target, Base: r.Base,
 		Segments: r.Segments, LaidBytes: r.LaidBytes, LogBytes: r.LogBytes, FetchBytes: r.FetchBytes, FetchSeconds: r.FetchSeconds, LaySeconds: r.LaySeconds,

@@ -43,7 +43,11 @@ func (d *daemon) reload(ctx context.Context) {
 	}
 	if err != nil {
 		e.Outcome, e.Error = audit.Refused, err.Error()
-		d.host().Log.Error("backstay.yaml is not in force; the one of before is", "err", err)
+		said := []any{"err", err}
+		if hint := hintOf(err); hint != "" {
+			said = append(said, "hint", hint)
+		}
+		d.host().Log.Error("backstay.yaml is not in force; the one of before is", said...)
 	} else {
 		d.host().Log.Info("backstay.yaml is in force", "changed", changed)
 	}
@@ -125,8 +129,8 @@ type capture struct {
 
 func captured(c *config.Config, name string) capture {
 	s := c.Sources[name]
-	out := capture{url: s.URL, ack: s.Ack, copies: s.Copies(), limits: [3]config.Size{s.SpoolLimit, s.HeldLimit, s.SegmentSize}, repositories: s.Repositories}
-	for _, name := range s.Repositories {
+	out := capture{url: s.URL, ack: s.Ack, copies: s.Copies(), limits: [3]config.Size{s.SpoolLimit, s.HeldLimit, s.SegmentSize}, repositories: s.Everywhere()}
+	for _, name := range s.Everywhere() {
 		r := c.Repositories[name]
 		r.Limit = config.Limit{} // it changes on the way
 		out.stores = append(out.stores, r)

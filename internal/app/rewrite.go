@@ -18,11 +18,11 @@ type Rewritten struct {
 // opens. A new identity is made unless a run before this one made it and did not come to its end. It may be broken off at any
 // point and called again. progress is told the repository and its stored bytes; it may be nil.
 func (h *Host) Rewrite(ctx context.Context, source, keyFile string, progress func(repo string, done, total int64)) ([]Rewritten, error) {
-	repos, err := h.openForKeys(ctx, source, keyFile)
+	names, repos, err := h.openForKeys(ctx, source, keyFile)
 	if err != nil {
 		return nil, err
 	}
-	return h.rewrite(ctx, h.Config.Sources[source].Repositories, repos, progress)
+	return h.rewrite(ctx, names, repos, progress)
 }
 
 func (h *Host) rewrite(ctx context.Context, names []string, repos []*repository.Repository, progress func(repo string, done, total int64)) ([]Rewritten, error) {

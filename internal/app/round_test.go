@@ -38,7 +38,7 @@ func newKept(t *testing.T, bases int) *kept {
 	k := &kept{now: time.Now().UTC().Truncate(time.Microsecond)} // as the catalog keeps it
 	k.host = NewHost(&config.Config{
 		Path:         filepath.Join(dir, config.Name),
-		Repositories: map[string]config.Repository{"local": {Store: "./local"}, "far": {Store: "./far"}},
+		Repositories: map[string]config.Repository{"local": {Store: "./local"}, "far": {Store: "./far"}, "archive": {Store: "./archive"}},
 		Sources:      map[string]config.Source{"app": {URL: "sqlite:./app.db", Promise: config.Promise{Repositories: []string{"local", "far"}}}},
 	}, slog.New(slog.DiscardHandler))
 	k.host.Now = func() time.Time { return k.now }
@@ -67,7 +67,7 @@ func newKept(t *testing.T, bases int) *kept {
 	})
 	k.d = &daemon{catalog: c}
 	k.d.now.Store(k.host)
-	k.d.fleet.add(&protected{name: "app", config: k.host.Config.Sources["app"], writers: w, archive: new(archive.Archive)}) // captured here
+	k.d.fleet.add(&protected{name: "app", archive: new(archive.Archive), config: k.host.Config.Sources["app"], writers: w})
 	return k
 }
 

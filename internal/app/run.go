@@ -177,6 +177,9 @@ func (d *daemon) observed() api.Status {
 	defer d.mu.Unlock()
 	if d.refused != nil {
 		s.Refused = d.refused.Error()
+		if hint := hintOf(d.refused); hint != "" {
+			s.Refused += "; " + hint
+		}
 	}
 	return s
 }

@@ -112,6 +112,27 @@ func invited(ctx context.Context, repo *repository.Repository, guest string) (bo
 	return false, nil
 }
 
+// maySign joins the signers of a repository where this host is invited and has not joined yet. It fails where it is not: what it signs
+// would stop the host that captures.
+func (h *Host) maySign(ctx context.Context, source string, o OpenRepository, signer *ledger.Signer) error {
+	if slices.Contains(o.Repo.Verifiers(), signer.Verifier()) {
+		return nil
+	}
+	key, err := h.key("")
+	if err != nil {
+		return err
+	}
+	w, err := h.guestWriters(source, o.engine(), key)
+	if err != nil {
+		return err
+	}
+	if !w.isGuest() {
+		return w.uninvited(o.Repo)
+	}
+	_, err = w.get(ctx, o.Name)
+	return errors.Join(err, w.close())
+}
+
 // uninvited says that the host that captures a source does not know this one.
 func (w *writers) uninvited(repo *repository.Repository) error {
 	return &KeyError{

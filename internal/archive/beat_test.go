@@ -20,7 +20,7 @@ func TestIdleSourceBeats(t *testing.T) {
 		if age := time.Since(st.Repositories[0].Time); age > 15*time.Second {
 			t.Errorf("durable up to %s ago", age)
 		}
-		if n := h.plans[0].Calls(fault.Put) - puts; n > 75 || n < 50 {
+		if n := h.plans[0].Calls(fault.Put) - puts; n > 30 || n < 15 {
 			t.Errorf("%d puts in ten idle minutes", n)
 		}
 		if st.SpoolBytes > 64<<10 {

@@ -30,7 +30,7 @@ func (s *shipper) wantCopies() {
 // hasBase notes that a base was committed here. A statement of completeness follows at once: until then it is not known
 // that nothing was committed between the one before and the base.
 func (s *shipper) hasBase(b history.Base) {
-	s.update(func(v *view) { v.take(b); v.lastBase, v.owed = s.a.c.Now(), b.StopTime })
+	s.update(func(v *view) { v.take(b); v.lastBase, v.owed, v.newest = s.a.c.Now(), b.StopTime, b })
 	select {
 	case s.beatNow <- struct{}{}:
 	default:
@@ -55,8 +55,7 @@ func (s *shipper) runCopies(ctx context.Context) {
 			case missing:
 				wait = copiesSoon
 			default:
-				s.copying.end()
-				s.sweep(ctx)
+				wait = s.quiet(ctx)
 			}
 		} else {
 			wait = time.Second
@@ -69,6 +68,20 @@ func (s *shipper) runCopies(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// quiet is what is done while nothing is missing. It returns how long nothing else is.
+func (s *shipper) quiet(ctx context.Context) time.Duration {
+	s.copying.end()
+	more, err := s.fill(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.a.c.Log.Warn("fill with older history", "source", s.a.c.Source, "repository", s.c.Name, "err", err)
+	}
+	if more {
+		return time.Second
+	}
+	s.sweep(ctx)
+	return copiesTick
 }
 
 func (a *Archive) isSettled() bool {
@@ -163,8 +176,17 @@ func newestBase(h history.History) history.Base {
 	return newest
 }
 
-// copyBase copies one base; it is given up when it makes no progress.
+// copyBase copies one base, and takes it for the newest.
 func (s *shipper) copyBase(ctx context.Context, from *repository.Repository, b history.Base) error {
+	if err := s.carryBase(ctx, from, b); err != nil {
+		return err
+	}
+	s.hasBase(b)
+	return nil
+}
+
+// carryBase copies one base; it is given up when it makes no progress.
+func (s *shipper) carryBase(ctx context.Context, from *repository.Repository, b history.Base) error {
 	ctx, give := context.WithCancelCause(ctx)
 	defer give(nil)
 	stall := time.AfterFunc(copiesStall, func() { give(fmt.Errorf("no progress for %s", copiesStall)) })
@@ -173,7 +195,6 @@ func (s *shipper) copyBase(ctx context.Context, from *repository.Repository, b h
 	if err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	s.hasBase(b)
 	s.a.emit(Event{Kind: BaseCopied, Repository: s.c.Name, Done: b.StoredBytes, Text: "copied base " + b.ID + " from another repository"})
 	return nil
 }

@@ -106,3 +106,33 @@ func TestNewRepositoryIsFilled(t *testing.T) {
 		}
 	})
 }
+
+// TestNewRepositoryIsFilledWithAllThatIs: its window reaches back as far as that of the other one, and the source is not touched.
+func TestNewRepositoryIsFilledWithAllThatIs(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		h.config.SegmentBytes = 2 << 10
+		d := h.start()
+		for range 3 {
+			h.work(30)
+			d.shipped()
+			if _, err := d.Backup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.work(10)
+		d.shipped()
+		d.stop()
+		bases, held := h.w.bases, len(h.prove(0).history.Bases)
+		h.addRepo()
+		d = h.start()
+		d.until("all bases", func(st Status) bool { return len(st.Repositories) == 2 && st.Repositories[1].Bases == held })
+		h.work(5)
+		d.shipped()
+		d.stop()
+		h.proveAll()
+		old, anew := h.prove(0), h.prove(1)
+		if h.w.bases != bases || len(anew.windows) != 1 || !anew.windows[0].Start.Equal(old.windows[0].Start) || len(anew.history.Bases) != len(old.history.Bases) {
+			t.Errorf("%d bases were taken, %d before; windows %v, of %v", h.w.bases, bases, anew.windows, old.windows)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
@@ -16,6 +17,7 @@ type view struct {
 	tips     int
 	full     int
 	bases    int
+	newest   history.Base // that came since the begin
 	stored   int64
 	lastBase time.Time
 	owed     time.Time // a statement of completeness up to here is to be made at once
@@ -79,7 +81,9 @@ func (s *shipper) update(change func(*view)) {
 
 // read takes over what a repository has.
 func (v *view) read(h history.History, stored int64) {
+	before := *v
 	*v = view{whole: h.Whole, bases: len(h.Bases), stored: stored, segments: segmentEnd(h), top: h.Whole, refused: v.refused, owed: v.owed}
+	defer v.keepNewest(before, h)
 	for _, seg := range h.Segments {
 		if seg.Tip {
 			v.tips++
@@ -104,6 +108,16 @@ func (v *view) read(h history.History, stored int64) {
 	if v.line.before.Position.Before(v.durable.Position) { // the log that is there joins no base
 		v.line.begin = v.durable.Position
 	}
+}
+
+// keepNewest keeps a base that was put into the repository while its history was being read, and is not in what was read.
+func (v *view) keepNewest(before view, h history.History) {
+	b := before.newest
+	if b.ID == "" || slices.ContainsFunc(h.Bases, func(o history.Base) bool { return !o.StopTime.Before(b.StopTime) }) {
+		return
+	}
+	v.take(b)
+	v.newest, v.lastBase = b, before.lastBase
 }
 
 func laterMoment(a, b history.Moment) history.Moment {

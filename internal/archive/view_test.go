@@ -69,3 +69,23 @@ func TestStatusOfALineWithoutBase(t *testing.T) {
 		t.Errorf("with its base: safe until %v, lag %v", got.Time, got.Lag)
 	}
 }
+
+// TestABaseThatComesWhileHistoryIsRead: what was read before the base was there does not take it back.
+func TestABaseThatComesWhileHistoryIsRead(t *testing.T) {
+	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
+	s := &shipper{a: &Archive{c: Config{Now: func() time.Time { return at(5) }}}, beatNow: make(chan struct{}, 1)}
+	h := history.History{}
+	b := history.Base{ID: "b1", Start: history.At(1, 1), Stop: history.At(1, 1), StartTime: at(1), StopTime: at(1), StoredBytes: 7}
+	s.hasBase(b)
+	for range 2 {
+		s.update(func(v *view) { v.read(h, 0) })
+		if v := s.look(); v.bases != 1 || v.stored != 7 || !v.lastBase.Equal(at(5)) {
+			t.Errorf("after reading what was there before: %+v", v)
+		}
+	}
+	h.Bases = []history.Base{b}
+	s.update(func(v *view) { v.read(h, 7) })
+	if v := s.look(); v.bases != 1 || v.stored != 7 {
+		t.Errorf("after reading it: %+v", v)
+	}
+}

@@ -20,9 +20,13 @@ type Truth struct {
 	Repositories []Opener
 	Audit        *audit.Log // of this host; nil: the runs are not rebuilt
 
-	// Drill reads a signed drill report that one of the verifier keys must have signed; nil: the drills are not rebuilt.
+	// Drill reads a signed drill report that one of the verifier keys must have signed, or fails with ErrNoDrill where it is of
+	// another kind; nil: the drills are not rebuilt.
 	Drill func(signed []byte, verifiers []string) (Drill, error)
 }
+
+// ErrNoDrill says that a report is of another kind than those of drills. It is left out.
+var ErrNoDrill = errors.New("it is no drill report")
 
 // Opener opens one holding when its turn comes, so that not all are open at once.
 type Opener struct {
@@ -120,6 +124,9 @@ func (c *Catalog) Reports(ctx context.Context, ref Ref, r *repository.Repository
 		var d Drill
 		if err == nil {
 			d, err = parse(signed, r.Verifiers())
+		}
+		if errors.Is(err, ErrNoDrill) {
+			continue
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("report %s of %s: %w", listed.ID, ref, err))

@@ -66,6 +66,9 @@ func newRepository(t testing.TB, s store.Store, n int) (catalog.Opener, *ledger.
 var errParse = errors.New("no report")
 
 func parse(signed []byte, _ []string) (catalog.Drill, error) {
+	if bytes.HasPrefix(signed, []byte("check")) {
+		return catalog.Drill{}, catalog.ErrNoDrill
+	}
 	began, verdict, ok := bytes.Cut(signed, []byte(" "))
 	at, err := time.Parse(time.RFC3339, string(began))
 	if err != nil || !ok {
@@ -82,7 +85,7 @@ func TestRebuildGivesBackWhatProtects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, text := range map[string]string{"r1": "2026-11-21T10:00:00Z proved", "r2": "2026-11-21T11:00:00Z backup-bad", "r3": "damaged"} {
+	for id, text := range map[string]string{"r1": "2026-11-21T10:00:00Z proved", "r2": "2026-11-21T11:00:00Z backup-bad", "r3": "damaged", "c1": "check"} {
 		if err := r.PutReport(t.Context(), id, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -105,11 +108,11 @@ func TestRebuildGivesBackWhatProtects(t *testing.T) {
 	c, _ := open(t)
 	for round := range 2 { // the second changes nothing
 		done, err := c.Rebuild(t.Context(), catalog.Truth{Repositories: []catalog.Opener{dead, opener}, Audit: log, Drill: parse})
-		if err != nil || done.Objects < 700 || done.Reports != 2*(1-round) || done.Runs != 1 || len(done.Failed) != 2 || !errors.Is(done.Failed[ref], errParse) {
+		if err != nil || done.Objects < 700 || done.Reports != 2*(1-round) || done.Runs != 1 || len(done.Failed) != 2 || !errors.Is(done.Failed[ref], errParse) || strings.Contains(done.Failed[ref].Error(), "c1") {
 			t.Fatalf("%+v, %v", done, err)
 		}
 		h := holding(t, c)
-		if h.Segments != 700 || h.Engine != "sqlite" || h.Reports != 3 || h.LastDrill.Verdict != "backup-bad" || h.LastProved.Report != "r1" || !h.GoodSince.Equal(start.Add(time.Second)) {
+		if h.Segments != 700 || h.Engine != "sqlite" || h.Reports != 4 || h.LastDrill.Verdict != "backup-bad" || h.LastProved.Report != "r1" || !h.GoodSince.Equal(start.Add(time.Second)) {
 			t.Fatalf("%+v", h)
 		}
 		runs, err := c.Runs(t.Context(), catalog.RunFilter{})

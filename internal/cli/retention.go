@@ -72,9 +72,17 @@ func (c *console) retained(d app.Retained, dry bool) error {
 		verb = "would drop"
 	}
 	c.printf("%s in %s: %s\n", d.Source, d.Repository, d.Summary)
+	if d.Move != nil && len(d.Move.Drop) > 0 {
+		c.printf("  %s, by the daemon\n", d.Move.Summary)
+	}
 	rows := [][]string{{"  ", "OBJECT", "TIME", "SIZE", "WHY"}}
 	for _, item := range d.Drop {
 		rows = append(rows, retainedRow("  "+verb, item))
+	}
+	if d.Move != nil {
+		for _, item := range d.Move.Drop {
+			rows = append(rows, retainedRow("  move", item))
+		}
 	}
 	for _, item := range d.Keep {
 		rows = append(rows, retainedRow("  keep", item))

@@ -41,7 +41,7 @@ var meanings = map[reflect.Type]map[string]string{
 		"tool": "version of backstay", "host": "that drilled", "asked": "latest, random, or a target", "target": "what that came to",
 		"checkpoint": "the newest signed checkpoint of the repository", "began": "by the clock of the host", "ended": "by the clock of the host",
 		"base": "that was laid", "segments": "of log that were replayed", "want": "the position at which the target lies",
-		"reached": "where the engine stopped, by its own word", "local": "what of the log came from the spool of the host; absent for nothing", "verdict": "proved, backup-bad, check-failed or environment-bad", "reason": "why, in one sentence",
+		"reached": "where the engine stopped, by its own word", "clock": "whose clock stamped the time in reached", "local": "what of the log came from the spool of the host; absent for nothing", "verdict": "proved, backup-bad, check-failed or environment-bad", "reason": "why, in one sentence",
 		"lost": "with backup-bad: which part of the data", "damaged": "with backup-bad: the object, if it is one", "alternatives": "with backup-bad: what reaches the same target",
 		"checks": "questions asked of the server", "laid_bytes": "of the base, plain", "log_bytes": "of log replayed, plain", "fetch_bytes": "of objects, as stored",
 		"fetch_seconds": "opening the base's index and waiting for log", "lay_seconds": "fetching, verifying and writing the base, making it durable",

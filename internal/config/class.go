@@ -41,6 +41,25 @@ type Keep struct {
 	Yearly  int    `yaml:"yearly,omitempty" json:"yearly,omitempty" doc:"the newest base of each of so many years"`
 	Minimum int    `yaml:"minimum,omitempty" json:"minimum,omitempty" doc:"never fewer bases than this, whatever the rules say; 2 if not given"`
 	Zone    string `yaml:"zone,omitempty" json:"zone,omitempty" doc:"where days begin, as in Europe/Berlin; UTC if not given"`
+	Move    Move   `yaml:"move,omitempty" json:"move,omitzero" doc:"what is old goes to a colder repository: { after: 60d, to: archive }"`
+}
+
+// Move says what goes to a colder repository, which gets nothing else of a source.
+type Move struct {
+	After Span   `yaml:"after" json:"after" doc:"bases that are older go there, with their log; the window or longer" required:"true"`
+	To    string `yaml:"to" json:"to" doc:"name of the repository" required:"true"`
+}
+
+// IsZero reports whether nothing is moved.
+func (m Move) IsZero() bool { return m == Move{} }
+
+// Everywhere are the names of all repositories that hold something of a source: those that its history goes to, and the colder
+// one that old history is moved to.
+func (p Promise) Everywhere() []string {
+	if to := p.Keep.Move.To; to != "" && !slices.Contains(p.Repositories, to) {
+		return append(slices.Clone(p.Repositories), to)
+	}
+	return p.Repositories
 }
 
 // Hours are stretches of the day, as in "22:00-04:00 Europe/Berlin" or "mon-fri 08:00-18:00".

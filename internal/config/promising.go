@@ -98,6 +98,18 @@ func (p *parser) whole(c *Config, name string) error {
 	if s.Copies() > len(s.Repositories) {
 		return p.at(tok, fmt.Sprintf("source %s is to be durable in %d repositories and goes to %d", name, s.Copies(), len(s.Repositories)), "name more repositories, or lower durable_in")
 	}
+	if m := s.Keep.Move; !m.IsZero() {
+		tok, _ := p.find("sources", name)
+		if err := p.named(tok, "keep of source "+name, "repository", []string{m.To}, c.RepositoryNames()); err != nil {
+			return err
+		}
+		switch {
+		case slices.Contains(s.Repositories, m.To):
+			return p.at(tok, fmt.Sprintf("source %s moves what is old to %s, where all of it goes already", name, m.To), "take it out of repositories, or move to another one")
+		case m.After <= 0 || m.After < s.Window:
+			return p.at(tok, fmt.Sprintf("source %s moves what is younger than its window to %s", name, m.To), "give move an after that is as long as the window or longer, as in { after: 60d, to: "+m.To+" }")
+		}
+	}
 	if err := p.named(tok, "after of source "+name, "source", s.After, c.SourceNames()); err != nil {
 		return err
 	}

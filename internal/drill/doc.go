@@ -28,6 +28,7 @@
 //	base, segments         ID of the base, number of log segments
 //	want                   the position at which the target lies
 //	reached                position, time and digest where the engine stopped, by its own word; notes on what it left
+//	clock                  whose clock stamped the time in reached
 //	local                  what of the log came from the spool of the host: segments, commits, bytes, to, until
 //	verdict                proved, backup-bad, check-failed, environment-bad
 //	reason                 why, in one sentence

@@ -218,6 +218,9 @@ func (d *drill) restore(ctx context.Context, dir string) (recovery.Result, error
 		Now: d.config.Now, FreeBytes: d.config.FreeBytes,
 	})
 	r := &d.report
+	if clocked, ok := d.config.Engine.(engine.Clocked); ok && err == nil {
+		r.Clock = clocked.Clock()
+	}
 	r.Reached, r.LaidBytes, r.LogBytes = res.Reached, res.LaidBytes, res.LogBytes
 	r.FetchSeconds, r.LaySeconds, r.ReplaySeconds = res.FetchSeconds, res.LaySeconds+res.SyncSeconds, res.ReplaySeconds
 	return res, err

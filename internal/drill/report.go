@@ -56,6 +56,7 @@ type Report struct {
 	Segments int              `json:"segments"`
 	Want     history.Position `json:"want"`
 	Reached  engine.Reached   `json:"reached"`
+	Clock    string           `json:"clock,omitempty"` // whose clock stamped the time in Reached
 	Local    *recovery.Local  `json:"local,omitempty"`
 
 	Verdict      Verdict                `json:"verdict"`

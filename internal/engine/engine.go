@@ -307,6 +307,13 @@ type Running struct {
 	Log  string // the file that it logs to
 }
 
+// Clocked is implemented by engines that can say whose clock stamps their commits.
+type Clocked interface {
+	Engine
+	// Clock says it in a few words: "the server's, when it committed".
+	Clock() string
+}
+
 // Server is a server that was launched on restored data.
 type Server interface {
 	// DSN is how a client reaches it.

@@ -18,6 +18,7 @@ type Facts struct {
 	Keys        KeyInfo
 	Ignored     []ledger.Ignored // checkpoints above Head that do not count: damaged or forged
 	StoredBytes int64            // of all that counts
+	Dropped     int              // names that were listed once and dropped
 }
 
 // Facts reads the head and verifies it: its signature, the tree, and that it extends what this host saw before. It
@@ -25,7 +26,7 @@ type Facts struct {
 func (r *Repository) Facts(ctx context.Context) (Facts, error) {
 	var facts Facts
 	err := r.view(ctx, func(head ledger.Checkpoint, ignored []ledger.Ignored) (err error) {
-		facts = Facts{Head: head, Objects: r.fold.listed(head), Ignored: ignored}
+		facts = Facts{Head: head, Objects: r.fold.listed(head), Ignored: ignored, Dropped: len(r.fold.dropped)}
 		facts.History, err = r.fold.history(r.source, head)
 		for _, p := range r.fold.reports {
 			facts.Reports = append(facts.Reports, p)

@@ -53,8 +53,12 @@ func (w *Watch) check(ctx context.Context, s *watched, deep bool) (result, error
 		s.Checks[name] = s.Checks[name].read(c, report.Left > 0, damage, mended, w.c.Now())
 		w.note(ctx, s)
 		s.mu.Unlock()
-		if len(damage) > 0 {
+		switch {
+		case len(damage) == 0:
+		case slices.Contains(s.Repositories, name):
 			w.renew(ctx, s, name, damage)
+		default: // a new base brings nothing back of what is old
+			failed = errors.Join(failed, fmt.Errorf("check repository %s: it holds %d damaged objects that no other has: %s", name, len(damage), damage[0]))
 		}
 	}
 	out.detail = strings.Join(words, "; ")
@@ -70,14 +74,19 @@ func (s *watched) toRead(deep bool, now time.Time) (names []string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range s.Repositories {
+	var all []string
+	for _, name := range s.Everywhere() {
+		if !slices.Contains(s.Repositories, name) && s.histories[name].base.ID == "" {
+			continue // nothing was moved there yet
+		}
+		all = append(all, name)
 		c := s.Checks[name]
 		if r := c.round(deep); !r.Begun.IsZero() || now.Sub(c.last(deep)) >= every/2 {
 			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {
-		return s.Repositories
+		return all
 	}
 	return names
 }

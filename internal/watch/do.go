@@ -9,8 +9,6 @@ import (
 	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/metrics"
-	"github.com/backstaydb/backstay/internal/repository"
-	"github.com/backstaydb/backstay/internal/retention"
 	"github.com/backstaydb/backstay/internal/schedule"
 )
 
@@ -112,45 +110,6 @@ func (w *Watch) drill(ctx context.Context, s *watched) (result, error) {
 	}
 	out.detail = strings.Join(words, "; ")
 	return out, failed
-}
-
-// forget drops from each repository what nothing keeps.
-func (w *Watch) forget(ctx context.Context, s *watched) (result, error) {
-	var out result
-	var words []string
-	var failed error
-	reports, err := w.c.Eyes.Drills(ctx, s.Name)
-	if err != nil {
-		return out, err
-	}
-	for _, name := range s.Repositories {
-		f, err := w.c.Eyes.Facts(ctx, s.Name, name)
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("forget in repository %s: %w", name, err))
-			continue
-		}
-		d := retention.Decide(f.History, s.rules, RetentionFacts(reports, s.damaged(name)), w.c.Now())
-		words = append(words, name+": "+d.Summary)
-		if _, err := w.c.Hands.Forget(ctx, s.Name, name, repository.Order{Names: d.Names(), Reason: d.Summary, Decided: f.Head.Size}); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("forget in repository %s: %w", name, err))
-			continue
-		}
-		out.objects = append(out.objects, d.Names()...)
-		out.bytes += d.Bytes()
-	}
-	out.detail = strings.Join(words, "; ")
-	return out, failed
-}
-
-// RetentionFacts are what drills proved, and what is damaged.
-func RetentionFacts(reports []drill.Report, damaged []string) retention.Facts {
-	f := retention.Facts{Damaged: damaged}
-	for _, r := range reports {
-		if r.Verdict == drill.Proved {
-			f.Proofs = append(f.Proofs, retention.Proof{Base: r.Base, Time: r.Ended, Report: "report/" + r.ID()})
-		}
-	}
-	return f
 }
 
 // damaged are the bases in which a check found damage.

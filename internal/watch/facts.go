@@ -16,8 +16,11 @@ import (
 // factsOf puts together what is known of a source. The caller holds its lock.
 func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
 	f := policy.Facts{Source: s.Name, Protected: s.Since, Drills: s.Drills, Jobs: jobs.all}
-	trouble := troubleOf(st, time.Duration(s.RPO), now)
+	trouble, since := troubleOf(st, time.Duration(s.RPO), now)
 	f.Trouble = policy.Trouble{Text: trouble, Since: s.since("source", trouble, now)}
+	if !since.IsZero() && since.Before(f.Trouble.Since) {
+		f.Trouble.Since = since
+	}
 	for _, r := range st.Repositories {
 		f.Repositories = append(f.Repositories, s.repository(r, s.histories[r.Name], now))
 	}
@@ -36,18 +39,18 @@ func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
 // every five.
 const shortestSilence = 8 * time.Second
 
-// troubleOf is why nothing is captured from a source; "" if all that it commits is.
-func troubleOf(st api.Source, rpo time.Duration, now time.Time) string {
+// troubleOf is why nothing is captured from a source, and since when, where that is known; "" if all that it commits is.
+func troubleOf(st api.Source, rpo time.Duration, now time.Time) (text string, since time.Time) {
 	silent := now.Sub(st.Captured)
 	switch {
 	case st.Error != "":
-		return st.Error
+		return st.Error, time.Time{}
 	case st.State == "failing":
-		return st.Text
+		return st.Text, time.Time{}
 	case rpo > 0 && !st.Captured.IsZero() && silent > max(rpo, shortestSilence):
-		return fmt.Sprintf("it was last heard of at %s", st.Captured.UTC().Format(time.TimeOnly))
+		return fmt.Sprintf("it was last heard of at %s", st.Captured.UTC().Format(time.TimeOnly)), st.Captured.Add(rpo)
 	}
-	return ""
+	return "", time.Time{}
 }
 
 // repository is one repository as policy takes it.
@@ -240,7 +243,7 @@ func (w *Watch) checks(ctx context.Context, source, repo string) ([]Checked, err
 
 // lookAt reads the histories of one source, and the drill reports that others made.
 func (w *Watch) lookAt(ctx context.Context, s *watched) {
-	for _, name := range s.Repositories {
+	for _, name := range s.Everywhere() {
 		limited, cancel := context.WithTimeout(ctx, lookTime)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()

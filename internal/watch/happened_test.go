@@ -210,8 +210,9 @@ func TestASilentSourceIsTrouble(t *testing.T) {
 		{api.Source{State: "failing", Text: "the spool is full"}, 0, "the spool is full"},
 		{api.Source{State: "failing", Text: "x", Error: "connection refused"}, 0, "connection refused"},
 	} {
-		if got := troubleOf(c.source, c.rpo, now); got != c.want {
-			t.Errorf("%+v with RPO %v: %q, want %q", c.source, c.rpo, got, c.want)
+		got, since := troubleOf(c.source, c.rpo, now)
+		if got != c.want || strings.Contains(got, "heard") && !since.Equal(c.source.Captured.Add(c.rpo)) {
+			t.Errorf("%+v with RPO %v: %q since %v, want %q", c.source, c.rpo, got, since, c.want)
 		}
 	}
 }

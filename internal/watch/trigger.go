@@ -84,12 +84,12 @@ func (w *Watch) readOnWith(ctx context.Context, s *watched, kind string, every t
 func (s *watched) unread(deep bool, every time.Duration, ended, now time.Time) (schedule.Event, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range s.Repositories {
+	for _, name := range s.Everywhere() {
 		if r := s.Checks[name].round(deep); !r.Begun.IsZero() {
 			return schedule.Unfinished(name, r.Begun, now), true
 		}
 	}
-	for _, name := range s.Repositories {
+	for _, name := range s.Everywhere() {
 		known := s.histories[name].ages
 		last := known.shallow
 		if deep {

@@ -41,6 +41,8 @@ type Hands interface {
 	Repair(ctx context.Context, source, repo string, damage []repository.Damage) (repository.Repaired, error)
 	// Forget drops from a repository what was decided on, which may be nothing, and sees to it that nobody can delete the rest.
 	Forget(ctx context.Context, source, repo string, order repository.Order) (repository.Dropped, error)
+	// Move copies to a colder repository what was decided on, reads it there, and drops from the other what is proven.
+	Move(ctx context.Context, source, repo string, m retention.Move) error
 }
 
 // Eyes are what is seen of sources.

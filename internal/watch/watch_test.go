@@ -18,6 +18,7 @@ import (
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/repository"
+	"github.com/backstaydb/backstay/internal/retention"
 )
 
 // world is a daemon that does nothing but count, on a host with a book.
@@ -32,6 +33,7 @@ type world struct {
 	reports []drill.Report
 	checked map[string][]Checked
 	damage  []repository.Damage
+	damaged string // the repository with damage
 	mends   bool
 	broken  bool          // no base can be taken
 	aged    time.Time     // of what was read last
@@ -40,7 +42,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{did: map[string]int{}, values: map[string][]byte{}, rounds: map[int64]int{}, runs: map[string]Run{},
+	return &world{did: map[string]int{}, damaged: "far", values: map[string][]byte{}, rounds: map[int64]int{}, runs: map[string]Run{},
 		status: api.Status{Sources: []api.Source{{Name: "app", Repositories: []api.Repository{{Name: "local"}, {Name: "far"}}}}}}
 }
 
@@ -93,7 +95,7 @@ func (w *world) Check(_ context.Context, _, repo string, c Check) (repository.Ch
 		w.rounds[c.Begun.UnixNano()]++
 		return repository.CheckReport{Objects: 3, Left: w.unread}, nil
 	}
-	if repo == "far" {
+	if repo == w.damaged {
 		return repository.CheckReport{Objects: 3, Damage: w.damage}, nil
 	}
 	return repository.CheckReport{Objects: 3}, nil
@@ -117,6 +119,11 @@ func (w *world) Forget(_ context.Context, _, repo string, o repository.Order) (r
 	w.did["forgotten"] += len(o.Names)
 	w.history.Bases = slices.DeleteFunc(w.history.Bases, func(b history.Base) bool { return slices.Contains(o.Names, "base/"+b.ID) })
 	return repository.Dropped{}, nil
+}
+
+func (w *world) Move(_ context.Context, _, repo string, m retention.Move) error {
+	w.count("move " + repo + " to " + m.To)
+	return nil
 }
 
 func (w *world) Status(context.Context) (api.Status, error) {

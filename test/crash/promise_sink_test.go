@@ -31,14 +31,15 @@ type sinks struct {
 	smtp              net.Listener
 	mu                sync.Mutex
 	changes           []told
-	mails             []told // Reason is the text
+	taken             map[string]bool // messages by ID
+	mails             []told          // Reason is the text
 	pings             []time.Time
 	connections       sync.WaitGroup
 }
 
 func newSinks(t *testing.T) *sinks {
 	t.Helper()
-	s := &sinks{t: t}
+	s := &sinks{t: t, taken: map[string]bool{}}
 	s.hook = httptest.NewServer(http.HandlerFunc(s.take))
 	s.switchboard = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		s.mu.Lock()
@@ -76,12 +77,19 @@ func newSinks(t *testing.T) *sinks {
 
 // take takes a message of the webhook.
 func (s *sinks) take(_ http.ResponseWriter, r *http.Request) {
-	var m struct{ Changes []told }
+	var m struct {
+		ID      string
+		Changes []told
+	}
 	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
 		s.t.Errorf("the webhook was sent %v", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.taken[m.ID] {
+		return // who was killed before the answer came sends it again
+	}
+	s.taken[m.ID] = true
 	for _, c := range m.Changes {
 		c.at = time.Now()
 		s.changes = append(s.changes, c)

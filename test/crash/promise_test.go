@@ -11,7 +11,7 @@ import (
 )
 
 // TestPromisesOnRealParts has one daemon keep promises for a PostgreSQL server and a SQLite database under load, in a folder and on an S3
-// server, and breaks one part after the other: the store stops, the daemon is killed meanwhile, the slot is dropped with its log, the
+// server, and breaks one part after the other: the stream stands still, the store stops, the daemon is killed meanwhile, the slot is dropped with its log, the
 // disk of the spool fills, and a pack is damaged. A webhook and a mail server prove that each is told in time; each is mended or named; and
 // in the end every moment that was called recoverable is.
 func TestPromisesOnRealParts(t *testing.T) {
@@ -34,7 +34,9 @@ func TestPromisesOnRealParts(t *testing.T) {
 	f.packIsDamaged()
 	f.goesOn()
 
-	f.sinks.noticed(time.Now().Add(-10*time.Minute), 10*time.Minute, "began", "coverage", "app", "the longest gap")
+	if long() { // it is told when it has lasted for a minute
+		f.sinks.noticed(time.Now().Add(-time.Hour), time.Hour, "began", "coverage", "app", "the longest gap")
+	}
 	f.still()
 	f.shop.rest()
 	f.ledger.Settle(t)
@@ -57,11 +59,15 @@ func (f *firm) goesOn() {
 	f.kept()
 }
 
-// storeStops stops the S3 server, and kills the daemon while it is away: what was told is not told again, and not called over.
+// storeStops stops the S3 server, and for a while the server's end of the stream of log, which fails nobody: nothing comes. Then it kills the
+// daemon while the store is away: what was told is not told again, and not called over.
 func (f *firm) storeStops() {
 	f.t.Helper()
+	goOn := f.stopStream()
 	began := time.Now()
 	f.s3.Stop()
+	f.sinks.noticed(began, inTime, "began", "rpo", "app", "last heard of")
+	goOn()
 	for _, source := range []string{"app", "shop"} {
 		f.sinks.noticed(began, inTime, "began", "copies", source, "offsite fails")
 	}

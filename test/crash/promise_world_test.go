@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,6 +203,20 @@ func (f *firm) proveBank(n int) {
 			}
 		}
 	}
+}
+
+// stopStream halts the process of the server that sends log, until the function it returns is called.
+func (f *firm) stopStream() (goOn func()) {
+	f.t.Helper()
+	pid, err := strconv.Atoi(f.db.Ask(f.t, "select pid::text from pg_stat_replication where state = 'streaming'"))
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
 }
 
 // loseSlot drops the slot of the server, and has the server remove the log that was not captured.

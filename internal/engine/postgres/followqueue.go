@@ -192,6 +192,7 @@ func (q *queue) release(list []parcel) {
 	}
 	for len(q.runs) > 0 && q.runs[0].at() == q.runs[0].limit {
 		r := q.runs[0]
+		q.runs[0] = nil // or the array below would keep it
 		q.runs = q.runs[1:]
 		if len(q.free) < queueSize/runSize {
 			q.free = append(q.free, r)

@@ -88,6 +88,9 @@ func (f facts) firstRole(ctx context.Context) (string, error) {
 	return name, nil
 }
 
+// Clock is engine.Clocked's.
+func (Engine) Clock() string { return "that of the server, when it committed" }
+
 // launched is a private server on restored data.
 type launched struct {
 	facts   facts

@@ -33,6 +33,9 @@ func (Engine) Launch(ctx context.Context, dir string, r engine.Reached) (engine.
 	return l, nil
 }
 
+// Clock is engine.Clocked's: the format of SQLite has no room for times.
+func (Engine) Clock() string { return "that of the host that captures, when it saw the commit" }
+
 // launched is a restored database that is open.
 type launched struct {
 	path    string
