@@ -50,6 +50,11 @@ var meanings = map[reflect.Type]map[string]string{
 	reflect.TypeFor[app.Retained](): {
 		"repository": "that was decided about", "source": "that it holds", "time": "for which it was decided", "drop": "what nothing keeps",
 		"keep": "bases and reports that stay, with every rule that keeps them", "log": "stretches of log that stay", "summary": "all of it in one sentence",
+		"move": "what is old enough for a colder repository; absent for nothing",
+	},
+	reflect.TypeFor[retention.Move](): {
+		"to": "the colder repository", "copy": "what it must hold", "drop": "of that, what then leaves this one", "anchor": "the oldest base that stays here",
+		"summary": "all of it in one sentence",
 	},
 	reflect.TypeFor[retention.Item]():    {"kind": "base, segment or report", "name": "in the repository", "time": "of a base its end, of a segment its end, of a report when it was made", "bytes": "as stored", "why": "every rule that keeps it, or the one reason for which it goes"},
 	reflect.TypeFor[retention.Stretch](): {"from": "position", "to": "position", "since": "its first moment", "until": "its last", "segments": "in it", "bytes": "as stored", "base": "the oldest one that needs it"},
