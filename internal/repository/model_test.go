@@ -88,6 +88,7 @@ type place struct {
 	bases    map[string]history.Base
 	segments map[string]history.Segment
 	ordered  map[string]bool // names that a drop was asked to delete, and did not refuse
+	orders   map[string]int  // how many drops those are
 }
 
 // model is what has happened.
@@ -121,7 +122,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	var key []byte
 	for i, name := range []string{"a", "b"} {
 		p := &place{name: name, store: &timed{Store: mem.New(), clock: m.clock, created: map[string]time.Time{}},
-			bases: map[string]history.Base{}, segments: map[string]history.Segment{}, ordered: map[string]bool{}}
+			bases: map[string]history.Base{}, segments: map[string]history.Segment{}, ordered: map[string]bool{}, orders: map[string]int{}}
 		o := repository.CreateOptions{Source: "app", Engine: "sqlite", Signer: m.signer, Now: m.clock.read, KeyObject: key}
 		if key == nil {
 			o.Readers = []repository.Reader{{Name: "anna", Recipient: m.reader.Recipient().String()}}
@@ -426,12 +427,9 @@ func (m *model) drop(ctx context.Context, w *process, p *place) error {
 	if len(d.Drop) == 0 {
 		return nil
 	}
-	var marked []string
 	for _, name := range d.Names() {
-		if !p.ordered[name] {
-			marked = append(marked, name)
-			p.ordered[name] = true
-		}
+		p.orders[name]++
+		p.ordered[name] = true
 	}
 	dropped, err := r.Drop(ctx, repository.Order{Names: d.Names(), Reason: d.Summary, Decided: f.Head.Size})
 	var claimed *repository.ClaimedError
@@ -440,8 +438,10 @@ func (m *model) drop(ctx context.Context, w *process, p *place) error {
 		if claimed != nil {
 			m.counts["claimed in time"]++
 		}
-		for _, name := range marked {
-			delete(p.ordered, name)
+		for _, name := range d.Names() {
+			if p.orders[name]--; p.orders[name] == 0 { // another drop of the same may have been done meanwhile
+				delete(p.ordered, name)
+			}
 		}
 		return nil
 	}
