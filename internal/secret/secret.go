@@ -49,7 +49,7 @@ func Find(ctx context.Context, reference string) (string, error) {
 	scheme, name, ok := strings.Cut(reference, ":")
 	find := finders[scheme]
 	if !ok || find == nil {
-		return "", fmt.Errorf("find secret: a reference begins with one of %s:", strings.Join(Schemes(), ":, "))
+		return "", fmt.Errorf("find secret: a reference begins with one of %s, and a colon", strings.Join(Schemes(), ", "))
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

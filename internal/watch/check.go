@@ -150,13 +150,14 @@ func (w *Watch) repair(ctx context.Context, s *watched, name string, damage []re
 
 // renew has a new base taken at once where damage cannot be mended: from there on everything can be recovered again.
 func (w *Watch) renew(ctx context.Context, s *watched, name string, damage []repository.Damage) {
-	for _, kind := range slices.Sorted(maps.Keys(s.Base)) {
-		id := schedule.ID{Source: s.Name, Kind: KindBase + "/" + kind}
-		e := schedule.Event{Cause: schedule.Request, At: w.c.Now(), Detail: fmt.Sprintf("repository %s holds %d damaged objects that no other can mend", name, len(damage))}
-		if _, err := w.runner.Trigger(ctx, id, e); err != nil {
-			w.c.Log.Warn("a new base is not taken", "source", s.Name, "err", err)
-		}
+	kinds := slices.Sorted(maps.Keys(s.Base))
+	if len(kinds) == 0 {
 		return
+	}
+	id := schedule.ID{Source: s.Name, Kind: KindBase + "/" + kinds[0]}
+	e := schedule.Event{Cause: schedule.Request, At: w.c.Now(), Detail: fmt.Sprintf("repository %s holds %d damaged objects that no other can mend", name, len(damage))}
+	if _, err := w.runner.Trigger(ctx, id, e); err != nil {
+		w.c.Log.Warn("a new base is not taken", "source", s.Name, "err", err)
 	}
 }
 

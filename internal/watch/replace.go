@@ -2,8 +2,6 @@ package watch
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -57,9 +55,6 @@ func (w *Watch) all() map[string]*watched {
 	defer w.mu.Unlock()
 	return w.sources // never written to: Replace puts another map in its place
 }
-
-// names are those of the sources, in order.
-func (w *Watch) names() []string { return slices.Sorted(maps.Keys(w.all())) }
 
 // Judged is when the promises were judged last; before that, when New returned.
 func (w *Watch) Judged() time.Time {
