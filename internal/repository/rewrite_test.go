@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,8 +140,10 @@ func (l *leaver) intact(t *testing.T, s store.Store, what string) {
 		}
 	}
 	report, err := r.Check(t.Context(), repository.CheckOptions{Deep: true})
-	if err != nil || len(report.Damage) > 0 {
-		t.Fatalf("%s: damage %v, %v", what, report.Damage, err)
+	// A log object that was put and not listed is nobody's, and waits for a Sweep.
+	damage := slices.DeleteFunc(report.Damage, func(d repository.Damage) bool { return d.Kind == repository.Unlisted })
+	if err != nil || len(damage) > 0 {
+		t.Fatalf("%s: damage %v, %v", what, damage, err)
 	}
 }
 

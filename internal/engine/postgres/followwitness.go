@@ -18,8 +18,8 @@ type testimony struct {
 	end wal.LSN
 }
 
-// answerTime is how long the server is given to tell its clock before the witness is asked.
-const answerTime = 30 * time.Millisecond
+// answerLook is how often it is looked whether the server has told its clock, after which the witness is asked.
+const answerLook = 10 * time.Millisecond
 
 // attend has a witness say, again and again until ctx ends, that no log is missing. While log comes it says so itself.
 func (r *receiver) attend(ctx context.Context, every time.Duration) {
@@ -28,7 +28,7 @@ func (r *receiver) attend(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		if r.quiet(every/2) && r.confirm(true) == nil {
+		if before := r.stamp.Load(); r.quiet(every/2) && r.confirm(true) == nil && r.answered(ctx, before, every) {
 			r.hear(ctx, w)
 		}
 		select {
@@ -38,18 +38,24 @@ func (r *receiver) attend(ctx context.Context, every time.Duration) {
 	}
 }
 
-// hear asks for the clock, then for the end of the log, and has the server send a message with which the receiver looks
-// whether it is here.
+// answered waits until the server has told another time of its clock than before, for so long at most.
+func (r *receiver) answered(ctx context.Context, before int64, most time.Duration) bool {
+	for end := time.Now().Add(most); r.stamp.Load() == before; {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(answerLook):
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// hear asks for the end of the log, after the clock, and has the server send a message with which the receiver looks whether
+// it is here.
 func (r *receiver) hear(ctx context.Context, w *witness) {
-	before := r.stamp.Load()
-	select {
-	case <-ctx.Done():
-	case <-time.After(answerTime):
-	}
 	at := r.stamp.Load()
-	if at == before || ctx.Err() != nil {
-		return
-	}
 	if end, ok := w.flushed(ctx); ok {
 		r.testimony.Store(&testimony{time.Unix(0, at), end})
 		_ = r.confirm(true) // the receiver finds out
@@ -75,8 +81,8 @@ type witness struct {
 
 // Times of the witness.
 const (
-	witnessLimit = 5 * time.Second  // for one answer
-	witnessRest  = 10 * time.Second // after one that could not be had
+	witnessLimit = 5 * time.Second // for one answer
+	witnessRest  = 5 * time.Second // after one that could not be had
 )
 
 // flushed gives the end of the log that is flushed now; ok is false if nobody can say.
