@@ -15,6 +15,7 @@ import (
 const layers = `
 atomicfile backoff process directio zstd killpoint secret trace systemd
 history
+route
 engine store schedule notify
 pack
 ledger
