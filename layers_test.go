@@ -23,7 +23,7 @@ audit scratch
 repository retention policy
 catalog
 spool
-archive recovery
+archive recovery cluster
 drill
 api
 metrics

@@ -37,3 +37,11 @@ func (l Lease) Live(now time.Duration) bool {
 
 // Until is the end on the owner's clock; zero for a lease that permits nothing.
 func (l Lease) Until() time.Duration { return l.until }
+
+// Left is for how long bytes may still pass; zero or less: none may.
+func (l Lease) Left(now time.Duration) time.Duration {
+	if !l.known || l.Route.State == Closed {
+		return 0
+	}
+	return l.until - now
+}

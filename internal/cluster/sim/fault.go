@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"math"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+)
+
+// fault is one thing that goes wrong for a while. It returns what ends it.
+type fault struct {
+	name string
+	do   func(w *World, host int, d time.Duration) (heal func())
+}
+
+var faults = []fault{
+	{"kill server", func(w *World, h int, _ time.Duration) func() { w.kill(h); return nil }},
+	{"crash host", func(w *World, h int, _ time.Duration) func() { w.crash(h); return func() { w.reboot(h) } }},
+	{"wipe", func(w *World, h int, _ time.Duration) func() { w.wipe(h); return func() { w.reboot(h) } }},
+	{"freeze host", func(w *World, h int, d time.Duration) func() { w.freezeHost(h, d); return nil }},
+	{"freeze agent", func(w *World, h int, d time.Duration) func() { w.freeze(&w.agentOf(h).proc, d); return nil }},
+	{"freeze server", func(w *World, h int, d time.Duration) func() { w.freeze(&w.agentOf(h).server.proc, d); return nil }},
+	{"freeze proxy", func(w *World, h int, d time.Duration) func() {
+		w.freeze(&w.proxies[h%len(w.proxies)].proc, d)
+		return nil
+	}},
+	{"freeze keeper", func(w *World, h int, d time.Duration) func() {
+		w.freeze(&w.keepers[h%len(w.keepers)].proc, d)
+		return nil
+	}},
+	{"stall disk", func(w *World, h int, _ time.Duration) func() { return w.stall(w.agentOf(h).server) }},
+	{"isolate", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, true, true) }},
+	{"isolate outwards", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, false, true) }},
+	{"isolate inwards", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, true, false) }},
+	{"cut links", func(w *World, _ int, _ time.Duration) func() { return w.cutLinks() }},
+	{"split", func(w *World, h int, _ time.Duration) func() { return w.split(h) }},
+	{"lose messages", func(w *World, _ int, _ time.Duration) func() { w.lossy = 0.3; return func() { w.lossy = 0 } }},
+	{"delay messages", func(w *World, _ int, _ time.Duration) func() { w.late = 0.1; return func() { w.late = 0 } }},
+	{"coordination away", func(w *World, _ int, _ time.Duration) func() {
+		w.store.away = true
+		return func() { w.store.away = false }
+	}},
+	{"restart agent", func(w *World, h int, _ time.Duration) func() {
+		a := w.agentOf(h)
+		w.stop(&a.proc)
+		return func() { w.boot(&a.proc, a.boot) }
+	}},
+	{"restart proxy", func(w *World, h int, _ time.Duration) func() {
+		p := w.proxies[h%len(w.proxies)]
+		w.stop(&p.proc)
+		w.boot(&p.proc, p.boot)
+		return nil
+	}},
+	{"restart keeper", func(w *World, h int, _ time.Duration) func() {
+		k := w.keepers[h%len(w.keepers)]
+		w.stop(&k.proc)
+		return func() { w.boot(&k.proc, k.boot) }
+	}},
+	{"two leaders", func(w *World, _ int, _ time.Duration) func() { w.lead = math.MaxInt; return func() { w.elect() } }},
+	{"switchover", func(w *World, h int, _ time.Duration) func() {
+		w.request(cluster.Switchover, w.agentOf(h).name)
+		return nil
+	}},
+	{"failover asked", func(w *World, _ int, _ time.Duration) func() { w.request(cluster.Failover, ""); return nil }},
+	{"clock jumps", func(w *World, h int, _ time.Duration) func() {
+		if w.opt.Unbounded {
+			w.jump(h, time.Duration(w.rng.Int64N(int64(20*time.Second)))-10*time.Second)
+		}
+		return nil
+	}},
+}
+
+func (w *World) agentOf(host int) *agent { return w.agents[host%len(w.agents)] }
+
+func (w *World) stop(p *proc) {
+	p.up = false
+	p.life++
+}
+
+func (w *World) boot(p *proc, boot func()) {
+	if p.up {
+		return
+	}
+	p.up, p.frozen = true, 0
+	p.life++
+	boot()
+}
+
+func (w *World) freeze(p *proc, d time.Duration) { p.frozen = w.now + d }
+
+func (w *World) kill(h int) {
+	if s := w.agentOf(h).server; s.up {
+		s.halt()
+	}
+}
+
+func (w *World) procs(h int) []*proc {
+	var all []*proc
+	if h < len(w.agents) {
+		a := w.agents[h]
+		all = append(all, &a.proc, &a.guard, &a.server.proc)
+	}
+	if h < len(w.keepers) {
+		all = append(all, &w.keepers[h].proc)
+	}
+	for _, p := range w.proxies {
+		if p.host == h {
+			all = append(all, &p.proc)
+		}
+	}
+	return all
+}
+
+func (w *World) crash(h int) {
+	if h < len(w.agents) {
+		w.agents[h].server.halt()
+	}
+	for _, p := range w.procs(h) {
+		w.stop(p)
+	}
+}
+
+func (w *World) reboot(h int) {
+	if h < len(w.agents) {
+		a := w.agents[h]
+		a.server.up, a.server.frozen = true, 0
+		a.stopBy = cluster.Tenure{}
+		w.boot(&a.proc, a.boot)
+		w.bootGuard(a)
+	}
+	if h < len(w.keepers) {
+		w.boot(&w.keepers[h].proc, w.keepers[h].boot)
+	}
+	for _, p := range w.proxies {
+		if p.host == h {
+			w.boot(&p.proc, p.boot)
+		}
+	}
+}
+
+func (w *World) bootGuard(a *agent) {
+	w.boot(&a.guard, func() {
+		if w.cfg.Peers[a.server.number].Guard {
+			a.watch(&a.guard)
+		}
+	})
+}
+
+// freezeHost stands everything still. A watchdog device, which is what a guard is there, resets a host that stood still past the deadline.
+func (w *World) freezeHost(h int, d time.Duration) {
+	for _, p := range w.procs(h) {
+		w.freeze(p, d)
+	}
+	if h < len(w.agents) && w.cfg.Peers[h].Guard {
+		a := w.agents[h]
+		w.at(w.now+d-time.Microsecond, nil, 0, func() {
+			if a.up && a.stopBy.Left(a.clock()) <= 0 {
+				w.crash(h)
+				w.reboot(h)
+			}
+		})
+	}
+}
+
+// wipe loses a member's disk: log and oath. Not while another one's log is not whole: two lost disks are lost data.
+func (w *World) wipe(h int) {
+	for _, a := range w.agents {
+		if a.server.blank || a.lost || !a.server.up {
+			return
+		}
+	}
+	w.crash(h)
+	if h < len(w.agents) {
+		a := w.agents[h]
+		a.server.log, a.server.blank, a.server.whole, a.server.epoch = nil, true, 0, 0
+		a.oath.Promised, a.lost = 0, !w.has("lost oath")
+	}
+}
+
+func (w *World) stall(s *server) func() {
+	if s.stalled {
+		return nil
+	}
+	s.stalled, s.stallsAt = true, w.local(s.host)
+	return func() { s.stalled = false }
+}
+
+func (w *World) isolate(h int, in, out bool) func() {
+	for i := range w.cut {
+		if i != h {
+			w.cut[i][h] = w.cut[i][h] || in
+			w.cut[h][i] = w.cut[h][i] || out
+		}
+	}
+	return w.join
+}
+
+func (w *World) join() {
+	for i := range w.cut {
+		clear(w.cut[i])
+	}
+}
+
+func (w *World) cutLinks() func() {
+	for i := range w.cut {
+		for j := range w.cut {
+			if i != j && w.rng.IntN(4) == 0 {
+				w.cut[i][j] = true
+			}
+		}
+	}
+	return w.join
+}
+
+func (w *World) split(h int) func() {
+	side := make([]bool, len(w.cut))
+	for i := range side {
+		side[i] = w.rng.IntN(2) == 0
+	}
+	for i := range w.cut {
+		for j := range w.cut {
+			w.cut[i][j] = w.cut[i][j] || side[i] != side[j]
+		}
+	}
+	return w.join
+}
+
+func (w *World) elect() { w.lead = w.rng.IntN(len(w.keepers)) }
+
+func (w *World) request(kind cluster.Kind, to string) {
+	w.swap(&w.proxies[len(w.proxies)-1].proc, func(s cluster.State, _ uint64) (cluster.State, bool) {
+		if s.Phase != cluster.Serving || s.Request != nil {
+			return s, false
+		}
+		s.Request = &cluster.Request{Kind: kind, To: to, By: "anna"}
+		return s, true
+	}, func(cluster.State, uint64, bool) {})
+}

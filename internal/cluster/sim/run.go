@@ -1,0 +1,173 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+)
+
+// Options of one run.
+type Options struct {
+	Seed      uint64
+	Rounds    int    // of faults and healing
+	Bug       string // fence that is left out; empty: none
+	Unbounded bool   // clocks jump: only what rests on no clock is held
+	Trace     bool   // keep what happened, for people
+}
+
+// Stats of a run.
+type Stats struct {
+	Failovers int
+	Acked     int
+	Reads     int
+	Lost      int // acknowledged writes, where replication is asynchronous
+	Rows      map[string]int
+	Virtual   time.Duration
+	Gaps      []time.Duration // longest time without an acknowledged write, one for each round
+}
+
+// Error is a broken promise, with what led to it when it was traced.
+type Error struct {
+	Options Options
+	Cause   error
+	Trace   []string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("seed %d: %v", e.Options.Seed, e.Cause) }
+func (e *Error) Unwrap() error { return e.Cause }
+
+// History is the trace as text.
+func (e *Error) History() string { return strings.Join(e.Trace, "\n") }
+
+// Run runs one seed. The error, if any, is an *Error.
+func Run(opt Options) (Stats, error) {
+	w := build(opt)
+	w.until(3 * time.Second)
+	for range opt.Rounds {
+		w.round()
+		if w.broken != nil {
+			break
+		}
+	}
+	w.stats.Virtual = w.now
+	if w.broken != nil {
+		return w.stats, &Error{opt, w.broken, w.trace}
+	}
+	return w.stats, nil
+}
+
+func build(opt Options) *World {
+	w := &World{rng: rand.New(rand.NewPCG(opt.Seed, 7)), opt: opt, stats: Stats{Rows: map[string]int{}}}
+	w.ledger.w = w
+	members := 3 + 2*flag(w.rng.IntN(4) == 0)
+	hosts := members + 2
+	w.cfg = cluster.Config{Cluster: "shop"}
+	w.mode(members)
+	w.cfg = w.cfg.WithDefaults()
+	for h := range hosts {
+		w.clocks = append(w.clocks, clock{rate: 0.991 + 0.018*w.rng.Float64(), base: time.Duration(w.rng.Int64N(int64(time.Hour)))})
+		w.cut = append(w.cut, make([]bool, hosts))
+		w.proxies = append(w.proxies, &proxy{proc: proc{host: h}, w: w, name: fmt.Sprintf("app%d", h)})
+	}
+	w.proxies = w.proxies[members-1:]
+	for m := range members {
+		s := &server{proc: proc{host: m, up: true}, w: w, number: m, running: true, following: 0, streams: make([]stream, members)}
+		w.agents = append(w.agents, &agent{proc: proc{host: m}, guard: proc{host: m}, w: w, name: w.cfg.Peers[m].Name, server: s})
+		w.keepers = append(w.keepers, &keeper{proc: proc{host: m}, w: w, number: m})
+	}
+	w.store = store{leader: -1, voters: members}
+	first := w.agents[0].server
+	first.following, first.primary, first.timeline = -1, true, 1
+	first.log = []entry{{w.ledger.id(0), 1}}
+	first.keepalive()
+	for h := range hosts {
+		w.reboot(h)
+	}
+	w.elect()
+	w.at(0, nil, 0, w.ledger.strangers)
+	w.at(0, nil, 0, w.reelect)
+	return w
+}
+
+// mode draws one of the ways in which people set a cluster up.
+func (w *World) mode(members int) {
+	for m := range members {
+		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: fmt.Sprintf("db%d", m+1), Priority: w.rng.IntN(3), NoFailover: m == members-1 && w.rng.IntN(3) == 0})
+	}
+	async := w.opt.Bug == "deadline" || w.opt.Bug == "" && w.rng.IntN(4) == 0
+	switch {
+	case async:
+		w.cfg.MaxLoss = 2000
+		for m := range w.cfg.Peers {
+			w.cfg.Peers[m].Guard = true
+		}
+	default:
+		w.cfg.Sync = members / 2
+		w.cfg.Degraded = w.rng.IntN(3) == 0
+		w.cfg.Peers[members-1].Receiver = w.rng.IntN(5) == 0
+	}
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// reelect moves the hint of who leads when its keeper or its host is out of order.
+func (w *World) reelect() {
+	if w.lead < len(w.keepers) {
+		if k := w.keepers[w.lead]; !k.up || k.frozen > w.now || !w.majority(w.lead) || w.rng.IntN(40) == 0 {
+			w.elect()
+		}
+	}
+	w.at(w.now+200*ms, nil, 0, w.reelect)
+}
+
+// round is some faults, most of them where it hurts, and their end.
+func (w *World) round() {
+	w.ledger.gaps, w.ledger.served = 0, w.now
+	var heal []func()
+	for range 1 + w.rng.IntN(3) {
+		host := w.number(w.store.state.Primary)
+		if host < 0 || w.rng.IntN(3) == 0 {
+			host = w.rng.IntN(len(w.clocks))
+		}
+		f, d := faults[w.rng.IntN(len(faults))], time.Duration(w.rng.Int64N(int64(4*time.Second)))
+		w.tell("fault: %s at host %d for %s", f.name, host, d)
+		if end := f.do(w, host, d); end != nil {
+			heal = append(heal, end)
+		}
+		w.until(w.now + time.Duration(w.rng.Int64N(int64(1200*ms))))
+	}
+	w.until(w.now + time.Duration(w.rng.Int64N(int64(2500*ms))))
+	w.tell("healed")
+	for _, end := range heal {
+		end()
+	}
+	w.recover()
+}
+
+// recover waits until a client of a proxy was told of a committed write, for which a bound holds.
+func (w *World) recover() {
+	healed := w.now
+	for w.broken == nil {
+		w.until(w.now + 50*ms)
+		if w.store.state.Phase == cluster.Serving && w.ledger.served > healed+300*ms && w.store.state.Request == nil {
+			break
+		}
+		if w.now-healed > 30*time.Second && !w.opt.Unbounded {
+			s := w.store.state
+			w.breakdown("nothing is served 30s after every fault ended: epoch %d %s %s: %s", s.Epoch, s.Phase, s.Row, s.Reason)
+		}
+		if w.now-healed > time.Minute {
+			return
+		}
+	}
+	w.stats.Gaps = append(w.stats.Gaps, w.ledger.gaps)
+	w.until(w.now + time.Duration(w.rng.Int64N(int64(700*ms))))
+}
