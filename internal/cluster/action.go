@@ -24,9 +24,9 @@ const (
 type Action struct {
 	Verb     Verb
 	Epoch    uint64
-	Member   string // who acts
-	From     string // Fill: whose log; Follow: which primary
-	Upto     history.Position
+	Member   string           // who acts
+	From     string           // Fill: whose log; Follow: which primary
+	Upto     history.Position // Fill: so far; Promote: refuse with less
 	Timeline uint32
 	Quorum   Quorum
 	Proxy    route.ID

@@ -102,6 +102,9 @@ func (l *look) hindrance() string {
 	if !able {
 		return "no other member is fit to be primary"
 	}
+	if l.state.Request != nil && l.state.Request.Lose {
+		return ""
+	}
 	for _, q := range l.state.Quorums {
 		if why := l.outOfReach(q); why != "" {
 			return why

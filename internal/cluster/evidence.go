@@ -52,6 +52,9 @@ func (l *look) required() history.Position {
 
 // unaccounted says which writes nobody can vouch for, or nothing.
 func (l *look) unaccounted() string {
+	if l.state.Request != nil && l.state.Request.Lose {
+		return ""
+	}
 	for _, q := range l.state.Quorums {
 		if _, ok := l.covers(q); ok {
 			continue

@@ -33,7 +33,16 @@ func (l *look) quorumDiffers() bool {
 	if len(l.state.Quorums) != 1 || !l.fresh(p) || p.Role != Primary || p.Epoch != l.state.Epoch {
 		return false
 	}
-	return !l.wish(l.state.Epoch, l.state.Primary, len(p.Streams)).like(l.last())
+	return !l.wished(p).like(l.last())
+}
+
+// wished follows what the primary sees, but goes down only after it has lasted: a standby that connects again is not missing.
+func (l *look) wished(p *Fact) Quorum {
+	able := len(p.Streams)
+	if p.Short == Never || l.now-p.Short < l.cfg.Patience {
+		able = max(able, l.last().K)
+	}
+	return l.wish(l.state.Epoch, l.state.Primary, able)
 }
 
 // settled: the server counts the last quorum, and so many of it have what the server had when it began to.

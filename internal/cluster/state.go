@@ -27,6 +27,7 @@ type State struct {
 	Step     uint64           `json:"step"`              // counts the changes that Decide made; orders the routes of an epoch
 	Primary  string           `json:"primary,omitempty"` // holds the epoch; while Fencing who held it last
 	Timeline uint32           `json:"timeline"`          // highest that was given out; a promotion takes the next one
+	Start    history.Position `json:"start,omitzero"`    // end of the candidate's log when it was appointed: with less, its disk was changed, it must not be promoted
 	Quorums  []Quorum         `json:"quorums,omitempty"` // every set that may have acknowledged what a new primary must have
 	Beat     uint64           `json:"beat"`              // counted up by the holder of the epoch: its tenure runs from when it sent that
 	Reached  history.Position `json:"reached,omitzero"`  // the primary's position at the last beat
@@ -77,6 +78,7 @@ type Request struct {
 	To   string `json:"to,omitempty"` // empty: the best
 	By   string `json:"by"`
 	Why  string `json:"why,omitempty"`
+	Lose bool   `json:"lose,omitempty"` // Failover: go on though acknowledged writes are lost, or may be
 }
 
 // Holder is the member whose agent may renew routes and keep its server writable; empty when there is none.

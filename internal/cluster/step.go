@@ -30,6 +30,7 @@ func appoint(l *look, s *State) {
 		}
 	}
 	s.Primary = c.Name
+	s.Start = c.Received
 	s.Timeline++
 	s.Quorums = append(slices.Clone(s.Quorums), l.wish(s.Epoch, c.Name, able))
 	s.Proxies = nil
@@ -38,8 +39,7 @@ func appoint(l *look, s *State) {
 func open(_ *look, s *State) { s.Request = nil }
 
 func addQuorum(l *look, s *State) {
-	p := l.view.fact(s.Primary)
-	s.Quorums = append(slices.Clone(s.Quorums), l.wish(s.Epoch, s.Primary, len(p.Streams)))
+	s.Quorums = append(slices.Clone(s.Quorums), l.wished(l.view.fact(s.Primary)))
 }
 
 func dropQuorums(l *look, s *State) { s.Quorums = []Quorum{l.last()} }
@@ -108,5 +108,5 @@ func closeRoutes(l *look) []Action {
 func fillUp(l *look) []Action { return append(fenceAll(l), l.shortfall()) }
 
 func promote(l *look) []Action {
-	return append(l.followers(), Action{Verb: Promote, Epoch: l.state.Epoch, Member: l.state.Primary, Timeline: l.state.Timeline, Quorum: l.last()})
+	return append(l.followers(), Action{Verb: Promote, Epoch: l.state.Epoch, Member: l.state.Primary, Upto: l.state.Start, Timeline: l.state.Timeline, Quorum: l.last()})
 }

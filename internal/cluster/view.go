@@ -46,6 +46,7 @@ type Fact struct {
 	Heard     time.Duration    // when it last heard the primary that it streams from
 	Vouched   time.Duration    // when at the latest it told a holder that it knows no newer epoch
 	Stalled   time.Duration    // since when a write probe waits for the disk; Never: none does
+	Short     time.Duration    // as Primary: since when fewer standbys stream than should have a commit; Never: enough do
 	Counting  Quorum           // as Primary: whom its server waits for
 	Streams   []Stream         // as Primary: how far its standbys have flushed
 	Switched  history.Position // as Primary: its position right after it began to count Counting
@@ -67,7 +68,7 @@ type Proxy struct {
 	Drained  uint64        // version of a holding route for which no transaction is open any more
 }
 
-var noFact = Fact{Answered: Never, Heard: Never, Vouched: Never, Stalled: Never}
+var noFact = Fact{Answered: Never, Heard: Never, Vouched: Never, Stalled: Never, Short: Never}
 
 func (v *View) fact(name string) *Fact {
 	for i := range v.Facts {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/route"
 )
 
@@ -48,7 +49,7 @@ func (a *agent) watch(p *proc) {
 		a.w.tell("%s: tenure of epoch %d over, server stopped", a.name, s.epoch)
 		s.halt()
 	}
-	a.w.after(40*ms, p, func() { a.watch(p) })
+	a.w.after(60*ms, p, func() { a.watch(p) })
 }
 
 // round renews the tenure, and keeps a standby connected.
@@ -211,9 +212,12 @@ func (a *agent) follow(epoch uint64, from int) {
 	}
 }
 
-func (a *agent) promote(epoch uint64, timeline uint32, q cluster.Quorum) {
+func (a *agent) promote(epoch uint64, start history.Position, timeline uint32, q cluster.Quorum) {
 	s := a.server
 	if !s.up || s.stalled || a.rising == epoch || s.primary && s.running && s.epoch == epoch || epoch < a.oath.Promised {
+		return
+	}
+	if (s.blank || s.end().Before(start)) && !a.w.has("start") {
 		return
 	}
 	if !a.promise(epoch) {
@@ -272,15 +276,18 @@ func (a *agent) fill(epoch uint64, from *agent) {
 	})
 }
 
+// ages are what travels in place of moments; negative: not the case.
+type ages struct{ heard, vouched, stalled, short time.Duration }
+
 // fact is the answer to a probe, with ages instead of moments.
-func (a *agent) fact() (f cluster.Fact, heard, vouched, stalled time.Duration) {
+func (a *agent) fact() (f cluster.Fact, old ages) {
 	s, now := a.server, a.clock()
 	f = cluster.Fact{Name: a.name, SystemID: "1", Promised: a.oath.Promised, Blank: s.blank, Received: s.end(), Role: cluster.Stopped}
 	switch {
 	case s.up && s.running && s.primary:
 		f.Role, f.Epoch, f.Counting, f.Switched = cluster.Primary, s.epoch, s.counting, s.switched
 		for i, st := range s.streams {
-			if st.on {
+			if st.on && now-st.heard < 600*ms {
 				f.Streams = append(f.Streams, cluster.Stream{Name: a.w.agents[i].name, Flushed: s.position(st.flushed)})
 			}
 		}
@@ -290,9 +297,12 @@ func (a *agent) fact() (f cluster.Fact, heard, vouched, stalled time.Duration) {
 			f.Following = a.w.agents[s.following].name
 		}
 	}
-	stalled = -1
+	old = ages{heard: now - s.heard, vouched: now - a.oath.Vouched, stalled: -1, short: -1}
 	if s.stalled {
-		stalled = now - s.stallsAt
+		old.stalled = now - s.stallsAt
 	}
-	return f, now - s.heard, now - a.oath.Vouched, stalled
+	if f.Role == cluster.Primary && s.short != cluster.Never {
+		old.short = now - s.short
+	}
+	return f, old
 }

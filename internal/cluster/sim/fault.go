@@ -162,8 +162,14 @@ func (w *World) freezeHost(h int, d time.Duration) {
 	}
 }
 
-// wipe loses a member's disk: log and oath. Not while another one's log is not whole: two lost disks are lost data.
+// wipe loses a member's disk: log and oath. Not while another one's log is not whole: two lost disks are lost data, and so is
+// the only one while the cluster runs degraded.
 func (w *World) wipe(h int) {
+	for _, q := range w.store.state.Quorums {
+		if w.cfg.Sync > 0 && q.K == 0 {
+			return
+		}
+	}
 	for _, a := range w.agents {
 		if a.server.blank || a.lost || !a.server.up {
 			return

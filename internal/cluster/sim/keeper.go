@@ -32,7 +32,7 @@ func (k *keeper) boot() {
 
 // tick looks at everything. Leadership is a hint: it saves work, and nothing rests on it.
 func (k *keeper) tick() {
-	wait := 100 * ms
+	wait := 150 * ms
 	if k.w.leads(k) {
 		if !k.leading {
 			k.begin()
@@ -41,7 +41,7 @@ func (k *keeper) tick() {
 		k.probe()
 		k.decide()
 		if k.state.Phase != cluster.Serving {
-			wait = 40 * ms
+			wait = 50 * ms
 		}
 	} else {
 		k.leading = false
@@ -54,7 +54,7 @@ func (k *keeper) begin() {
 	k.leading, k.known = true, false
 	k.view = cluster.View{Since: now, Began: now, BeatSeen: now}
 	for _, p := range k.w.cfg.Peers {
-		k.view.Facts = append(k.view.Facts, cluster.Fact{Name: p.Name, Answered: cluster.Never, Heard: cluster.Never, Vouched: cluster.Never, Stalled: cluster.Never})
+		k.view.Facts = append(k.view.Facts, cluster.Fact{Name: p.Name, Answered: cluster.Never, Heard: cluster.Never, Vouched: cluster.Never, Stalled: cluster.Never, Short: cluster.Never})
 	}
 	k.view.Proxies = nil
 }
@@ -82,8 +82,8 @@ func (k *keeper) probe() {
 	for i, a := range k.w.agents {
 		asked, life := k.clock(), k.life
 		k.w.send(&k.proc, &a.proc, func() {
-			f, heard, vouched, stalled := a.fact()
-			k.w.answer(&a.proc, &k.proc, life, func() { k.note(i, f, asked, heard, vouched, stalled) })
+			f, old := a.fact()
+			k.w.answer(&a.proc, &k.proc, life, func() { k.note(i, f, asked, old) })
 		})
 	}
 	if !k.known {
@@ -103,14 +103,17 @@ func (k *keeper) probe() {
 }
 
 // note keeps the newest answer of a member. Ages count from the question: what happened is no older than told and no younger.
-func (k *keeper) note(i int, f cluster.Fact, asked, heard, vouched, stalled time.Duration) {
+func (k *keeper) note(i int, f cluster.Fact, asked time.Duration, old ages) {
 	if !k.leading || k.view.Facts[i].Answered > asked {
 		return
 	}
-	f.Answered, f.Heard, f.Stalled = asked, asked-heard, cluster.Never
-	f.Vouched = k.clock() - vouched // the latest that it can have been
-	if stalled >= 0 {
-		f.Stalled = asked - stalled
+	f.Answered, f.Heard, f.Stalled = asked, asked-old.heard, cluster.Never
+	f.Vouched = k.clock() - old.vouched // the latest that it can have been
+	if old.stalled >= 0 {
+		f.Stalled = asked - old.stalled
+	}
+	if f.Short = cluster.Never; old.short >= 0 {
+		f.Short = asked - old.short
 	}
 	news := f.Promised != k.view.Facts[i].Promised || f.Role != k.view.Facts[i].Role
 	k.view.Facts[i] = f
@@ -177,7 +180,7 @@ func (k *keeper) act(actions []cluster.Action) {
 			case cluster.Follow:
 				a.follow(act.Epoch, from)
 			case cluster.Promote:
-				a.promote(act.Epoch, act.Timeline, act.Quorum)
+				a.promote(act.Epoch, act.Upto, act.Timeline, act.Quorum)
 			case cluster.Count:
 				a.count(act.Epoch, act.Quorum)
 			case cluster.Fill:

@@ -76,7 +76,7 @@ func (g *ledger) clients(p *proxy) {
 			g.read(p, r.Epoch, w.number(r.Primary))
 		}
 	}
-	w.after(time.Duration(20+w.rng.IntN(30))*ms, &p.proc, func() { g.clients(p) })
+	w.after(time.Duration(50+w.rng.IntN(100))*ms, &p.proc, func() { g.clients(p) })
 }
 
 func (g *ledger) write(p *proxy, epoch uint64, to int) {
@@ -141,5 +141,5 @@ func (g *ledger) strangers() {
 		id := g.id(0)
 		w.send(&p.proc, &s.proc, func() { s.write(id, func() {}) })
 	}
-	w.at(w.now+30*ms, nil, 0, g.strangers)
+	w.at(w.now+80*ms, nil, 0, g.strangers)
 }

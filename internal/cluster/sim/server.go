@@ -32,6 +32,7 @@ type server struct {
 	heard     time.Duration
 	stalled   bool          // the disk takes nothing
 	stallsAt  time.Duration // local
+	short     time.Duration // local: since when fewer stream than it counts; Never: enough do
 	blank     bool
 	whole     int // blank until the log is so long again
 }
@@ -47,6 +48,7 @@ type stream struct {
 	dial    int
 	sent    int
 	flushed int
+	heard   time.Duration // local of the primary
 }
 
 func (s *server) end() history.Position {
@@ -94,6 +96,7 @@ func (s *server) lead(epoch uint64, timeline uint32, q cluster.Quorum) {
 
 func (s *server) count(q cluster.Quorum) {
 	s.counting, s.switched = q, s.end()
+	s.measure()
 	s.release()
 }
 
@@ -139,7 +142,24 @@ func (s *server) keepalive() {
 			s.ping(i)
 		}
 	}
+	s.measure()
 	s.w.after(150*ms, &s.proc, s.keepalive)
+}
+
+// measure notes since when too few standbys stream.
+func (s *server) measure() {
+	n := 0
+	for i := range s.streams {
+		if s.streams[i].on && s.w.local(s.host)-s.streams[i].heard < 600*ms {
+			n++
+		}
+	}
+	switch {
+	case n >= s.w.cfg.Sync:
+		s.short = cluster.Never
+	case s.short == cluster.Never:
+		s.short = s.w.local(s.host)
+	}
 }
 
 func (s *server) ping(i int) {
@@ -147,6 +167,7 @@ func (s *server) ping(i int) {
 	s.w.send(&s.proc, &to.proc, func() {
 		if to.following == s.number && to.dial == dial {
 			to.heard = s.w.local(to.host)
+			s.w.send(&to.proc, &s.proc, func() { s.flushed(i, dial, 0) })
 		}
 	})
 }
@@ -173,7 +194,7 @@ func (s *server) receive(from *server, dial, at int, more []entry) {
 		}
 		return
 	}
-	s.log = append(s.log[:at:at], more...)
+	s.log = append(s.log, more...)
 	s.heard = s.w.local(s.host)
 	if s.blank && len(s.log) >= s.whole {
 		s.blank = false
@@ -187,7 +208,7 @@ func (s *server) flushed(i, dial, have int) {
 	if !s.running || !s.primary || !st.on || st.dial != dial {
 		return
 	}
-	st.flushed = max(st.flushed, have)
+	st.flushed, st.heard = max(st.flushed, have), s.w.local(s.host)
 	s.release()
 }
 
@@ -204,7 +225,7 @@ func (s *server) connect() {
 			return
 		}
 		fork := common(have, to.log)
-		to.streams[s.number] = stream{on: fork == len(have), dial: dial, sent: len(have), flushed: len(have)}
+		to.streams[s.number] = stream{on: fork == len(have), dial: dial, sent: len(have), flushed: len(have), heard: to.w.local(to.host)}
 		whole := len(to.log)
 		s.w.answer(&to.proc, &s.proc, s.life, func() {
 			if s.dial != dial || s.following != to.number {
@@ -214,7 +235,7 @@ func (s *server) connect() {
 			if s.blank && s.whole == 0 {
 				s.whole = max(whole, 1)
 			}
-			if fork < len(s.log) {
+			if fork < len(have) {
 				s.log = s.log[:fork:fork]
 				s.connect()
 			}

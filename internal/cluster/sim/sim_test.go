@@ -10,10 +10,11 @@ import (
 func TestOne(t *testing.T) {
 	seed, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
 	n, _ := strconv.Atoi(os.Getenv("SEEDS"))
-	total := 0
+	total, events := 0, 0
 	for s := seed; s < seed+uint64(n); s++ {
 		stats, err := Run(Options{Seed: s, Rounds: 20, Bug: os.Getenv("BUG"), Trace: n == 1, Unbounded: os.Getenv("UNB") != ""})
 		total += stats.Failovers
+		events += stats.Events
 		var e *Error
 		if errors.As(err, &e) {
 			t.Errorf("%v", err)
@@ -25,5 +26,5 @@ func TestOne(t *testing.T) {
 			t.Log(stats)
 		}
 	}
-	t.Log(total, "failovers")
+	t.Log(total, "failovers", events, "events")
 }

@@ -13,7 +13,6 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -27,8 +26,7 @@ const ms = time.Millisecond
 type World struct {
 	rng    *rand.Rand
 	now    time.Duration
-	seq    uint64
-	queue  events
+	queue  queue
 	cfg    cluster.Config
 	opt    Options
 	clocks []clock // one a host
@@ -71,33 +69,8 @@ type proc struct {
 	frozen time.Duration // until then it does nothing
 }
 
-type event struct {
-	at   time.Duration
-	seq  uint64
-	proc *proc
-	life int // of proc, at which the event counts; negative: any
-	run  func()
-}
-
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	old := *e
-	x := old[len(old)-1]
-	old[len(old)-1] = event{}
-	*e = old[:len(old)-1]
-	return x
-}
-
 func (w *World) at(when time.Duration, p *proc, life int, run func()) {
-	w.seq++
-	heap.Push(&w.queue, event{at: when, seq: w.seq, proc: p, life: life, run: run})
+	w.queue.push(when, event{p, life, run})
 }
 
 // after runs something in this life of p.
@@ -105,12 +78,14 @@ func (w *World) after(d time.Duration, p *proc, run func()) { w.at(w.now+d, p, p
 
 // step runs the next event and reports false when there is none before end.
 func (w *World) step(end time.Duration) bool {
-	if len(w.queue) == 0 || w.queue[0].at > end || w.broken != nil {
+	at, ok := w.queue.next()
+	if !ok || at > end || w.broken != nil {
 		w.now = max(w.now, end)
 		return false
 	}
-	e := heap.Pop(&w.queue).(event)
-	w.now = e.at
+	e := w.queue.pop()
+	w.now = at
+	w.stats.Events++
 	switch {
 	case e.proc == nil:
 		e.run()
