@@ -84,7 +84,7 @@ func (l *look) beyondLoss() string {
 	if f := l.view.fact(l.state.Primary); last.Before(f.Received) {
 		last = f.Received
 	}
-	if last.Timeline > best.Received.Timeline || last.Seq > best.Received.Seq+l.cfg.MaxLoss {
+	if l.lossOf(best.Received, last) > l.cfg.MaxLoss {
 		return fmt.Sprintf("%s has %s, %s had reached %s: more than the %d bytes that may be lost",
 			best.Name, best.Received.Plain(), l.state.Primary, last.Plain(), l.cfg.MaxLoss)
 	}
@@ -142,4 +142,19 @@ func (l *look) uncut() string {
 		}
 	}
 	return ""
+}
+
+// lossOf is how many bytes of the history that ends at last are not in a log that ends at have. A log of the timeline before the
+// newest shares that history up to the newest one's start at most; how much an
+// older one shares is not recorded, so all counts as lost.
+func (l *look) lossOf(have, last history.Position) uint64 {
+	shared := have.Seq
+	switch start := l.state.Start; {
+	case have.Timeline >= last.Timeline:
+	case have.Timeline >= start.Timeline:
+		shared = min(shared, start.Seq)
+	default:
+		shared = 0
+	}
+	return last.Seq - min(shared, last.Seq)
 }

@@ -154,7 +154,7 @@ func (w *World) freezeHost(h int, d time.Duration) {
 	if h < len(w.agents) && w.cfg.Peers[h].Guard {
 		a := w.agents[h]
 		w.at(w.now+d-time.Microsecond, nil, 0, func() {
-			if a.up && a.stopBy.Left(a.clock()) <= 0 {
+			if a.guard.up && a.stopBy.Left(a.clock()) <= 0 {
 				w.crash(h)
 				w.reboot(h)
 			}
@@ -232,6 +232,18 @@ func (w *World) split(h int) func() {
 }
 
 func (w *World) elect() { w.lead = w.rng.IntN(len(w.keepers)) }
+
+// resign is a person who, after a long time in which nothing is served, accepts that something is lost.
+func (w *World) resign() {
+	w.swap(&w.proxies[len(w.proxies)-1].proc, func(s cluster.State, _ uint64) (cluster.State, bool) {
+		if s.Request != nil {
+			return s, false
+		}
+		s.Request = &cluster.Request{Kind: cluster.Failover, By: "anna", Lose: true}
+		w.stats.Resigned++
+		return s, true
+	}, func(cluster.State, uint64, bool) {})
+}
 
 func (w *World) request(kind cluster.Kind, to string) {
 	w.swap(&w.proxies[len(w.proxies)-1].proc, func(s cluster.State, _ uint64) (cluster.State, bool) {

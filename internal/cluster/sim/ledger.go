@@ -58,7 +58,7 @@ func (g *ledger) promoted(s *server) {
 	}
 	g.acked = kept
 	w.stats.Lost += lost
-	if bound := int(w.cfg.MaxLoss); lost > 0 && (w.cfg.Sync > 0 || lost > bound+slack) {
+	if bound := int(w.cfg.MaxLoss); lost > 0 && (w.cfg.Sync > 0 || lost > bound+slack && w.store.state.Request == nil) {
 		w.breakdown("%s became primary at epoch %d without %d acknowledged writes", w.agents[s.number].name, s.epoch, lost)
 	}
 }

@@ -25,6 +25,7 @@ type Stats struct {
 	Acked     int
 	Reads     int
 	Lost      int // acknowledged writes, where replication is asynchronous
+	Resigned  int // times that a person had to accept a loss
 	Rows      map[string]int
 	Virtual   time.Duration
 	Gaps      []time.Duration // longest time without an acknowledged write, one for each round
@@ -63,7 +64,7 @@ func Run(opt Options) (Stats, error) {
 func build(opt Options) *World {
 	w := &World{rng: rand.New(rand.NewPCG(opt.Seed, 7)), opt: opt, stats: Stats{Rows: map[string]int{}}}
 	w.ledger.w = w
-	members := 3 + 2*flag(w.rng.IntN(4) == 0)
+	members := 3 + 2*digit(w.rng.IntN(4) == 0)
 	hosts := members + 1
 	w.cfg = cluster.Config{Cluster: "shop"}
 	w.mode(members)
@@ -112,7 +113,7 @@ func (w *World) mode(members int) {
 	}
 }
 
-func flag(b bool) int {
+func digit(b bool) int {
 	if b {
 		return 1
 	}
@@ -164,10 +165,15 @@ func (w *World) draw() fault {
 // recover waits until a client of a proxy was told of a committed write, for which a bound holds.
 func (w *World) recover() {
 	healed := w.now
+	w.resigned = false
 	for w.broken == nil {
 		w.until(w.now + 50*ms)
 		if w.store.state.Phase == cluster.Serving && w.ledger.served > healed+100*ms && w.store.state.Request == nil {
 			break
+		}
+		if w.now-healed > 15*time.Second && w.cfg.Sync == 0 && !w.resigned {
+			w.resigned = true
+			w.resign()
 		}
 		if w.now-healed > 30*time.Second && !w.opt.Unbounded {
 			s := w.store.state

@@ -34,15 +34,16 @@ type World struct {
 	lossy  float64
 	late   float64
 
-	store   store
-	agents  []*agent
-	proxies []*proxy
-	keepers []*keeper
-	lead    int
-	ledger  ledger
-	stats   Stats
-	broken  error
-	trace   []string
+	store    store
+	agents   []*agent
+	proxies  []*proxy
+	keepers  []*keeper
+	lead     int
+	resigned bool
+	ledger   ledger
+	stats    Stats
+	broken   error
+	trace    []string
 }
 
 type clock struct {
