@@ -45,7 +45,7 @@ func (a *agent) boot() {
 // watch stops the server at the deadline. The guard does the same beside the agent, which may be dead or frozen.
 func (a *agent) watch(p *proc) {
 	s := a.server
-	if s.running && s.primary && s.up && a.stopBy.Left(a.clock()) <= 0 && s.epoch > 0 && !a.w.has("deadline") {
+	if s.running && s.primary && s.up && a.stopBy.Left(a.clock()) <= 0 && s.epoch > 0 && !a.w.has("deadline") && a.w.mode != Routed {
 		a.w.tell("%s: tenure of epoch %d over, server stopped", a.name, s.epoch)
 		s.halt()
 	}

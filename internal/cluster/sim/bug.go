@@ -1,25 +1,42 @@
 package sim
 
-// Bugs are the fences that can be left out, one at a time, and what that means. The test of the simulation is that each is missed.
-var Bugs = map[string]string{
-	"compare":         "a claim is written without comparing",
-	"routes":          "promotion does not wait for the proxies",
-	"tenure":          "a keeper waits for less than the holder's tenure",
-	"vouch":           "members vouch for an epoch though they promised a newer one",
-	"vouched":         "a keeper does not ask when a member vouched last",
-	"life":            "a proxy's word is taken for that of its next life",
-	"unrecorded":      "a holder grants to proxies that the state does not know",
-	"answer":          "a proxy does not look at its lease before it hands on an answer",
-	"from the answer": "a lease counts from when the answer came",
-	"attached":        "fenced standbys go on acknowledging for the old primary",
-	"oath":            "promises are forgotten at a restart",
-	"lost oath":       "a member without a disk promises before it has read the state",
-	"witnesses":       "one promise too few is enough",
-	"blank":           "a member whose log is not whole counts",
-	"start":           "a candidate is promoted with less than it was appointed for",
-	"settled":         "an old quorum is dropped before the new one has what it acknowledged",
-	"joint":           "only the newest of two quorums is asked",
-	"stale count":     "a late command brings an old quorum back",
-	"untenured":       "a server is promoted without holding the epoch's tenure",
-	"deadline":        "the server is not stopped when the tenure ends (asynchronous)",
+// Bug is one fence left out.
+type Bug struct {
+	What   string
+	Mode   Mode     // in which it matters; empty: any
+	Faults []string // that bring it out, drawn beside all others; empty: none in particular
 }
+
+// Bugs are the fences that can be left out, one at a time. The test of the simulation is that each is missed.
+var Bugs = map[string]Bug{
+	"compare":         {What: "a claim is written without comparing"},
+	"routes":          {What: "promotion does not wait for the proxies", Mode: Routed},
+	"tenure":          {What: "a keeper waits for less than the holder's tenure", Mode: Routed, Faults: []string{"isolate"}},
+	"vouch":           {What: "members vouch for an epoch though they promised a newer one", Mode: Routed, Faults: []string{"deaf", "failover asked", "cut keepers"}},
+	"vouched":         {What: "a keeper does not ask when a member vouched last", Mode: Routed, Faults: []string{"deaf", "deaf", "isolate"}},
+	"life":            {What: "a proxy's word is taken for that of its next life", Mode: Routed, Faults: []string{"restart proxy", "cut keepers", "failover asked"}},
+	"unrecorded":      {What: "a holder grants to proxies that the state does not know", Mode: Routed, Faults: []string{"restart proxy", "isolate"}},
+	"answer":          {What: "a proxy does not look at its lease before it hands on an answer", Mode: Routed, Faults: []string{"delay messages", "isolate", "failover asked"}},
+	"from the answer": {What: "a lease counts from when the answer came", Mode: Routed, Faults: []string{"delay messages", "isolate", "isolate"}},
+	"attached":        {What: "fenced standbys go on acknowledging for the old primary", Mode: Synchronous},
+	"oath":            {What: "promises are forgotten at a restart", Mode: Synchronous, Faults: []string{"stale keeper", "restart agent", "cut keepers"}},
+	"lost oath":       {What: "a member without a disk promises before it has read the state", Mode: Synchronous, Faults: []string{"stale keeper", "wipe", "cut keepers"}},
+	"witnesses":       {What: "one promise too few is enough", Mode: Synchronous, Faults: []string{"cut standby", "cut standby", "crash host"}},
+	"blank":           {What: "a member whose log is not whole counts", Mode: Synchronous, Faults: []string{"wipe", "crash host"}},
+	"start":           {What: "a candidate is promoted with less than it was appointed for", Mode: Synchronous, Faults: []string{"wipe next", "failover asked"}},
+	"settled":         {What: "an old quorum is dropped before the new one has what it acknowledged", Mode: Degrading, Faults: []string{"cut standby", "crash host"}},
+	"joint":           {What: "only the newest of two quorums is asked", Mode: Synchronous, Faults: []string{"cut standby", "crash host"}},
+	"stale count":     {What: "a late command brings an old quorum back", Mode: Degrading, Faults: []string{"cut standby", "delay messages", "isolate others"}},
+	"untenured":       {What: "a server is promoted without holding the epoch's tenure", Mode: Asynchronous, Faults: []string{"delay messages", "isolate", "failover asked"}},
+	"deadline":        {What: "the server is not stopped when the tenure ends", Mode: Asynchronous},
+}
+
+// Mode is a way in which people set a cluster up.
+type Mode string
+
+const (
+	Synchronous  Mode = "synchronous"  // a commit waits for half of the other members
+	Degrading    Mode = "degrading"    // the same, but goes on alone when they are missing
+	Asynchronous Mode = "asynchronous" // a guard on each host stops the server by the deadline
+	Routed       Mode = "routed"       // asynchronous, nobody stops a server, a person accepted that: clients come through proxies only
+)

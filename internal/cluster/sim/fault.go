@@ -13,11 +13,19 @@ type fault struct {
 	do   func(w *World, host int, d time.Duration) (heal func())
 }
 
+// faults begins with the seven that take a primary away.
 var faults = []fault{
 	{"kill server", func(w *World, h int, _ time.Duration) func() { w.kill(h); return nil }},
 	{"crash host", func(w *World, h int, _ time.Duration) func() { w.crash(h); return func() { w.reboot(h) } }},
-	{"wipe", func(w *World, h int, _ time.Duration) func() { w.wipe(h); return func() { w.reboot(h) } }},
 	{"freeze host", func(w *World, h int, d time.Duration) func() { w.freezeHost(h, d); return nil }},
+	{"stall disk", func(w *World, h int, _ time.Duration) func() { return w.stall(w.agentOf(h).server) }},
+	{"isolate", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, true, true) }},
+	{"switchover", func(w *World, h int, _ time.Duration) func() {
+		w.request(cluster.Switchover, w.agentOf(h).name)
+		return nil
+	}},
+	{"failover asked", func(w *World, _ int, _ time.Duration) func() { w.request(cluster.Failover, ""); return nil }},
+	{"wipe", func(w *World, h int, _ time.Duration) func() { w.wipe(h); return func() { w.reboot(h) } }},
 	{"freeze agent", func(w *World, h int, d time.Duration) func() { w.freeze(&w.agentOf(h).proc, d); return nil }},
 	{"freeze server", func(w *World, h int, d time.Duration) func() { w.freeze(&w.agentOf(h).server.proc, d); return nil }},
 	{"freeze proxy", func(w *World, h int, d time.Duration) func() {
@@ -28,8 +36,6 @@ var faults = []fault{
 		w.freeze(&w.keepers[h%len(w.keepers)].proc, d)
 		return nil
 	}},
-	{"stall disk", func(w *World, h int, _ time.Duration) func() { return w.stall(w.agentOf(h).server) }},
-	{"isolate", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, true, true) }},
 	{"isolate outwards", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, false, true) }},
 	{"isolate inwards", func(w *World, h int, _ time.Duration) func() { return w.isolate(h, true, false) }},
 	{"cut links", func(w *World, _ int, _ time.Duration) func() { return w.cutLinks() }},
@@ -57,16 +63,52 @@ var faults = []fault{
 		return func() { w.boot(&k.proc, k.boot) }
 	}},
 	{"two leaders", func(w *World, _ int, _ time.Duration) func() { w.lead = math.MaxInt; return func() { w.elect() } }},
-	{"switchover", func(w *World, h int, _ time.Duration) func() {
-		w.request(cluster.Switchover, w.agentOf(h).name)
-		return nil
-	}},
-	{"failover asked", func(w *World, _ int, _ time.Duration) func() { w.request(cluster.Failover, ""); return nil }},
 	{"clock jumps", func(w *World, h int, _ time.Duration) func() {
 		if w.opt.Unbounded {
 			w.jump(h, time.Duration(w.rng.Int64N(int64(20*time.Second)))-10*time.Second)
 		}
 		return nil
+	}},
+	{"cut standby", func(w *World, _ int, _ time.Duration) func() {
+		w.cutBoth(w.number(w.store.state.Primary), w.rng.IntN(len(w.agents)))
+		return w.join
+	}},
+	{"cut keepers", func(w *World, h int, _ time.Duration) func() { // from a primary that its standbys and proxies still reach
+		for v := range w.store.voters {
+			if k := w.keepers[v]; w.leads(k) {
+				w.cutBoth(h, v)
+			}
+		}
+		return w.join
+	}},
+	{"isolate others", func(w *World, h int, _ time.Duration) func() {
+		for _, a := range w.agents {
+			w.cutBoth(h, a.host)
+		}
+		return w.join
+	}},
+	{"deaf", func(w *World, h int, _ time.Duration) func() { w.deaf[h] = true; return func() { w.deaf[h] = false } }},
+	{"stale keeper", func(w *World, _ int, _ time.Duration) func() {
+		h := w.lead
+		if h >= len(w.keepers) {
+			return nil
+		}
+		w.deaf[h], w.lead = true, math.MaxInt
+		return func() { w.deaf[h] = false; w.elect() }
+	}},
+	{"wipe next", func(w *World, _ int, _ time.Duration) func() { // whoever is appointed next, as soon as it is
+		before, done := w.store.state.Epoch, false
+		var look func()
+		look = func() {
+			if s := w.store.state; s.Epoch > before && s.Phase == cluster.Promoting {
+				w.wipe(w.number(s.Primary))
+				w.reboot(w.number(s.Primary))
+			} else if !done {
+				w.at(w.now+ms, nil, 0, look)
+			}
+		}
+		look()
+		return func() { done = true }
 	}},
 }
 
@@ -86,7 +128,7 @@ func (w *World) boot(p *proc, boot func()) {
 	boot()
 }
 
-func (w *World) freeze(p *proc, d time.Duration) { p.frozen = w.now + d }
+func (w *World) freeze(p *proc, d time.Duration) { p.frozen = max(p.frozen, w.now+d) }
 
 func (w *World) kill(h int) {
 	if s := w.agentOf(h).server; s.up {
@@ -199,6 +241,12 @@ func (w *World) isolate(h int, in, out bool) func() {
 		}
 	}
 	return w.join
+}
+
+func (w *World) cutBoth(a, b int) {
+	if a >= 0 && a != b {
+		w.cut[a][b], w.cut[b][a] = true, true
+	}
 }
 
 func (w *World) join() {

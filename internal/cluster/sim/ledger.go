@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/route"
@@ -29,10 +30,10 @@ func (g *ledger) has(log []entry, id int) bool {
 
 // released: a server may tell its client that c is committed.
 func (g *ledger) released(s *server, c commit) {
-	if s.epoch < g.epoch && !g.has(g.log, c.id) && !g.w.opt.Unbounded {
-		g.w.breakdown("%s acknowledged a write at epoch %d that the primary of epoch %d does not have", g.w.agents[s.number].name, s.epoch, g.epoch)
+	if g.w.mode == Routed {
+		return // what counts there is what a proxy hands on
 	}
-	if s.epoch < g.epoch && g.w.cfg.Sync > 0 && !g.has(g.log, c.id) {
+	if s.epoch < g.epoch && !g.has(g.log, c.id) && (g.w.cfg.Sync > 0 || !g.w.opt.Unbounded) {
 		g.w.breakdown("%s acknowledged a write at epoch %d that the primary of epoch %d does not have", g.w.agents[s.number].name, s.epoch, g.epoch)
 	}
 	g.acked = append(g.acked, c.id)
@@ -93,6 +94,9 @@ func (g *ledger) write(p *proxy, epoch uint64, to int) {
 		s.write(id, func() {
 			w.answer(&s.proc, &p.proc, life, func() {
 				end()
+				if w.mode == Routed {
+					g.handedOn(p, epoch, id)
+				}
 				if p.passes(epoch) {
 					g.gaps = max(g.gaps, w.now-g.served)
 					g.served = w.now
@@ -120,7 +124,7 @@ func (g *ledger) read(p *proxy, epoch uint64, to int) {
 			}
 			p.heard = p.clock()
 			w.stats.Reads++
-			if !seen && w.cfg.Sync > 0 && !w.opt.Unbounded {
+			if !seen && (w.cfg.Sync > 0 || epoch < g.epoch && slices.Contains(g.acked, want)) && !w.opt.Unbounded {
 				w.breakdown("a read through %s at epoch %d misses a write that was acknowledged before", p.name, epoch)
 			}
 		})
@@ -130,6 +134,19 @@ func (g *ledger) read(p *proxy, epoch uint64, to int) {
 // passes: an answer is handed on only while the lease that the question went out under lives.
 func (p *proxy) passes(epoch uint64) bool {
 	return p.lease.Live(p.clock()) && p.lease.Route.Epoch == epoch
+}
+
+// handedOn: where nobody stops an old primary, what it acknowledges must end at the proxies.
+func (g *ledger) handedOn(p *proxy, epoch uint64, id int) {
+	w := g.w
+	if !p.passes(epoch) && !w.has("answer") {
+		return
+	}
+	if epoch < g.epoch && !g.has(g.log, id) && !w.opt.Unbounded {
+		w.breakdown("%s hands on that a write is committed at epoch %d, which the primary of epoch %d does not have", p.name, epoch, g.epoch)
+	}
+	g.acked = append(g.acked, id)
+	w.stats.Acked++
 }
 
 // strangers bypass the proxies: they write to whichever server takes it.

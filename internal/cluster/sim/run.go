@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,10 +14,12 @@ import (
 // Options of one run.
 type Options struct {
 	Seed      uint64
-	Rounds    int    // of faults and healing
-	Bug       string // fence that is left out; empty: none
-	Unbounded bool   // clocks jump: only what rests on no clock is held
-	Trace     bool   // keep what happened, for people
+	Rounds    int      // of faults and healing
+	Bug       string   // fence that is left out; empty: none
+	Mode      Mode     // empty: drawn
+	Faults    []string // drawn half of the time, beside all others
+	Unbounded bool     // clocks jump: only what rests on no clock is held
+	Trace     bool     // keep what happened, for people
 }
 
 // Stats of a run.
@@ -67,14 +71,16 @@ func build(opt Options) *World {
 	members := 3 + 2*digit(w.rng.IntN(4) == 0)
 	hosts := members + 1
 	w.cfg = cluster.Config{Cluster: "shop"}
-	w.mode(members)
+	w.setUp(members)
 	w.cfg = w.cfg.WithDefaults()
 	for h := range hosts {
 		w.clocks = append(w.clocks, clock{rate: 0.991 + 0.018*w.rng.Float64(), base: time.Duration(w.rng.Int64N(int64(time.Hour)))})
 		w.cut = append(w.cut, make([]bool, hosts))
 		w.proxies = append(w.proxies, &proxy{proc: proc{host: h}, w: w, name: fmt.Sprintf("app%d", h)})
 	}
-	w.proxies = w.proxies[members-1:]
+	w.rng.Shuffle(hosts, func(i, j int) { w.proxies[i], w.proxies[j] = w.proxies[j], w.proxies[i] })
+	w.proxies = w.proxies[:3]
+	w.deaf = make([]bool, hosts)
 	for m := range members {
 		s := &server{proc: proc{host: m, up: true}, w: w, number: m, running: true, following: 0, short: cluster.Never, streams: make([]stream, members)}
 		w.agents = append(w.agents, &agent{proc: proc{host: m}, guard: proc{host: m}, w: w, name: w.cfg.Peers[m].Name, server: s})
@@ -89,27 +95,26 @@ func build(opt Options) *World {
 		w.reboot(h)
 	}
 	w.elect()
-	w.at(0, nil, 0, w.ledger.strangers)
+	if w.mode != Routed {
+		w.at(0, nil, 0, w.ledger.strangers)
+	}
 	w.at(0, nil, 0, w.reelect)
 	return w
 }
 
-// mode draws one of the ways in which people set a cluster up.
-func (w *World) mode(members int) {
+// set up draws one of the ways in which people set a cluster up, or takes the one that is asked for.
+func (w *World) setUp(members int) {
+	w.mode = cmp.Or(w.opt.Mode, []Mode{Synchronous, Synchronous, Synchronous, Degrading, Asynchronous, Routed}[w.rng.IntN(6)])
 	for m := range members {
-		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: fmt.Sprintf("db%d", m+1), Priority: w.rng.IntN(3), NoFailover: m == members-1 && w.rng.IntN(3) == 0})
+		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: fmt.Sprintf("db%d", m+1), Priority: w.rng.IntN(3), NoFailover: m == members-1 && w.rng.IntN(3) == 0, Guard: w.mode == Asynchronous})
 	}
-	async := w.opt.Bug == "deadline" || w.opt.Bug == "" && w.rng.IntN(4) == 0
-	switch {
-	case async:
-		w.cfg.MaxLoss = 2000
-		for m := range w.cfg.Peers {
-			w.cfg.Peers[m].Guard = true
-		}
-	default:
-		w.cfg.Sync = members / 2
-		w.cfg.Degraded = w.rng.IntN(3) == 0
+	switch w.mode {
+	case Synchronous, Degrading:
+		w.cfg.Sync, w.cfg.Degraded = members/2, w.mode == Degrading
 		w.cfg.Peers[members-1].Receiver = w.rng.IntN(5) == 0
+		w.cfg.Patience = time.Second + time.Duration(w.rng.Int64N(int64(2*time.Second)))
+	default:
+		w.cfg.MaxLoss, w.cfg.Unfenced = 2000, w.mode == Routed
 	}
 }
 
@@ -134,7 +139,7 @@ func (w *World) reelect() {
 func (w *World) round() {
 	w.ledger.gaps, w.ledger.served = 0, w.now
 	var heal []func()
-	for range 1 + w.rng.IntN(3) {
+	for range 1 + w.rng.IntN(4) {
 		host := w.number(w.store.state.Primary)
 		if host < 0 || w.rng.IntN(3) == 0 {
 			host = w.rng.IntN(len(w.clocks))
@@ -156,10 +161,14 @@ func (w *World) round() {
 
 // draw prefers what takes a primary away, without which a round shows little.
 func (w *World) draw() fault {
+	if n := len(w.opt.Faults); n > 0 && w.rng.IntN(2) == 0 {
+		name := w.opt.Faults[w.rng.IntN(n)]
+		return faults[slices.IndexFunc(faults, func(f fault) bool { return f.name == name })]
+	}
 	if w.rng.IntN(2) == 0 {
 		return faults[w.rng.IntN(len(faults))]
 	}
-	return faults[[]int{0, 1, 3, 8, 9, 21, 22}[w.rng.IntN(7)]]
+	return faults[w.rng.IntN(7)]
 }
 
 // recover waits until a client of a proxy was told of a committed write, for which a bound holds.

@@ -86,7 +86,7 @@ func TestOneSeed(t *testing.T) {
 	if !*one {
 		t.Skip("for people: -one -seed N, perhaps with -bug")
 	}
-	stats, err := Run(Options{Seed: *from, Rounds: 20, Bug: *bug, Trace: true})
+	stats, err := Run(Options{Seed: *from, Rounds: 20, Bug: *bug, Mode: Bugs[*bug].Mode, Faults: Bugs[*bug].Faults, Trace: true})
 	var e *Error
 	if errors.As(err, &e) {
 		t.Fatalf("%v\n%s", e, e.History())
@@ -141,13 +141,13 @@ func TestASeedIsOneHistory(t *testing.T) {
 
 // TestEveryFenceIsNeeded leaves out one fence at a time. Each must be missed.
 func TestEveryFenceIsNeeded(t *testing.T) {
-	for name, what := range Bugs {
+	for name, b := range Bugs {
 		t.Run(name, func(t *testing.T) {
-			sum, broken := runs(Options{Seed: 1, Rounds: 20, Bug: name}, func(_ Stats, seeds int) bool { return seeds >= 3000 })
+			sum, broken := runs(Options{Seed: 1, Rounds: 20, Bug: name, Mode: b.Mode, Faults: b.Faults}, func(_ Stats, seeds int) bool { return seeds >= 1000 })
 			if broken == nil {
-				t.Fatalf("%s: not noticed in %d failovers", what, sum.Failovers)
+				t.Fatalf("%s: not noticed in %d failovers", b.What, sum.Failovers)
 			}
-			t.Logf("%s: found at seed %d: %v", what, broken.Options.Seed, broken.Cause)
+			t.Logf("%s: found at seed %d: %v", b.What, broken.Options.Seed, broken.Cause)
 		})
 	}
 }

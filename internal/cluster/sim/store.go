@@ -56,7 +56,7 @@ func (w *World) majority(voter int) bool {
 func (w *World) swap(from *proc, change func(s cluster.State, revision uint64) (cluster.State, bool), done func(s cluster.State, revision uint64, changed bool)) {
 	life := from.life
 	there := w.leading()
-	if there < 0 || w.cut[from.host][there] && from.host != there || w.lossy > 0 && w.rng.Float64() < w.lossy {
+	if there < 0 || w.deaf[from.host] || w.cut[from.host][there] && from.host != there || w.lossy > 0 && w.rng.Float64() < w.lossy {
 		return
 	}
 	w.at(w.now+w.delay(), nil, 0, func() {

@@ -40,6 +40,8 @@ type World struct {
 	keepers  []*keeper
 	lead     int
 	resigned bool
+	deaf     []bool // hosts that do not reach the store, though they reach each other
+	mode     Mode
 	ledger   ledger
 	stats    Stats
 	broken   error
