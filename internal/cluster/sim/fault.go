@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/route"
 )
 
 // fault is one thing that goes wrong for a while. It returns what ends it.
@@ -96,6 +97,40 @@ var faults = []fault{
 		w.deaf[h], w.lead = true, math.MaxInt
 		return func() { w.deaf[h] = false; w.elect() }
 	}},
+	{"hide primary", func(w *World, h int, d time.Duration) func() { // from the keepers that lead, and its agent stands still
+		w.freeze(&w.agentOf(h).proc, d)
+		for v := range w.store.voters {
+			if w.leads(w.keepers[v]) {
+				w.cutBoth(h, v)
+			}
+		}
+		return w.join
+	}},
+	{"late commands", func(w *World, _ int, _ time.Duration) func() {
+		w.lateCommands(func(a *agent) { w.stop(&a.proc); w.boot(&a.proc, a.boot) })
+		return nil
+	}},
+	{"late commands, disk lost", func(w *World, _ int, _ time.Duration) func() {
+		w.lateCommands(func(a *agent) { w.wipe(a.host); w.reboot(a.host) })
+		return nil
+	}},
+	{"restart closed proxies", func(w *World, _ int, _ time.Duration) func() {
+		before, done := w.store.state.Epoch, false
+		var look func()
+		look = func() {
+			for _, p := range w.proxies {
+				if p.up && p.lease.Route.Epoch > before && p.lease.Route.State == route.Closed {
+					w.stop(&p.proc)
+					w.boot(&p.proc, p.boot)
+				}
+			}
+			if !done {
+				w.at(w.now+5*ms, nil, 0, look)
+			}
+		}
+		look()
+		return func() { done = true }
+	}},
 	{"wipe next", func(w *World, _ int, _ time.Duration) func() { // whoever is appointed next, as soon as it is
 		before, done := w.store.state.Epoch, false
 		var look func()
@@ -110,6 +145,28 @@ var faults = []fault{
 		look()
 		return func() { done = true }
 	}},
+}
+
+// lateCommands are those of the present epoch that come when another one may have begun, some of them right after a member's restart.
+func (w *World) lateCommands(restart func(*agent)) {
+	s := w.store.state
+	from := w.number(s.Primary)
+	for _, a := range w.agents {
+		when, again := w.now+500*ms+time.Duration(w.rng.Int64N(int64(2500*ms))), w.rng.IntN(2) == 0
+		w.at(when, nil, 0, func() {
+			if again && a.name != s.Primary && a.up {
+				restart(a)
+			}
+		})
+		w.at(when+ms, &a.proc, -1, func() {
+			if a.name != s.Primary {
+				a.follow(s.Epoch, from)
+			} else if len(s.Quorums) > 0 {
+				a.count(s.Epoch, last(s.Quorums))
+				a.promote(s.Epoch, s.Start, s.Timeline, last(s.Quorums))
+			}
+		})
+	}
 }
 
 func (w *World) agentOf(host int) *agent { return w.agents[host%len(w.agents)] }

@@ -15,6 +15,7 @@ var (
 	soak = flag.Int("failovers", 10_000, "how many failovers to simulate (the soak run: 100000)")
 	from = flag.Uint64("seed", 1, "first seed")
 	one  = flag.Bool("one", false, "run the one seed, and print what happened")
+	most = flag.Int("seeds", 1000, "how many seeds may pass before a planted bug counts as missed")
 	bug  = flag.String("bug", "", "leave this fence out (with -one)")
 )
 
@@ -143,7 +144,7 @@ func TestASeedIsOneHistory(t *testing.T) {
 func TestEveryFenceIsNeeded(t *testing.T) {
 	for name, b := range Bugs {
 		t.Run(name, func(t *testing.T) {
-			sum, broken := runs(Options{Seed: 1, Rounds: 20, Bug: name, Mode: b.Mode, Faults: b.Faults}, func(_ Stats, seeds int) bool { return seeds >= 1000 })
+			sum, broken := runs(Options{Seed: 1, Rounds: 20, Bug: name, Mode: b.Mode, Faults: b.Faults}, func(_ Stats, seeds int) bool { return seeds >= *most })
 			if broken == nil {
 				t.Fatalf("%s: not noticed in %d failovers", b.What, sum.Failovers)
 			}
