@@ -136,7 +136,7 @@ func (l *look) uncut() string {
 		case q.Witnesses() > 0 && n >= q.Witnesses():
 		case l.view.fact(q.Primary).Promised >= l.state.Epoch && l.view.fact(q.Primary).Role != Primary:
 		case l.cfg.peer(q.Primary).Guard && l.tenureOver() && l.now >= l.view.BeatSeen+l.cfg.tenure()+l.cfg.StopGrace:
-		case l.cfg.Unfenced && l.tenureOver():
+		case l.cfg.Unfenced: // the routes are closed, which is a row of its own, and a person answers for the rest
 		default:
 			return fmt.Sprintf("%s may still acknowledge writes: it neither answers nor is guarded, and %d of its standbys are detached", q.Primary, n)
 		}

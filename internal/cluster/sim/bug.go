@@ -10,7 +10,7 @@ type Bug struct {
 // Bugs are the fences that can be left out, one at a time. The test of the simulation is that each is missed.
 var Bugs = map[string]Bug{
 	"compare":         {What: "a claim is written without comparing"},
-	"routes":          {What: "promotion does not wait for the proxies", Mode: Routed},
+	"routes":          {What: "promotion does not wait for the proxies", Mode: Routed, Faults: []string{"cut keepers", "failover asked"}},
 	"tenure":          {What: "a keeper waits for less than the holder's tenure", Mode: Routed, Faults: []string{"isolate"}},
 	"vouch":           {What: "members vouch for an epoch though they promised a newer one", Mode: Routed, Faults: []string{"deaf", "failover asked", "cut keepers"}},
 	"vouched":         {What: "a keeper does not ask when a member vouched last", Mode: Routed, Faults: []string{"deaf", "deaf", "isolate"}},
@@ -21,11 +21,11 @@ var Bugs = map[string]Bug{
 	"attached":        {What: "fenced standbys go on acknowledging for the old primary", Mode: Synchronous},
 	"oath":            {What: "promises are forgotten at a restart", Mode: Synchronous, Faults: []string{"late commands", "hide primary", "late commands"}},
 	"lost oath":       {What: "a member without a disk promises before it has read the state", Mode: Synchronous, Faults: []string{"late commands, disk lost", "hide primary"}},
-	"witnesses":       {What: "one promise too few is enough", Mode: Synchronous, Faults: []string{"cut standby", "cut standby", "crash host"}},
+	"witnesses":       {What: "one promise too few is enough", Mode: Synchronous, Faults: []string{"cut standby", "freeze standby's agent", "crash host"}},
 	"blank":           {What: "a member whose log is not whole counts", Mode: Synchronous, Faults: []string{"wipe", "crash host"}},
 	"start":           {What: "a candidate is promoted with less than it was appointed for", Mode: Synchronous, Faults: []string{"wipe next", "failover asked"}},
-	"settled":         {What: "an old quorum is dropped before the new one has what it acknowledged", Mode: Degrading, Faults: []string{"cut standby", "crash host"}},
-	"joint":           {What: "only the newest of two quorums is asked", Mode: Synchronous, Faults: []string{"cut standby", "crash host"}},
+	"settled":         {What: "an old quorum is dropped before the new one has what it acknowledged", Mode: Degrading, Faults: []string{"alone, then dead"}},
+	"joint":           {What: "only the newest of two quorums is asked", Mode: Degrading, Faults: []string{"alone, then dead"}},
 	"stale count":     {What: "a late command brings an old quorum back", Mode: Degrading, Faults: []string{"cut standby", "late commands", "isolate others"}},
 	"untenured":       {What: "a server is promoted without holding the epoch's tenure", Mode: Asynchronous, Faults: []string{"delay messages", "isolate", "failover asked"}},
 	"deadline":        {What: "the server is not stopped when the tenure ends", Mode: Asynchronous},

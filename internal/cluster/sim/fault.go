@@ -106,6 +106,13 @@ var faults = []fault{
 		}
 		return w.join
 	}},
+	{"freeze standby's agent", func(w *World, _ int, d time.Duration) func() {
+		if a := w.agents[w.rng.IntN(len(w.agents))]; a.name != w.store.state.Primary {
+			w.freeze(&a.proc, d)
+		}
+		return nil
+	}},
+	{"alone, then dead", func(w *World, _ int, _ time.Duration) func() { return w.aloneThenDead() }},
 	{"late commands", func(w *World, _ int, _ time.Duration) func() {
 		w.lateCommands(func(a *agent) { w.stop(&a.proc); w.boot(&a.proc, a.boot) })
 		return nil
@@ -145,6 +152,34 @@ var faults = []fault{
 		look()
 		return func() { done = true }
 	}},
+}
+
+// aloneThenDead: a primary loses its standbys for longer than it waits for them, and dies when they are back and have not caught up.
+func (w *World) aloneThenDead() func() {
+	h := w.number(w.store.state.Primary)
+	if h < 0 {
+		return nil
+	}
+	for _, a := range w.agents {
+		w.cutBoth(h, a.host)
+	}
+	w.until(w.now + w.cfg.Patience + 900*ms)
+	w.join()
+	heal := []func(){}
+	for _, a := range w.agents {
+		if again := w.stall(a.server); a.host != h && again != nil {
+			heal = append(heal, again)
+		} else if again != nil {
+			again()
+		}
+	}
+	w.until(w.now + 300*ms + time.Duration(w.rng.Int64N(int64(600*ms))))
+	w.crash(h)
+	for _, again := range heal {
+		again()
+	}
+	w.until(w.now + time.Second + time.Duration(w.rng.Int64N(int64(time.Second))))
+	return func() { w.reboot(h) }
 }
 
 // lateCommands are those of the present epoch that come when another one may have begun, some of them right after a member's restart.

@@ -112,7 +112,7 @@ func (w *World) setUp(members int) {
 	case Synchronous, Degrading:
 		w.cfg.Sync, w.cfg.Degraded = members/2, w.mode == Degrading
 		w.cfg.Peers[members-1].Receiver = w.rng.IntN(5) == 0
-		w.cfg.Patience = 700*ms + time.Duration(w.rng.Int64N(int64(2*time.Second)))
+		w.cfg.Patience = 600*ms + time.Duration(w.rng.Int64N(int64(time.Second)))
 	default:
 		w.cfg.MaxLoss, w.cfg.Unfenced = 2000, w.mode == Routed
 	}

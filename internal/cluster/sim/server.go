@@ -214,7 +214,7 @@ func (s *server) flushed(i, dial, have int) {
 
 // connect asks the primary for its log from the end of the own one on. Where the histories part the member is rewound to the fork first.
 func (s *server) connect() {
-	if !s.running || s.primary || s.following < 0 || s.stalled {
+	if !s.running || s.primary || s.following < 0 {
 		return
 	}
 	to := s.w.agents[s.following].server
