@@ -21,7 +21,7 @@ var Bugs = map[string]Bug{
 	"attached":        {What: "fenced standbys go on acknowledging for the old primary", Mode: Synchronous},
 	"oath":            {What: "promises are forgotten at a restart", Mode: Synchronous, Faults: []string{"late commands", "hide primary", "late commands"}},
 	"lost oath":       {What: "a member without a disk promises before it has read the state", Mode: Synchronous, Faults: []string{"late commands, disk lost", "hide primary"}},
-	"witnesses":       {What: "one promise too few is enough", Mode: Synchronous, Faults: []string{"cut standby", "freeze standby's agent", "crash host"}},
+	"witnesses":       {What: "one promise too few is enough", Mode: Synchronous, Faults: []string{"only the late answer"}},
 	"blank":           {What: "a member whose log is not whole counts", Mode: Synchronous, Faults: []string{"wipe", "crash host"}},
 	"start":           {What: "a candidate is promoted with less than it was appointed for", Mode: Synchronous, Faults: []string{"wipe next", "failover asked"}},
 	"settled":         {What: "an old quorum is dropped before the new one has what it acknowledged", Mode: Degrading, Faults: []string{"alone, then dead"}},

@@ -113,6 +113,7 @@ var faults = []fault{
 		return nil
 	}},
 	{"alone, then dead", func(w *World, _ int, _ time.Duration) func() { return w.aloneThenDead() }},
+	{"only the late answer", func(w *World, _ int, _ time.Duration) func() { return w.onlyTheLateAnswer() }},
 	{"late commands", func(w *World, _ int, _ time.Duration) func() {
 		w.lateCommands(func(a *agent) { w.stop(&a.proc); w.boot(&a.proc, a.boot) })
 		return nil
@@ -180,6 +181,29 @@ func (w *World) aloneThenDead() func() {
 	}
 	w.until(w.now + time.Second + time.Duration(w.rng.Int64N(int64(time.Second))))
 	return func() { w.reboot(h) }
+}
+
+// onlyTheLateAnswer: some standbys fall behind, the agents of those that have everything stand still, and the primary dies.
+func (w *World) onlyTheLateAnswer() func() {
+	h := w.number(w.store.state.Primary)
+	if h < 0 {
+		return nil
+	}
+	late := 0
+	for _, i := range w.rng.Perm(len(w.agents)) {
+		switch {
+		case i == h:
+		case late < len(w.agents)/2:
+			late++
+			w.cutBoth(h, i)
+		default:
+			w.freeze(&w.agents[i].proc, 4*time.Second)
+		}
+	}
+	w.until(w.now + 400*ms)
+	w.crash(h)
+	w.until(w.now + 2*time.Second)
+	return func() { w.join(); w.reboot(h) }
 }
 
 // lateCommands are those of the present epoch that come when another one may have begun, some of them right after a member's restart.
