@@ -27,7 +27,7 @@ var Bugs = map[string]Bug{
 	"settled":         {What: "an old quorum is dropped before the new one has what it acknowledged", Mode: Degrading, Faults: []string{"alone, then dead"}},
 	"joint":           {What: "only the newest of two quorums is asked", Mode: Degrading, Faults: []string{"alone, then dead"}},
 	"stale count":     {What: "a late command brings an old quorum back", Mode: Degrading, Faults: []string{"cut standby", "late commands", "isolate others"}},
-	"untenured":       {What: "a server is promoted without holding the epoch's tenure", Mode: Asynchronous, Faults: []string{"delay messages", "isolate", "failover asked"}},
+	"untenured":       {What: "a server is promoted without holding the epoch's tenure", Mode: Asynchronous, Faults: []string{"late promotion", "failover asked"}},
 	"deadline":        {What: "the server is not stopped when the tenure ends", Mode: Asynchronous},
 }
 

@@ -75,11 +75,7 @@ var faults = []fault{
 		return w.join
 	}},
 	{"cut keepers", func(w *World, h int, _ time.Duration) func() { // from a primary that its standbys and proxies still reach
-		for v := range w.store.voters {
-			if k := w.keepers[v]; w.leads(k) {
-				w.cutBoth(h, v)
-			}
-		}
+		w.cutFromKeepers(h)
 		return w.join
 	}},
 	{"isolate others", func(w *World, h int, _ time.Duration) func() {
@@ -99,11 +95,7 @@ var faults = []fault{
 	}},
 	{"hide primary", func(w *World, h int, d time.Duration) func() { // from the keepers that lead, and its agent stands still
 		w.freeze(&w.agentOf(h).proc, d)
-		for v := range w.store.voters {
-			if w.leads(w.keepers[v]) {
-				w.cutBoth(h, v)
-			}
-		}
+		w.cutFromKeepers(h)
 		return w.join
 	}},
 	{"freeze standby's agent", func(w *World, _ int, d time.Duration) func() {
@@ -130,6 +122,7 @@ var faults = []fault{
 				if p.up && p.lease.Route.Epoch > before && p.lease.Route.State == route.Closed {
 					w.stop(&p.proc)
 					w.boot(&p.proc, p.boot)
+					w.cutFromKeepers(p.host)
 				}
 			}
 			if !done {
@@ -137,7 +130,26 @@ var faults = []fault{
 			}
 		}
 		look()
-		return func() { done = true }
+		return func() { done = true; w.join() }
+	}},
+	{"late promotion", func(w *World, _ int, _ time.Duration) func() { // reaches who is appointed next only when that is history
+		before, done, end := w.store.state.Epoch, false, w.now
+		var look func()
+		look = func() {
+			s := w.store.state
+			if s.Epoch > before && s.Phase == cluster.Promoting {
+				a := w.agents[w.number(s.Primary)]
+				w.isolate(a.host, true, true)
+				w.at(w.now+3*time.Second+time.Duration(w.rng.Int64N(int64(time.Second))), &a.proc, -1, func() {
+					a.promote(s.Epoch, s.Start, s.Timeline, last(s.Quorums))
+				})
+				end = w.now + 5*time.Second
+			} else if !done {
+				w.at(w.now+ms, nil, 0, look)
+			}
+		}
+		look()
+		return func() { w.until(end); done = true; w.join() }
 	}},
 	{"wipe next", func(w *World, _ int, _ time.Duration) func() { // whoever is appointed next, as soon as it is
 		before, done := w.store.state.Epoch, false
@@ -197,12 +209,12 @@ func (w *World) onlyTheLateAnswer() func() {
 			late++
 			w.cutBoth(h, i)
 		default:
-			w.freeze(&w.agents[i].proc, 4*time.Second)
+			w.freeze(&w.agents[i].proc, 5*time.Second)
 		}
 	}
-	w.until(w.now + 400*ms)
+	w.until(w.now + 900*ms)
 	w.crash(h)
-	w.until(w.now + 2*time.Second)
+	w.until(w.now + 3*time.Second)
 	return func() { w.join(); w.reboot(h) }
 }
 
@@ -362,6 +374,15 @@ func (w *World) isolate(h int, in, out bool) func() {
 func (w *World) cutBoth(a, b int) {
 	if a >= 0 && a != b {
 		w.cut[a][b], w.cut[b][a] = true, true
+	}
+}
+
+// cutFromKeepers hides a host from the keepers that lead.
+func (w *World) cutFromKeepers(h int) {
+	for _, k := range w.keepers {
+		if w.leads(k) {
+			w.cutBoth(h, k.host)
+		}
 	}
 }
 

@@ -200,6 +200,9 @@ func (w *World) lied(s cluster.State, v cluster.View) (cluster.Config, cluster.S
 	case "tenure":
 		cfg.Lease /= 4
 	case "witnesses":
+		if p := w.number(s.Primary); s.Phase != cluster.Fencing && (p < 0 || w.agents[p].up) {
+			break // only what counts promises is lied to, not what tells the server whom to count
+		}
 		s.Quorums = append([]cluster.Quorum(nil), s.Quorums...)
 		for i := range s.Quorums {
 			s.Quorums[i].K = min(s.Quorums[i].K+1, len(s.Quorums[i].Names))

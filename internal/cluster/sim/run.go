@@ -32,6 +32,7 @@ type Stats struct {
 	Resigned  int // times that a person had to accept a loss
 	Rows      map[string]int
 	Virtual   time.Duration
+	History   string          // where it was traced
 	Gaps      []time.Duration // longest time without an acknowledged write, one for each round
 }
 
@@ -58,7 +59,7 @@ func Run(opt Options) (Stats, error) {
 			break
 		}
 	}
-	w.stats.Virtual = w.now
+	w.stats.Virtual, w.stats.History = w.now, strings.Join(w.trace, "\n")
 	if w.broken != nil {
 		return w.stats, &Error{opt, w.broken, w.trace}
 	}

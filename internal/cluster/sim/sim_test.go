@@ -92,7 +92,7 @@ func TestOneSeed(t *testing.T) {
 	if errors.As(err, &e) {
 		t.Fatalf("%v\n%s", e, e.History())
 	}
-	t.Log(stats.Failovers, "failovers", stats.Gaps)
+	t.Log(stats.Failovers, "failovers", stats.Gaps, "\n"+stats.History)
 }
 
 // TestNoSplitBrainNoLostWrite is the proof of the design: thousands of failovers, no broken promise, every row of the table taken.
