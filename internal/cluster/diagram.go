@@ -44,3 +44,12 @@ func (r *Row) then() string {
 		return "nothing is done"
 	}
 }
+
+// Rows are the names of the table's rows, in its order.
+func Rows() []string {
+	names := make([]string, len(table))
+	for i := range table {
+		names[i] = table[i].Name
+	}
+	return names
+}

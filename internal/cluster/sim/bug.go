@@ -4,6 +4,7 @@ package sim
 type Bug struct {
 	What   string
 	Mode   Mode     // in which it matters; empty: any
+	Seed   uint64   // to begin at: it is found near there, which keeps the test quick; zero means 1
 	Faults []string // that bring it out, drawn beside all others; empty: none in particular
 }
 
@@ -12,10 +13,10 @@ var Bugs = map[string]Bug{
 	"compare":         {What: "a claim is written without comparing"},
 	"routes":          {What: "promotion does not wait for the proxies", Mode: Routed, Faults: []string{"cut keepers", "failover asked"}},
 	"tenure":          {What: "a keeper waits for less than the holder's tenure", Mode: Routed, Faults: []string{"isolate"}},
-	"vouch":           {What: "members vouch for an epoch though they promised a newer one", Mode: Routed, Faults: []string{"deaf", "failover asked", "cut keepers"}},
+	"vouch":           {What: "members vouch for an epoch though they promised a newer one", Mode: Routed, Faults: []string{"hide holder", "hide holder", "failover asked"}},
 	"vouched":         {What: "a keeper does not ask when a member vouched last", Mode: Routed, Faults: []string{"deaf", "deaf", "isolate"}},
 	"life":            {What: "a proxy's word is taken for that of its next life", Mode: Routed, Faults: []string{"restart closed proxies", "cut keepers", "failover asked"}},
-	"unrecorded":      {What: "a holder grants to proxies that the state does not know", Mode: Routed, Faults: []string{"restart closed proxies", "cut keepers", "failover asked"}},
+	"unrecorded":      {What: "a holder grants to proxies that the state does not know", Mode: Routed, Faults: []string{"restart closed proxies", "hide holder", "failover asked"}},
 	"answer":          {What: "a proxy does not look at its lease before it hands on an answer", Mode: Routed, Faults: []string{"delay messages", "isolate", "failover asked"}},
 	"from the answer": {What: "a lease counts from when the answer came", Mode: Routed, Faults: []string{"delay messages", "isolate", "isolate"}},
 	"attached":        {What: "fenced standbys go on acknowledging for the old primary", Mode: Synchronous},
@@ -26,7 +27,7 @@ var Bugs = map[string]Bug{
 	"start":           {What: "a candidate is promoted with less than it was appointed for", Mode: Synchronous, Faults: []string{"wipe next", "failover asked"}},
 	"settled":         {What: "an old quorum is dropped before the new one has what it acknowledged", Mode: Degrading, Faults: []string{"alone, then dead"}},
 	"joint":           {What: "only the newest of two quorums is asked", Mode: Degrading, Faults: []string{"alone, then dead"}},
-	"stale count":     {What: "a late command brings an old quorum back", Mode: Degrading, Faults: []string{"cut standby", "late commands", "isolate others"}},
+	"stale count":     {What: "a late command brings an old quorum back", Mode: Degrading, Faults: []string{"late count"}},
 	"untenured":       {What: "a server is promoted without holding the epoch's tenure", Mode: Asynchronous, Faults: []string{"late promotion", "failover asked"}},
 	"deadline":        {What: "the server is not stopped when the tenure ends", Mode: Asynchronous},
 }

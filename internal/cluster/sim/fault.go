@@ -105,6 +105,11 @@ var faults = []fault{
 		return nil
 	}},
 	{"alone, then dead", func(w *World, _ int, _ time.Duration) func() { return w.aloneThenDead() }},
+	{"hide holder", func(w *World, h int, _ time.Duration) func() { // from the store too: what it holds it goes on believing
+		w.deaf[h], w.mute[h] = true, true
+		return func() { w.deaf[h], w.mute[h] = false, false }
+	}},
+	{"late count", func(w *World, _ int, _ time.Duration) func() { return w.lateCount() }},
 	{"only the late answer", func(w *World, _ int, _ time.Duration) func() { return w.onlyTheLateAnswer() }},
 	{"late commands", func(w *World, _ int, _ time.Duration) func() {
 		w.lateCommands(func(a *agent) { w.stop(&a.proc); w.boot(&a.proc, a.boot) })
@@ -118,6 +123,9 @@ var faults = []fault{
 		before, done := w.store.state.Epoch, false
 		var look func()
 		look = func() {
+			if done {
+				return
+			}
 			for _, p := range w.proxies {
 				if p.up && p.lease.Route.Epoch > before && p.lease.Route.State == route.Closed {
 					w.stop(&p.proc)
@@ -125,9 +133,7 @@ var faults = []fault{
 					w.cutFromKeepers(p.host)
 				}
 			}
-			if !done {
-				w.at(w.now+5*ms, nil, 0, look)
-			}
+			w.at(w.now+5*ms, nil, 0, look)
 		}
 		look()
 		return func() { done = true; w.join() }
@@ -137,7 +143,7 @@ var faults = []fault{
 		var look func()
 		look = func() {
 			s := w.store.state
-			if s.Epoch > before && s.Phase == cluster.Promoting {
+			if !done && s.Epoch > before && s.Phase == cluster.Promoting {
 				a := w.agents[w.number(s.Primary)]
 				w.isolate(a.host, true, true)
 				w.at(w.now+3*time.Second+time.Duration(w.rng.Int64N(int64(time.Second))), &a.proc, -1, func() {
@@ -155,7 +161,7 @@ var faults = []fault{
 		before, done := w.store.state.Epoch, false
 		var look func()
 		look = func() {
-			if s := w.store.state; s.Epoch > before && s.Phase == cluster.Promoting {
+			if s := w.store.state; !done && s.Epoch > before && s.Phase == cluster.Promoting {
 				w.wipe(w.number(s.Primary))
 				w.reboot(w.number(s.Primary))
 			} else if !done {
@@ -192,6 +198,33 @@ func (w *World) aloneThenDead() func() {
 		again()
 	}
 	w.until(w.now + time.Second + time.Duration(w.rng.Int64N(int64(time.Second))))
+	return func() { w.reboot(h) }
+}
+
+// lateCount: a primary goes on alone, its standbys come back, the command to count nobody comes once more, and they are gone again.
+func (w *World) lateCount() func() {
+	h := w.number(w.store.state.Primary)
+	if h < 0 {
+		return nil
+	}
+	part := func() {
+		for _, a := range w.agents {
+			w.cutBoth(h, a.host)
+		}
+	}
+	part()
+	w.until(w.now + w.cfg.Patience + 900*ms)
+	then := w.store.state
+	w.join()
+	w.until(w.now + 1500*ms)
+	if a := w.agents[h]; a.up && len(then.Quorums) > 0 {
+		a.count(then.Epoch, last(then.Quorums))
+	}
+	part()
+	w.until(w.now + 500*ms)
+	w.crash(h)
+	w.join()
+	w.until(w.now + 2*time.Second)
 	return func() { w.reboot(h) }
 }
 

@@ -78,10 +78,16 @@ func (k *keeper) learn(s cluster.State, revision uint64) {
 	k.known, k.state, k.revision = true, s, revision
 }
 
+func (k *keeper) send(to *proc, run func()) {
+	if !k.w.mute[to.host] {
+		k.w.send(&k.proc, to, run)
+	}
+}
+
 func (k *keeper) probe() {
 	for i, a := range k.w.agents {
 		asked, life := k.clock(), k.life
-		k.w.send(&k.proc, &a.proc, func() {
+		k.send(&a.proc, func() {
 			f, old := a.fact()
 			k.w.answer(&a.proc, &k.proc, life, func() { k.note(i, f, asked, old) })
 		})
@@ -92,7 +98,7 @@ func (k *keeper) probe() {
 	r := k.state.Route(k.w.cfg, 0)
 	for _, p := range k.w.proxies {
 		asked, life := k.clock(), k.life
-		k.w.send(&k.proc, &p.proc, func() {
+		k.send(&p.proc, func() {
 			fact, heard := p.told(r)
 			k.w.answer(&p.proc, &k.proc, life, func() {
 				fact.Answered, fact.Heard = asked, asked-heard
@@ -173,7 +179,7 @@ func (k *keeper) act(actions []cluster.Action) {
 		}
 		a := k.w.agents[k.w.number(act.Member)]
 		from := k.w.number(act.From)
-		k.w.send(&k.proc, &a.proc, func() {
+		k.send(&a.proc, func() {
 			switch act.Verb {
 			case cluster.Fence:
 				a.fence(act.Epoch)

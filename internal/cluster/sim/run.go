@@ -81,7 +81,7 @@ func build(opt Options) *World {
 	}
 	w.rng.Shuffle(hosts, func(i, j int) { w.proxies[i], w.proxies[j] = w.proxies[j], w.proxies[i] })
 	w.proxies = w.proxies[:3]
-	w.deaf = make([]bool, hosts)
+	w.deaf, w.mute = make([]bool, hosts), make([]bool, hosts)
 	for m := range members {
 		s := &server{proc: proc{host: m, up: true}, w: w, number: m, running: true, following: 0, short: cluster.Never, streams: make([]stream, members)}
 		w.agents = append(w.agents, &agent{proc: proc{host: m}, guard: proc{host: m}, w: w, name: w.cfg.Peers[m].Name, server: s})

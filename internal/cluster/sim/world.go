@@ -40,6 +40,7 @@ type World struct {
 	keepers  []*keeper
 	lead     int
 	resigned bool
+	mute     []bool // hosts that keepers do not reach, though all others do
 	deaf     []bool // hosts that do not reach the store, though they reach each other
 	mode     Mode
 	ledger   ledger
