@@ -13,7 +13,6 @@ type Verb string
 const (
 	Fence   Verb = "fence"   // a primary of a lower epoch stops, a standby detaches; it promises the epoch, on disk, and tells its position
 	Close   Verb = "close"   // a proxy is told the route of the state, which is not serving
-	Tell    Verb = "tell"    // a proxy is told whom to ask now
 	Promote Verb = "promote" // become primary, once the epoch's tenure is held, counting Quorum
 	Fill    Verb = "fill"    // a candidate fetches log up to a position from From before it is promoted
 	Follow  Verb = "follow"  // stream from the primary, after a rewind or a clone where histories part
@@ -35,7 +34,7 @@ type Action struct {
 // String prints the action for people and for the audit log.
 func (a Action) String() string {
 	switch a.Verb {
-	case Close, Tell:
+	case Close:
 		return fmt.Sprintf("%s proxy %s (epoch %d)", a.Verb, a.Proxy, a.Epoch)
 	case Fill:
 		return fmt.Sprintf("fill %s from %s up to %s (epoch %d)", a.Member, a.From, a.Upto.Plain(), a.Epoch)
