@@ -16,14 +16,15 @@ const layers = `
 systemd
 atomicfile backoff process directio zstd killpoint secret trace
 history
+route
 engine store schedule notify hook
 pack
 ledger
-audit scratch
+audit scratch lease
 repository retention policy
 catalog
 spool
-archive recovery
+archive recovery cluster
 drill
 api
 metrics
@@ -32,7 +33,7 @@ watch
 engine/postgres/server engine/postgres/wal
 engine/postgres/datadir
 notify/post
-engine/* store/* notify/*
+engine/* store/* notify/* lease/* cluster/*
 app
 cli
 `

@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// fit says why a member could not be primary, or nothing.
+func (l *look) unfit(f *Fact) string {
+	p := l.cfg.peer(f.Name)
+	switch {
+	case p.Receiver:
+		return "is a receiver"
+	case p.NoFailover && !l.wanted(f.Name):
+		return "is marked nofailover"
+	case !l.fresh(f):
+		return "does not answer"
+	case f.Blank:
+		return "has no whole log"
+	case f.Stalled != Never && l.now-f.Stalled >= l.cfg.After:
+		return "has a disk that takes no writes"
+	case f.Received.Timeline > l.state.Timeline:
+		return "stands on a timeline that this cluster never began"
+	default:
+		return ""
+	}
+}
+
+func (l *look) wanted(name string) bool { return l.state.Request != nil && l.state.Request.To == name }
+
+// candidate is the best of those that promised: the wanted one; then others before the old primary; then by position, then priority.
+func (l *look) candidate() *Fact {
+	var best *Fact
+	for i := range l.view.Facts {
+		f := &l.view.Facts[i]
+		if l.unfit(f) != "" || !l.promised(f.Name) {
+			continue
+		}
+		if best == nil || l.better(f, best) {
+			best = f
+		}
+	}
+	return best
+}
+
+func (l *look) better(f, g *Fact) bool {
+	return cmp.Or(
+		flag(l.wanted(f.Name))-flag(l.wanted(g.Name)),
+		flag(g.Name == l.state.Primary)-flag(f.Name == l.state.Primary),
+		f.Received.Compare(g.Received),
+		l.cfg.peer(f.Name).Priority-l.cfg.peer(g.Name).Priority,
+	) > 0
+}
+
+// awaited names a member that is worth a moment's wait, since it answers, would be preferred, and has not promised yet; or nothing.
+func (l *look) awaited() string {
+	if l.now-l.view.Since >= l.cfg.Patience {
+		return ""
+	}
+	best := l.candidate()
+	for i := range l.view.Facts {
+		f := &l.view.Facts[i]
+		if l.unfit(f) != "" || l.promised(f.Name) || f.Name == l.state.Primary {
+			continue
+		}
+		if l.wanted(f.Name) || best == nil || best.Name == l.state.Primary {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// shortfall is the Fill that the candidate needs before it has all that was acknowledged; the zero Action where it has.
+func (l *look) shortfall() Action {
+	c, need := l.candidate(), l.required()
+	if c == nil || !c.Received.Before(need) {
+		return Action{}
+	}
+	for i := range l.view.Facts {
+		f := &l.view.Facts[i]
+		if l.promised(f.Name) && !f.Received.Before(need) {
+			return Action{Verb: Fill, Epoch: l.state.Epoch, Member: c.Name, From: f.Name, Upto: need}
+		}
+	}
+	return Action{}
+}
+
+// hindrance says, before a claim, why nobody could take over after it; a claim would only take away what may still work.
+func (l *look) hindrance() string {
+	able := false
+	for i := range l.view.Facts {
+		f := &l.view.Facts[i]
+		able = able || f.Name != l.state.Primary && l.unfit(f) == "" && !l.tooFar(f)
+	}
+	if !able {
+		return "no other member is fit to be primary"
+	}
+	if l.state.Request != nil && l.state.Request.Lose {
+		return ""
+	}
+	for _, q := range l.state.Quorums {
+		if why := l.outOfReach(q); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (l *look) outOfReach(q Quorum) string {
+	if f := l.view.fact(q.Primary); l.fresh(f) && f.Stalled == Never {
+		return "" // it answers: it can be fenced, and tell its position
+	}
+	n := 0
+	for _, name := range q.Names {
+		if f := l.view.fact(name); l.fresh(f) && !f.Blank {
+			n++
+		}
+	}
+	switch {
+	case q.Witnesses() > 0 && n >= q.Witnesses():
+		return ""
+	case q.Witnesses() > 0:
+		return fmt.Sprintf("%d of %v answer, %d are needed to know what %s acknowledged", n, q.Names, q.Witnesses(), q.Primary)
+	case l.cfg.MaxLoss == 0:
+		return q.Primary + " acknowledged by itself alone, and nothing may be lost"
+	case l.cfg.Unfenced || l.cfg.peer(q.Primary).Guard:
+		return ""
+	default:
+		return q.Primary + " can't be fenced: its agent does not answer, no guard stops it, and replication is asynchronous"
+	}
+}
+
+func (l *look) tooFar(f *Fact) bool {
+	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && l.state.Reached.Seq > f.Received.Seq+l.cfg.MaxLoss
+}

@@ -1,0 +1,61 @@
+package cluster
+
+import "slices"
+
+// A quorum is changed in three steps, whether it grows or shrinks: the new one is recorded beside the old; the primary's server
+// is told; when the new one's members have flushed what the server had at that moment, the old one is dropped. In between a new
+// primary must satisfy both. So there is no order of growing or shrinking to get wrong.
+
+func (l *look) last() Quorum {
+	if len(l.state.Quorums) == 0 {
+		return Quorum{}
+	}
+	return l.state.Quorums[len(l.state.Quorums)-1]
+}
+
+// wish is the quorum that member should count, given how many could answer it.
+func (l *look) wish(epoch uint64, member string, able int) Quorum {
+	q := Quorum{Step: l.state.Step + 1, Epoch: epoch, Primary: member, K: l.cfg.Sync}
+	for _, p := range l.cfg.Peers {
+		if p.Name != member {
+			q.Names = append(q.Names, p.Name)
+		}
+	}
+	slices.Sort(q.Names)
+	if l.cfg.Degraded && able < q.K {
+		q.K = able
+	}
+	return q
+}
+
+func (l *look) quorumDiffers() bool {
+	p := l.view.fact(l.state.Primary)
+	if len(l.state.Quorums) != 1 || !l.fresh(p) || p.Role != Primary || p.Epoch != l.state.Epoch {
+		return false
+	}
+	return !l.wished(p).like(l.last())
+}
+
+// wished follows what the primary sees, but goes down only after it has lasted: a standby that connects again is not missing.
+func (l *look) wished(p *Fact) Quorum {
+	able := len(p.Streams)
+	if p.Short == Never || l.now-p.Short < l.cfg.Patience {
+		able = max(able, l.last().K)
+	}
+	return l.wish(l.state.Epoch, l.state.Primary, able)
+}
+
+// settled: the server counts the last quorum, and so many of it have what the server had when it began to.
+func (l *look) settled() bool {
+	p, q := l.view.fact(l.state.Primary), l.last()
+	if len(l.state.Quorums) < 2 || p.Role != Primary || p.Epoch != l.state.Epoch || !p.Counting.Is(q) {
+		return false
+	}
+	n := 0
+	for _, name := range q.Names {
+		if at, ok := p.flushed(name); ok && !at.Before(p.Switched) {
+			n++
+		}
+	}
+	return n >= q.K
+}

@@ -1,0 +1,105 @@
+package sim
+
+import "time"
+
+// Faults in several steps, for what chance alone would bring about too seldom.
+
+// lateCount: a primary goes on alone, its standbys come back, the command to count nobody comes once more, and they are gone again.
+func (w *World) lateCount() func() {
+	h := w.number(w.store.state.Primary)
+	if h < 0 {
+		return nil
+	}
+	part := func() {
+		for _, a := range w.agents {
+			w.cutBoth(h, a.host)
+		}
+	}
+	part()
+	w.until(w.now + w.cfg.Patience + 900*ms)
+	then := w.store.state
+	w.join()
+	w.until(w.now + 1500*ms)
+	if a := w.agents[h]; a.up && len(then.Quorums) > 0 {
+		a.count(then.Epoch, last(then.Quorums))
+	}
+	part()
+	w.until(w.now + 500*ms)
+	w.crash(h)
+	w.join()
+	w.until(w.now + 2*time.Second)
+	return func() { w.reboot(h) }
+}
+
+// onlyTheLateAnswer: some standbys fall behind, the agents of those that have everything stand still, and the primary dies.
+func (w *World) onlyTheLateAnswer() func() {
+	h := w.number(w.store.state.Primary)
+	if h < 0 {
+		return nil
+	}
+	late := 0
+	for _, i := range w.rng.Perm(len(w.agents)) {
+		switch {
+		case i == h:
+		case late < len(w.agents)/2:
+			late++
+			w.cutBoth(h, i)
+		default:
+			w.freeze(&w.agents[i].proc, 5*time.Second)
+		}
+	}
+	w.until(w.now + 900*ms)
+	w.crash(h)
+	w.until(w.now + 3*time.Second)
+	return func() { w.join(); w.reboot(h) }
+}
+
+// aloneThenDead: a primary loses its standbys for longer than it waits for them, and dies when they are back and have not caught up.
+func (w *World) aloneThenDead() func() {
+	h := w.number(w.store.state.Primary)
+	if h < 0 {
+		return nil
+	}
+	for _, a := range w.agents {
+		w.cutBoth(h, a.host)
+	}
+	w.until(w.now + w.cfg.Patience + 900*ms)
+	w.join()
+	heal := []func(){}
+	for _, a := range w.agents {
+		if again := w.stall(a.server); a.host != h && again != nil {
+			heal = append(heal, again)
+		} else if again != nil {
+			again()
+		}
+	}
+	w.until(w.now + 300*ms + time.Duration(w.rng.Int64N(int64(600*ms))))
+	w.crash(h)
+	for _, again := range heal {
+		again()
+	}
+	w.until(w.now + time.Second + time.Duration(w.rng.Int64N(int64(time.Second))))
+	return func() { w.reboot(h) }
+}
+
+// lateCommands are those of the present epoch that come when another one may have begun, some of them right after a member's restart.
+func (w *World) lateCommands(restart func(*agent)) {
+	s := w.store.state
+	from := w.number(s.Primary)
+	for _, a := range w.agents {
+		when, again := w.now+500*ms+time.Duration(w.rng.Int64N(int64(2500*ms))), w.rng.IntN(2) == 0
+		w.at(when, nil, 0, func() {
+			if again && a.name != s.Primary && a.up {
+				restart(a)
+			}
+		})
+		w.at(when+ms, &a.proc, -1, func() {
+			if a.name != s.Primary {
+				a.follow(s.Epoch, from)
+			} else if len(s.Quorums) > 0 {
+				a.count(s.Epoch, last(s.Quorums))
+				a.promote(s.Epoch, s.Start, s.Timeline, last(s.Quorums))
+			}
+		})
+	}
+}

@@ -1,0 +1,112 @@
+package cluster
+
+import "slices"
+
+// Changes of the state. Slices in a State are never changed in place: other copies share them.
+
+func keep(*look, *State) {}
+
+func withdraw(_ *look, s *State) { s.Request = nil }
+
+func claim(_ *look, s *State) { s.Epoch++ }
+
+func claimUnplanned(l *look, s *State) {
+	claim(l, s)
+	s.Request = nil
+}
+
+func adopt(l *look, s *State) {
+	p := l.onlyPrimary()
+	s.Epoch++
+	s.Primary, s.Timeline = p.Name, max(s.Timeline, p.Received.Timeline)
+	s.Quorums = []Quorum{l.wish(s.Epoch, p.Name, len(l.cfg.Peers)-1)}
+}
+
+func appoint(l *look, s *State) {
+	c, able := l.candidate(), 0
+	for i := range l.view.Facts {
+		if f := &l.view.Facts[i]; f.Name != c.Name && l.fresh(f) && f.Promised >= s.Epoch {
+			able++
+		}
+	}
+	s.Primary = c.Name
+	s.Start = c.Received
+	s.Timeline++
+	s.Quorums = append(slices.Clone(s.Quorums), l.wish(s.Epoch, c.Name, able))
+	s.Proxies = nil
+}
+
+func open(_ *look, s *State) { s.Request = nil }
+
+func addQuorum(l *look, s *State) {
+	s.Quorums = append(slices.Clone(s.Quorums), l.wished(l.view.fact(s.Primary)))
+}
+
+func dropQuorums(l *look, s *State) { s.Quorums = []Quorum{l.last()} }
+
+// Steps under a state.
+
+func upkeep(l *look) []Action {
+	acts := l.followers()
+	if p := l.view.fact(l.state.Primary); l.fresh(p) && p.Role == Primary && p.Epoch == l.state.Epoch && !p.Counting.Is(l.last()) {
+		acts = append(acts, Action{Verb: Count, Epoch: l.state.Epoch, Member: l.state.Primary, Quorum: l.last()})
+	}
+	return acts
+}
+
+func (l *look) followers() []Action {
+	var acts []Action
+	for i := range l.view.Facts {
+		f := &l.view.Facts[i]
+		if f.Name == l.state.Primary || !l.fresh(f) || f.Following == l.state.Primary && f.Promised >= l.state.Epoch {
+			continue
+		}
+		acts = append(acts, Action{Verb: Follow, Epoch: l.state.Epoch, Member: f.Name, From: l.state.Primary})
+	}
+	return acts
+}
+
+func holdRoutes(l *look) []Action {
+	var acts []Action
+	for _, id := range l.state.Proxies {
+		if p := l.view.proxy(id); p == nil || p.Epoch != l.state.Epoch || p.Drained < l.state.Step {
+			acts = append(acts, Action{Verb: Close, Epoch: l.state.Epoch, Proxy: id})
+		}
+	}
+	return acts
+}
+
+// fenceAll fences everyone, again and again until each has said so. In a planned change the old primary first, alone: what its
+// standbys have then received is all there is, and it can follow without a rewind.
+func fenceAll(l *look) []Action {
+	acts := closeRoutes(l)
+	planned := l.state.Request != nil && l.state.Request.Kind == Switchover && l.now-l.view.Since < l.cfg.Patience
+	old := l.view.fact(l.state.Primary)
+	for _, p := range l.cfg.Peers {
+		f := l.view.fact(p.Name)
+		if f.Promised >= l.state.Epoch && f.Role != Primary {
+			continue
+		}
+		if planned && p.Name != l.state.Primary && old.Promised < l.state.Epoch {
+			continue
+		}
+		acts = append(acts, Action{Verb: Fence, Epoch: l.state.Epoch, Member: p.Name})
+	}
+	return acts
+}
+
+func closeRoutes(l *look) []Action {
+	var acts []Action
+	for _, id := range l.state.Proxies {
+		if p := l.view.proxy(id); p == nil || p.Closed < l.state.Epoch {
+			acts = append(acts, Action{Verb: Close, Epoch: l.state.Epoch, Proxy: id})
+		}
+	}
+	return acts
+}
+
+func fillUp(l *look) []Action { return append(fenceAll(l), l.shortfall()) }
+
+func promote(l *look) []Action {
+	return append(l.followers(), Action{Verb: Promote, Epoch: l.state.Epoch, Member: l.state.Primary, Upto: l.state.Start, Timeline: l.state.Timeline, Quorum: l.last()})
+}
