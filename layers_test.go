@@ -19,7 +19,7 @@ route
 engine store schedule notify
 pack
 ledger
-audit scratch
+audit scratch proxy
 repository retention policy
 catalog
 spool
@@ -32,7 +32,7 @@ watch
 engine/postgres/server engine/postgres/wal
 engine/postgres/datadir
 notify/post
-engine/* store/* notify/*
+engine/* store/* notify/* proxy/*
 app
 cli
 `
