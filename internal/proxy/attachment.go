@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/route"
 )
@@ -69,9 +71,35 @@ func (t *Table) Ack(id route.ID) route.Ack {
 	a := route.Ack{Cluster: v.Cluster, Proxy: id, Epoch: v.Epoch, Version: v.Version}
 	if v.State == route.Holding {
 		a.Open = int(max(t.busy.Load(), 0))
-		a.Drained = a.Open == 0
+		a.Drained = a.Open == 0 && t.settled(v)
 	}
 	a.Closed = v.State != "" && t.standing() == 0
+	return a
+}
+
+// settled says whether everyone has done what v asks.
+func (t *Table) settled(v *View) bool {
+	for _, w := range t.watchers {
+		if !(*w).Settled(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// Ask is the question for more time on the route that counts, with what this proxy's own traffic says of the primary.
+func (t *Table) Ask(id route.ID) route.Ask {
+	t.mu.Lock()
+	watchers := slices.Clone(t.watchers)
+	t.mu.Unlock()
+	v, now := t.view.Load(), running()
+	a := route.Ask{Cluster: v.Cluster, Proxy: id, Epoch: v.Epoch, Heard: -1}
+	if heard := t.heard.Load(); heard >= 0 {
+		a.Heard = now - time.Duration(heard)
+	}
+	for _, w := range watchers {
+		a.Tried = max(a.Tried, (*w).Tried(now))
+	}
 	return a
 }
 

@@ -39,17 +39,30 @@ type Table struct {
 	mu       sync.Mutex
 	timer    *time.Timer
 	changed  chan struct{} // closed and replaced at each change
-	watchers []*watcher
+	watchers []*Watcher
 	attached map[uint64]int // connections to a primary, by the epoch of their route
 	detached chan struct{}  // closed and replaced when the last one of an epoch ends
 }
 
-type watcher struct{ tell func(*View) }
+// Watcher hears of routes. Its functions must not wait, and must not call the table but for View.
+type Watcher interface {
+	Routed(*View)                          // the route changed; one call at a time
+	Settled(*View) bool                    // all that followed from the route is done
+	Tried(now time.Duration) time.Duration // how long the oldest thing that the primary was asked waits for an answer; zero: nothing waits
+}
+
+// watching is a Watcher that has nothing to do of its own.
+type watching func(*View)
+
+func (w watching) Routed(v *View)                  { w(v) }
+func (watching) Settled(*View) bool                { return true }
+func (watching) Tried(time.Duration) time.Duration { return 0 }
 
 // NewTable makes a table without a route: closed.
 func NewTable() *Table {
 	t := &Table{changed: make(chan struct{}), detached: make(chan struct{}), attached: map[uint64]int{}}
 	t.view.Store(&View{})
+	t.heard.Store(-1)
 	return t
 }
 
@@ -119,7 +132,7 @@ func (t *Table) tell(v *View) {
 	close(t.changed)
 	t.changed = make(chan struct{})
 	for _, w := range t.watchers {
-		w.tell(v)
+		(*w).Routed(v)
 	}
 }
 
@@ -128,9 +141,17 @@ func (t *Table) tell(v *View) {
 const napping = 10 * time.Millisecond
 
 // View is the route that counts. Look before each thing that is carried.
-func (t *Table) View() *View {
-	v := t.view.Load()
+func (t *Table) View() *View { return t.look(running()) }
+
+// Hear is View for who has got something from the primary.
+func (t *Table) Hear() *View {
 	now := running()
+	t.heard.Store(int64(now))
+	return t.look(now)
+}
+
+func (t *Table) look(now time.Duration) *View {
+	v := t.view.Load()
 	if last := t.slept.Load(); now-time.Duration(last) > napping && t.slept.CompareAndSwap(last, int64(now)) {
 		if !v.expired && v.State != "" && !v.lease.Live(awake()) {
 			t.expire(v)
@@ -142,8 +163,11 @@ func (t *Table) View() *View {
 
 // Watch has tell called at each change of the route, one at a time, until stop is called. tell must not wait, and must
 // not call the table but for View.
-func (t *Table) Watch(tell func(*View)) (stop func()) {
-	w := &watcher{tell}
+func (t *Table) Watch(tell func(*View)) (stop func()) { return t.Join(watching(tell)) }
+
+// Join has w hear of routes until stop is called.
+func (t *Table) Join(watcher Watcher) (stop func()) {
+	w := &watcher
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.watchers = append(t.watchers, w)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/proxy"
@@ -30,6 +31,8 @@ type Carrier struct {
 	listener *proxy.Listener
 	secret   []byte        // of the salts of roles that do not exist
 	movers   chan struct{} // logins under way that no client waits for
+	changed  chan struct{} // the route did
+	settled  atomic.Pointer[proxy.View]
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -46,19 +49,13 @@ func New(l *proxy.Listener, c Config) *Carrier {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
-	return &Carrier{Config: c, listener: l, secret: secret, movers: make(chan struct{}, movers),
+	return &Carrier{Config: c, listener: l, secret: secret, movers: make(chan struct{}, movers), changed: make(chan struct{}, 1),
 		sessions: map[*session]struct{}{}, keys: map[[8]byte]*session{}}
 }
 
 // Run brings each change of the route to all sessions, until ctx ends.
 func (c *Carrier) Run(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	defer c.listener.Table.Watch(func(*proxy.View) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})()
+	defer c.listener.Table.Join(c)()
 	var tick <-chan time.Time
 	if c.Ask > 0 {
 		t := time.NewTicker(c.Ask)
@@ -66,11 +63,13 @@ func (c *Carrier) Run(ctx context.Context) error {
 		tick = t.C
 	}
 	for {
+		v := c.listener.Table.View()
 		for _, s := range c.all() {
 			s.routed()
 		}
+		c.settled.Store(v)
 		select {
-		case <-changed:
+		case <-c.changed:
 		case <-tick:
 			for _, s := range c.all() {
 				s.linger()
@@ -79,6 +78,28 @@ func (c *Carrier) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// Routed implements proxy.Watcher.
+func (c *Carrier) Routed(*proxy.View) {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Settled implements proxy.Watcher: all sessions have heard of v.
+func (c *Carrier) Settled(v *proxy.View) bool {
+	s := c.settled.Load()
+	return s != nil && s.Compare(v.Route) == 0 && s.State == v.State
+}
+
+// Tried implements proxy.Watcher.
+func (c *Carrier) Tried(now time.Duration) (oldest time.Duration) {
+	for _, s := range c.all() {
+		oldest = max(oldest, s.tried(now))
+	}
+	return oldest
 }
 
 func (c *Carrier) all() []*session {

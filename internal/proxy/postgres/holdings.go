@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/proxy"
 )
 
 // holdings are what a session has at its server beside data.
@@ -62,14 +64,30 @@ func (s *session) ask() {
 	case s.track.large:
 		s.holds.doubt = "its last statement was too large to keep"
 	default:
-		s.mode = asking
+		s.mode, s.since = asking, proxy.Running()
+		s.primaryBegins(s.back)
 		l.Asked.Add(1)
 		_ = s.back.conn.SetWriteDeadline(time.Now().Add(time.Second))
 		_, err := s.back.conn.Write(inquiry(s.track.scan.names))
 		_ = s.back.conn.SetWriteDeadline(time.Time{})
 		if err != nil {
+			s.asked()
 			s.mode, s.holds.doubt = known, "it could not be asked what it holds"
 		}
+	}
+}
+
+// primaryBegins counts a question as something open: a route that holds is drained only when all have answered.
+func (s *session) primaryBegins(b *backend) {
+	if b.to.Primary {
+		s.carrier.listener.Table.Begin()
+	}
+}
+
+// asked is the end of a question.
+func (s *session) asked() {
+	if s.mode == asking && s.back.to.Primary {
+		s.carrier.listener.Table.End()
 	}
 }
 
@@ -120,6 +138,7 @@ func (s *session) listen(b *backend, part []byte) {
 		}
 	}
 	s.holds.unnamed = append([]byte(nil), s.track.unnamed...)
+	s.asked()
 	s.mode, s.answer = known, nil
 	s.mu.Unlock()
 	if len(news) > 0 && s.write(news, true) != nil {

@@ -37,10 +37,12 @@ type session struct {
 
 	writing sync.Mutex // of whoever writes to the client
 	broken  bool       // a message to the client was cut; guarded by writing
+	told    bool       // the client was told that the session ends; guarded by writing
 
 	mu     sync.Mutex
 	mode   mode
-	busy   bool // something is open at the server
+	busy   bool          // something is open at the server
+	since  time.Duration // when it began, on the running clock
 	track  tracker
 	back   *backend // nil while away
 	ahead  *backend // logged in at the member that comes next
@@ -176,6 +178,7 @@ func (s *session) may() bool {
 		return v.Epoch == s.back.epoch() && v.Open() != route.Closed
 	}
 	table.Begin()
+	s.since = proxy.Running()
 	if v := table.View(); v.Open() != route.Serving || !s.carrier.listener.Keeps(s.back.to, s.back.epoch(), v) {
 		table.End()
 		return false
@@ -221,6 +224,16 @@ func (s *session) hold() error {
 			return proxy.ErrNoPrimary
 		}
 	}
+}
+
+// tried is how long the oldest thing that the primary was asked waits for an answer.
+func (s *session) tried(now time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode == gone || s.back == nil || !s.back.to.Primary || s.track.pending == 0 && s.mode != asking {
+		return 0
+	}
+	return max(now-s.since, 1)
 }
 
 func (s *session) signal() {
@@ -303,7 +316,7 @@ func (s *session) deliver(b *backend, bytes []byte) bool {
 
 // current says whether b's route counts.
 func (s *session) current(b *backend) bool {
-	v := s.carrier.listener.Table.View()
+	v := s.carrier.listener.Table.Hear()
 	return v.Epoch == b.epoch() && (v.Open() != route.Closed || !s.busy && v.State != route.Closed)
 }
 
@@ -333,6 +346,9 @@ func (s *session) plain() bool {
 func (s *session) write(bytes []byte, whole bool) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.told { // what the old server said must not follow
+		return errOver
+	}
 	_, err := s.client.Write(bytes)
 	s.broken = err != nil || !whole
 	return err
@@ -362,6 +378,7 @@ func (s *session) over() bool {
 		return false
 	}
 	s.quiet()
+	s.asked()
 	s.mode = gone
 	if s.back != nil {
 		s.back.close()

@@ -50,6 +50,7 @@ func (s *session) cut(code, why, hint string) {
 func (s *session) goodbye(message []byte) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	s.told = true
 	if s.broken {
 		proxy.Reset(s.client)
 		return

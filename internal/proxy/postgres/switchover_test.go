@@ -238,8 +238,8 @@ func TestWhatIsOpenIsClosedAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				if c.last == "" {
-					c.last = "select 1"
-					go last()
+					_, err := conn.Exec(t.Context(), "select 1")
+					result <- err
 				}
 				if err := <-result; code(err) != c.code {
 					t.Errorf("%v, want %s", err, c.code)

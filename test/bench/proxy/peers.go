@@ -69,7 +69,7 @@ func haproxy(dir, member string) (*hop, error) {
 	}
 	conf := filepath.Join(dir, "haproxy.cfg")
 	err = os.WriteFile(conf, []byte(fmt.Sprintf(`global
-  maxconn 20000
+  maxconn 2000
 defaults
   mode tcp
   timeout connect 5s
@@ -103,8 +103,8 @@ unix_socket_dir =
 auth_type = trust
 auth_file = %s
 pool_mode = session
-max_client_conn = 15000
-default_pool_size = 10000
+max_client_conn = 2000
+default_pool_size = 100
 ignore_startup_parameters = extra_float_digits
 log_connections = 0
 log_disconnections = 0
