@@ -33,6 +33,9 @@ type Reader struct {
 	got *Buffer // of the call under way
 	err error
 	try func(fd uintptr) bool
+
+	take func([]byte) bool // of Each
+	all  func(fd uintptr) bool
 }
 
 // NewReader makes the reader of conn. It is for one goroutine at a time.
@@ -41,7 +44,7 @@ func NewReader(conn net.Conn) *Reader {
 	if c, ok := conn.(syscall.Conn); ok && polled {
 		if raw, err := c.SyscallConn(); err == nil {
 			r.raw = raw
-			r.try = r.attempt
+			r.try, r.all = r.attempt, r.attempts
 		}
 	}
 	return r
@@ -80,4 +83,52 @@ func (r *Reader) attempt(fd uintptr) bool {
 	b.Release()
 	r.err = err
 	return !wait
+}
+
+// Each has take called with what comes, until take returns false (the error is nil then) or the connection fails. take
+// must not read the connection.
+//
+// It spares the call that finds nothing to read, which Read makes each time before it waits: a short read has emptied the
+// connection, and what comes later is announced. Only an end that came in the same instant as the last bytes is not: it
+// shows when something is sent, or to the probes of a silent connection.
+func (r *Reader) Each(take func([]byte) bool) error {
+	if r.raw == nil {
+		for {
+			b, err := r.Read()
+			if err != nil {
+				return err
+			}
+			more := take(b.Bytes())
+			b.Release()
+			if !more {
+				return nil
+			}
+		}
+	}
+	r.take, r.err = take, nil
+	if err := r.raw.Read(r.all); err != nil {
+		return err
+	}
+	return r.err
+}
+
+// attempts reads until nothing is left; false has it called again when there is something.
+func (r *Reader) attempts(fd uintptr) bool {
+	for {
+		b := buffers.Get().(*Buffer)
+		n, wait, err := readSome(fd, b.data[:])
+		if n == 0 {
+			b.Release()
+			r.err = err
+			return !wait
+		}
+		more := r.take(b.data[:n])
+		b.Release()
+		if !more {
+			return true
+		}
+		if n < len(b.data) {
+			return false
+		}
+	}
 }

@@ -57,7 +57,7 @@ func (t TCP) CarryFrom(ctx context.Context, client net.Conn, first []byte) {
 
 // copy carries one direction, and then closes it at the far end, so that the other direction can end by itself.
 func (t TCP) copy(to, from net.Conn, count interface{ Add(int64) int64 }, up Upstream) {
-	r := NewReader(from)
+	r, w := NewReader(from), NewWriter(to)
 	for {
 		b, err := r.Read()
 		if err != nil {
@@ -68,7 +68,7 @@ func (t TCP) copy(to, from net.Conn, count interface{ Add(int64) int64 }, up Ups
 			Reset(to)
 			return
 		}
-		n, err := to.Write(b.Bytes())
+		n, err := w.Write(b.Bytes())
 		count.Add(int64(n))
 		b.Release()
 		if err != nil {

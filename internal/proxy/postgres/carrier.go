@@ -175,7 +175,7 @@ func (c *Carrier) greet(ctx context.Context, conn net.Conn) (*session, error) {
 			return nil, err
 		}
 	}
-	s := &session{carrier: c, client: conn, parameters: p, wake: make(chan struct{}, 1)}
+	s := &session{carrier: c, client: conn, out: proxy.NewWriter(conn), parameters: p, wake: make(chan struct{}, 1)}
 	return s, c.begin(ctx, s)
 }
 

@@ -241,9 +241,11 @@ func TestScan(t *testing.T) {
 		{"select set_config(E'app.x', '', false)", false, true, ""},
 		{"select set_config(name, v, false) from t", false, true, ""},
 		{"select set_config('app.' || $1, '', false)", false, true, ""},
+		{"select set_config('app.x y', '', false)", false, true, "app.x"},
+		{"select set_config", false, true, ""},
 		{"select currval('s')", false, true, ""},
 		{"load 'x'", false, true, ""},
-		{"do $$ begin perform set_config('q.r', '1', false); end $$", false, false, "q.r"},
+		{"do $$ begin perform set_config('q.r', '1', false); end $$", true, false, "q.r"},
 		{strings.Repeat("x", 200) + " ; commit", true, false, ""},
 	} {
 		var s scan

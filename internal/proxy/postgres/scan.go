@@ -9,15 +9,23 @@ type scan struct {
 	doubt     string   // what can not be moved, "" if nothing was seen
 	names     []string // of settings with a dot in their name, which no view shows
 
-	word    [64]byte
-	n       int  // of word; more than it holds means a word that matters to nobody
-	begin   bool // the next word begins a statement
-	comment byte // while begin: '-' or '/' were seen once (half a sign), 'l' in a line, 'b' in a block
-	after   byte // what the next word means: 's' it follows SET, 'c' it follows set_config, 'q' a quote stands between
+	word  [64]byte
+	n     int  // of word; more than it holds means a word that matters to nobody
+	begin bool // the next word begins a statement
+	depth int  // while begin: of comments in comments
+	line  bool // while begin: in a comment up to the end of the line
+	last  byte // while begin: the sign before this one, 0 if a word was between
+	after byte // what the next word means: 's' it follows SET, 'c' it follows set_config, 'q' a quote stands between, 'e' that name was read
 }
 
 // reset prepares for a text.
-func (s *scan) reset() { s.n, s.begin, s.comment, s.after = 0, true, 0, 0 }
+func (s *scan) reset() {
+	s.n, s.after = 0, 0
+	s.start()
+}
+
+// start is the beginning of a statement.
+func (s *scan) start() { s.begin, s.depth, s.line, s.last = true, 0, false, 0 }
 
 // maxNames bounds the settings that are remembered of a session.
 const maxNames = 32
@@ -46,6 +54,7 @@ func (s *scan) done() {
 	if s.n > 0 {
 		s.end()
 	}
+	s.ended()
 }
 
 // kinds gives the lower case of each byte that may stand in a word, 0 for the rest.
@@ -63,55 +72,82 @@ var kinds = func() (k [256]byte) {
 
 // sign is a byte between words.
 func (s *scan) sign(c byte) {
-	switch c {
-	case ';', 0:
-		s.begin, s.comment, s.after = true, 0, 0
-		return
-	case '\'':
-		if s.after == 'c' {
-			s.after = 'q'
-		}
-	case '(', ' ', '\n', '\t', '\r':
-	default:
-		if s.after == 'c' || s.after == 'q' {
-			s.doubt = "it called set_config with a name that is not in the statement"
-		}
+	if c == ';' || c == 0 {
+		s.ended()
 		s.after = 0
-	}
-	if !s.begin {
+		s.start()
 		return
 	}
+	if s.after != 0 {
+		s.between(c)
+	}
+	if s.begin {
+		s.remark(c)
+	}
+}
+
+const unseen = "it called set_config with a name that is not in the statement"
+
+// between looks at a sign behind SET or set_config, where only some leave the name to come.
+func (s *scan) between(c byte) {
+	switch c {
+	case ' ', '\n', '\t', '\r':
+		return
+	case '(':
+		if s.after == 'c' {
+			return
+		}
+	case '\'':
+		switch s.after {
+		case 'c':
+			s.after = 'q'
+			return
+		case 'e':
+			return
+		}
+	case ',':
+		if s.after == 'e' {
+			s.after = 0
+			return
+		}
+	}
+	s.ended()
+	s.after = 0
+}
+
+// ended doubts a call of set_config whose name did not come as a plain literal.
+func (s *scan) ended() {
+	if s.after != 0 && s.after != 's' {
+		s.doubt = unseen
+	}
+}
+
+// remark follows comments before the first word of a statement. Words in them are looked at like first words: a string
+// with a semicolon may have led here, and then it was no comment.
+func (s *scan) remark(c byte) {
+	last := s.last
+	s.last = c
 	switch {
-	case s.comment == 'l' && c == '\n', s.comment == '*' && c == '/':
-		s.comment = 0
-	case s.comment == 'l':
-	case s.comment == 'b' && c == '*':
-		s.comment = '*'
-	case s.comment == '*' && c != '*':
-		s.comment = 'b'
-	case s.comment == 'b', s.comment == '*':
-	case s.comment == '-' && c == '-':
-		s.comment = 'l'
-	case s.comment == '/' && c == '*':
-		s.comment = 'b'
-	case c == '-' || c == '/':
-		s.comment = c
-	default:
-		s.comment = 0
+	case s.line:
+		s.line = c != '\n'
+	case s.depth > 0 && last == '*' && c == '/':
+		s.depth--
+		s.last = 0
+	case last == '/' && c == '*':
+		s.depth++
+		s.last = 0
+	case s.depth == 0 && last == '-' && c == '-':
+		s.line = true
 	}
 }
 
 // end is the end of a word.
 func (s *scan) end() {
 	n := s.n
-	s.n = 0
+	s.n, s.last = 0, 0
+	w := s.word[:min(n, len(s.word))]
 	if n > len(s.word) {
-		s.long()
-		return
-	}
-	w := s.word[:n]
-	if s.comment == '*' {
-		s.comment = 'b'
+		w = []byte("?")
 	}
 	if s.begin {
 		switch string(w) {
@@ -120,19 +156,9 @@ func (s *scan) end() {
 		case "load":
 			s.doubt = "it loaded a library"
 		}
-		if s.comment != 'l' && s.comment != 'b' {
-			s.begin = false
-		}
+		s.begin = s.line || s.depth > 0
 	}
 	s.meaning(w)
-}
-
-func (s *scan) long() {
-	if s.after == 'c' || s.after == 'q' {
-		s.doubt = "it called set_config with a name that is too long to remember"
-	}
-	s.begin = s.begin && s.comment != 0
-	s.after = 0
 }
 
 // meaning looks at a word anywhere in a text.
@@ -140,11 +166,20 @@ func (s *scan) meaning(w []byte) {
 	switch after := s.after; {
 	case after == 's' && (string(w) == "session" || string(w) == "local"):
 		return
-	case after != 0:
+	case after == 's':
 		s.after = 0
-		if s.setting(w, after) {
+		if strings.IndexByte(string(w), '.') > 0 {
+			s.note(string(w))
 			return
 		}
+	case after == 'q':
+		s.after = 'e'
+		if strings.IndexByte(string(w), '.') > 0 {
+			s.note(string(w))
+		}
+		return
+	case after != 0:
+		s.doubt, s.after = unseen, 0
 	}
 	if w[0] != 's' && w[0] != 'c' && w[0] != 'l' && w[0] != 'p' {
 		return
@@ -159,20 +194,6 @@ func (s *scan) meaning(w []byte) {
 	case "currval", "lastval", "pg_catalog.currval", "pg_catalog.lastval":
 		s.doubt = "it asks what a sequence gave to this session"
 	}
-}
-
-// setting notes the name behind SET or set_config.
-func (s *scan) setting(w []byte, after byte) bool {
-	dot := strings.IndexByte(string(w), '.') > 0
-	switch {
-	case after == 'c':
-		s.doubt = "it called set_config with a name that is not in the statement"
-	case !dot:
-		return false // one of the server's own settings, which a view shows, or none
-	default:
-		s.note(string(w))
-	}
-	return true
 }
 
 func (s *scan) note(name string) {

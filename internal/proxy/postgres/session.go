@@ -30,6 +30,7 @@ const (
 type session struct {
 	carrier    *Carrier
 	client     net.Conn
+	out        *proxy.Writer // to client; guarded by writing
 	parameters parameters
 	login      credential
 	movable    bool    // its login can be repeated
@@ -56,6 +57,7 @@ type session struct {
 // backend is a connection to a server, logged in.
 type backend struct {
 	conn     net.Conn
+	out      *proxy.Writer // of what the client sends; set when it is installed
 	to       proxy.Upstream
 	at       *proxy.Attachment // nil for a replica, and for a login ahead
 	greeting *greeting
@@ -84,6 +86,7 @@ func (s *session) where() (address string, key []byte) {
 
 // install makes b the session's server, from a login that was made now.
 func (s *session) install(b *backend) {
+	b.out = proxy.NewWriter(b.conn)
 	s.back = b
 	s.mode = running
 	s.track.status = 'I'
@@ -106,17 +109,12 @@ func (s *session) run(ctx context.Context) {
 
 // fromClient carries what the client sends, until it goes or the session is over.
 func (s *session) fromClient() {
-	r := proxy.NewReader(s.client)
-	for {
-		b, err := r.Read()
-		if err != nil {
-			return
-		}
-		err = s.forward(b.Bytes())
-		b.Release()
-		if err != nil {
-			return
-		}
+	_ = proxy.NewReader(s.client).Each(func(b []byte) bool { return s.forward(b) == nil }) // whatever ends it, the session is over
+	s.mu.Lock()
+	over := s.mode == gone
+	s.mu.Unlock()
+	if over {
+		s.drain()
 	}
 }
 
@@ -128,7 +126,7 @@ func (s *session) forward(b []byte) error {
 	for !s.may() {
 		if s.mode == gone {
 			s.mu.Unlock()
-			return s.drain()
+			return errOver
 		}
 		if b[0] == 'X' {
 			s.mu.Unlock()
@@ -146,13 +144,16 @@ func (s *session) forward(b []byte) error {
 		s.sever("08P01", "a message is not as the protocol has it")
 		return err
 	}
-	to := s.back
+	to, bye := s.back, s.track.bye
 	s.mu.Unlock()
-	_, err := to.conn.Write(b)
+	_, err := to.out.Write(b)
 	s.carrier.listener.Up.Add(int64(len(b)))
+	if bye {
+		return errOver
+	}
 	if err != nil {
 		s.lostServer(to)
-		return s.drain()
+		return errOver
 	}
 	return nil
 }
@@ -255,18 +256,9 @@ func (s *session) fromServer(b *backend) {
 	if rest := b.greeting.rest; len(rest) > 0 && !s.deliver(b, rest) {
 		return
 	}
-	r := proxy.NewReader(b.conn)
-	for {
-		bytes, err := r.Read()
-		if err != nil {
-			s.lostServer(b)
-			return
-		}
-		ok := s.deliver(b, bytes.Bytes())
-		bytes.Release()
-		if !ok {
-			return
-		}
+	err := proxy.NewReader(b.conn).Each(func(bytes []byte) bool { return s.deliver(b, bytes) })
+	if err != nil {
+		s.lostServer(b)
 	}
 }
 
@@ -349,7 +341,7 @@ func (s *session) write(bytes []byte, whole bool) error {
 	if s.told { // what the old server said must not follow
 		return errOver
 	}
-	_, err := s.client.Write(bytes)
+	_, err := s.out.Write(bytes)
 	s.broken = err != nil || !whole
 	return err
 }
@@ -380,7 +372,11 @@ func (s *session) over() bool {
 	s.quiet()
 	s.asked()
 	s.mode = gone
-	if s.back != nil {
+	switch {
+	case s.back == nil:
+	case s.track.bye: // the server has the client's goodbye, which a reset would overtake
+		_ = s.back.conn.Close()
+	default:
 		s.back.close()
 	}
 	if s.ahead != nil {

@@ -22,6 +22,8 @@ func (s *session) cutLost(why string) {
 	write := s.back == nil || s.back.to.Primary
 	switch {
 	case s.mode == gone:
+	case s.track.bye:
+		s.over()
 	case s.busy && write && s.track.unknown():
 		l.Unknown.Add(1)
 		s.cut("08007", why+": whether the transaction was committed is not known", "Look before you run it again: it may have happened.")
@@ -67,16 +69,9 @@ func (s *session) goodbye(message []byte) {
 }
 
 // drain reads what a client that was told goodbye still sends.
-func (s *session) drain() error {
+func (s *session) drain() {
 	_ = s.client.SetReadDeadline(time.Now().Add(farewell))
-	r := proxy.NewReader(s.client)
-	for {
-		b, err := r.Read()
-		if err != nil {
-			return errOver
-		}
-		b.Release()
-	}
+	_ = proxy.NewReader(s.client).Each(func([]byte) bool { return true }) // until it goes, or the time is over
 }
 
 // lostServer is called when b's connection ended.

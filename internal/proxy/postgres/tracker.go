@@ -14,6 +14,7 @@ type tracker struct {
 	status   byte // of the last ReadyForQuery: I, T, E
 	unsynced bool // the extended protocol is in use and no Sync followed
 	copying  bool // the client sends a COPY
+	bye      bool // the client said that it goes
 	lost     bool // what was seen can not be explained: never idle again
 
 	scan    scan
@@ -91,7 +92,9 @@ func (t *tracker) sent(p piece) {
 		t.unsynced = true
 	case 'c', 'f':
 		t.copying = false
-	case 'd', 'X':
+	case 'd':
+	case 'X':
+		t.bye = true
 	default:
 		t.lost = true
 	}

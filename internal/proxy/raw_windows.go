@@ -6,3 +6,5 @@ import "errors"
 const polled = false
 
 func readSome(uintptr, []byte) (int, bool, error) { return 0, false, errors.ErrUnsupported }
+
+func writeSome(uintptr, []byte) (int, bool, error) { return 0, false, errors.ErrUnsupported }
