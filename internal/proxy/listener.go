@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -155,15 +156,11 @@ func (l *Listener) qualifies(r route.Replica) bool {
 }
 
 // Keeps says whether a session at u may stay there under v. A replica that falls behind loses no session that it has: the
-// lag may be over sooner than a new login, and what is read in a transaction does not get older.
+// lag may be over sooner than a new login, and what is read in a transaction does not get older. Nor does it lose one
+// while there is no primary: routes that carry nothing need not name those that may be read from.
 func (l *Listener) Keeps(u Upstream, epoch uint64, v *View) bool {
 	if u.Primary {
 		return epoch == v.Epoch && u.Address == v.Address
 	}
-	for _, r := range v.Replicas {
-		if r.Address == u.Address {
-			return true
-		}
-	}
-	return false
+	return v.Open() == route.Closed || slices.ContainsFunc(v.Replicas, func(r route.Replica) bool { return r.Address == u.Address })
 }

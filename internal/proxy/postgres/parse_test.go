@@ -240,7 +240,7 @@ func TestScan(t *testing.T) {
 		{"select set_config($1, $2, false)", false, true, ""},
 		{"select set_config(E'app.x', '', false)", false, true, ""},
 		{"select set_config(name, v, false) from t", false, true, ""},
-		{"select set_config('app.' || $1, '', false)", false, true, ""},
+		{"select set_config('app.' || $1, '', false)", false, true, "app."},
 		{"select set_config('app.x y', '', false)", false, true, "app.x"},
 		{"select set_config", false, true, ""},
 		{"select currval('s')", false, true, ""},

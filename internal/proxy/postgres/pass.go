@@ -19,7 +19,8 @@ func (s *session) pass(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.listener.Handshake)
 	defer cancel()
-	b := &backend{to: up, at: at}
+	b := &backend{conn: conn, to: up, at: at}
+	defer s.bounded(b)()
 	if b.conn, err = c.encrypt(ctx, conn, up.Address); err == nil {
 		_ = b.conn.SetDeadline(time.Now().Add(c.listener.Handshake))
 		b.greeting, err = s.passLogin(b)

@@ -182,18 +182,25 @@ func (s *session) connect(ctx context.Context, v *proxy.View, up proxy.Upstream)
 		return nil, err
 	}
 	b = &backend{conn: conn, to: up, at: at}
-	if at != nil { // a login must not hold up the end of its epoch
-		defer s.carrier.listener.Table.Watch(func(v *proxy.View) {
-			if v.Epoch != at.Epoch() || v.Open() == route.Closed {
-				proxy.Reset(conn)
-			}
-		})()
-	}
+	defer s.bounded(b)()
 	if err := s.logIn(ctx, b); err != nil {
 		b.drop()
 		return nil, err
 	}
 	return b, nil
+}
+
+// bounded ends b's connection when its epoch ends, until stop is called: a login must not hold that up.
+func (s *session) bounded(b *backend) (stop func()) {
+	if b.at == nil {
+		return func() {}
+	}
+	conn, epoch := b.conn, b.at.Epoch()
+	return s.carrier.listener.Table.Watch(func(v *proxy.View) {
+		if v.Epoch != epoch || v.Open() == route.Closed {
+			proxy.Reset(conn)
+		}
+	})
 }
 
 // logIn logs in on b's connection, and makes there what the session holds.
