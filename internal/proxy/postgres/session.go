@@ -63,8 +63,11 @@ type backend struct {
 	greeting *greeting
 }
 
+// close ends the connection at once: nothing is read from it or written to it any more. It does not wait, as who reads it
+// may be the caller, or wait for the caller's lock, and a connection is closed only when its readers have left it.
 func (b *backend) close() {
-	proxy.Reset(b.conn)
+	_ = b.conn.SetDeadline(time.Unix(1, 0))
+	go proxy.Reset(b.conn)
 }
 
 func (b *backend) epoch() uint64 {
@@ -375,7 +378,7 @@ func (s *session) over() bool {
 	switch {
 	case s.back == nil:
 	case s.track.bye: // the server has the client's goodbye, which a reset would overtake
-		_ = s.back.conn.Close()
+		go s.back.conn.Close()
 	default:
 		s.back.close()
 	}
