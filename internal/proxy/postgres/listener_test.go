@@ -128,13 +128,14 @@ func TestLargeCopiesPass(t *testing.T) {
 
 // TestPsycopgKeepsItsConnection asks with the driver that Django uses.
 func TestPsycopgKeepsItsConnection(t *testing.T) {
-	if err := exec.Command("python3", "-c", "import psycopg2").Run(); err != nil {
-		t.Skip("no python3 with psycopg2")
+	python := "/usr/bin/python3" // the one that distributions install drivers for; another may come first in PATH
+	if err := exec.Command(python, "-c", "import psycopg2").Run(); err != nil {
+		t.Skip("no python3 with psycopg2: install python3-psycopg2")
 	}
 	w := newWorld(t, options{})
 	w.serving(w.primary)
 	host, port, _ := net.SplitHostPort(w.address)
-	cmd := exec.Command("python3", "-c", fmt.Sprintf(`
+	cmd := exec.Command(python, "-c", fmt.Sprintf(`
 import psycopg2, sys
 c = psycopg2.connect(host=%q, port=%q, user=%q, password=%q, dbname="postgres", connect_timeout=3)
 c.autocommit = True

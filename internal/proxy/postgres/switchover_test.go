@@ -146,7 +146,7 @@ var holds = []struct {
 }
 
 func TestWhatASessionHoldsDecides(t *testing.T) {
-	w := newWorld(t, options{})
+	w := newWorld(t, options{short: true})
 	w.primary.Exec(t, "create role reader", "grant reader to app", "create sequence counter", "grant all on sequence counter to app",
 		"create function tenant(text) returns void language sql as $$ select set_config('app.hidden', $1, false) $$",
 		"create function scratchpad() returns void language plpgsql as $$ begin create temporary table pad(i int); end $$",

@@ -37,10 +37,14 @@ type options struct {
 	proxy.Config
 	carrier postgres.Config
 	through bool // logins pass through
+	short   bool // it is tested with -short too
 }
 
 func newWorld(t testing.TB, o options) *world {
 	t.Helper()
+	if testing.Short() && !o.short {
+		t.Skip("with servers: not with -short")
+	}
 	w := &world{t: t, primary: pgtest.New(t, pgtest.Options{Settings: map[string]string{"max_connections": "150", "wal_level": "replica"}}), table: proxy.NewTable()}
 	w.primary.Exec(t, fmt.Sprintf("create role %s login password '%s'", app, pgtest.Password), "grant create on schema public to public")
 	w.listener = proxy.NewListener(w.table, o.Config)
