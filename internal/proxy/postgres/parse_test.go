@@ -61,7 +61,7 @@ func collect(b []byte, size int) string {
 			}
 		}
 	})
-	return fmt.Sprint(out.String(), failed, w.between())
+	return fmt.Sprint(out.String(), failed, failed || w.between())
 }
 
 // FuzzTracker holds that it does not matter where a stream was cut, and that nothing a peer sends is taken for idle

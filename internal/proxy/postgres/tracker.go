@@ -216,7 +216,11 @@ func (t *tracker) server(b []byte) (ended bool, err error) {
 }
 
 func (t *tracker) ready(p piece) {
-	if len(p.body) == 0 {
+	if !p.last && len(p.body) == 0 {
+		return // only its head came
+	}
+	if !p.last || len(p.body) != 1 {
+		t.lost = true
 		return
 	}
 	t.status = p.body[0]
