@@ -20,7 +20,7 @@ route
 engine store schedule notify hook
 pack
 ledger
-audit scratch lease
+audit scratch lease proxy
 repository retention policy
 catalog
 spool
@@ -33,7 +33,7 @@ watch
 engine/postgres/server engine/postgres/wal
 engine/postgres/datadir
 notify/post
-engine/* store/* notify/* lease/* cluster/*
+engine/* store/* notify/* lease/* cluster/* proxy/*
 app
 cli
 `

@@ -1,0 +1,265 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/proxy"
+	"github.com/backstaydb/backstay/internal/route"
+)
+
+// routed does what the route that counts asks of the session. It may be called at any time.
+func (s *session) routed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.signal()
+	v := s.carrier.listener.Table.View()
+	switch {
+	case s.mode == gone:
+	case s.mode == away:
+		s.start()
+	case s.back.to.Primary:
+		s.atPrimary(v)
+	case !s.busy && !s.carrier.listener.Keeps(s.back.to, 0, v):
+		s.depart("the replica is no member of the cluster any more")
+	}
+}
+
+// atPrimary is routed for a session at a primary.
+func (s *session) atPrimary(v *proxy.View) {
+	switch open := v.Open(); {
+	case v.Epoch != s.back.epoch() || v.State == route.Closed:
+		if s.busy || s.mode != known || s.holds.doubt != "" {
+			s.cutLost("the primary of the cluster changes")
+			return
+		}
+		s.leave()
+		s.start()
+	case open == route.Closed && s.busy:
+		s.cutLost("nobody renewed this proxy's route to the primary")
+	case open == route.Holding && !s.busy:
+		if s.mode == running {
+			s.ask()
+		}
+		s.prepare(v)
+	case open == route.Serving && s.ahead != nil: // the change was given up
+		s.ahead.close()
+		s.ahead = nil
+	}
+}
+
+// depart moves an idle session away from a server that still answers.
+func (s *session) depart(why string) {
+	switch {
+	case s.mode == running && s.movable:
+		s.ask()
+	case s.mode == asking:
+	case s.mode == known && s.holds.doubt == "":
+		s.leave()
+		s.start()
+	default:
+		s.cutLost(why)
+	}
+}
+
+// seek has someone log in for a session that has no server.
+func (s *session) seek() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode == away {
+		s.start()
+	}
+}
+
+func (s *session) start() {
+	if !s.going {
+		s.going = true
+		go s.attach()
+	}
+}
+
+// again is the pause between two tries to log in.
+const again = 50 * time.Millisecond
+
+// attach brings a session that is away to the member that the route names, as soon as it names one.
+func (s *session) attach() {
+	l := s.carrier.listener
+	ctx, cancel := context.WithTimeoutCause(context.Background(), l.Wait, proxy.ErrNoPrimary)
+	defer cancel()
+	_, err := l.Table.Await(ctx, func(v *proxy.View) bool { _, ok := l.Choose(v); return ok })
+	var b *backend
+	if err == nil {
+		s.carrier.movers <- struct{}{}
+		b, err = s.reach(ctx)
+		<-s.carrier.movers
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.going = false
+	switch {
+	case err != nil:
+		if errors.Is(err, proxy.ErrNoPrimary) {
+			l.Expired.Add(1)
+		}
+		s.cut("57P01", "the session could not go on at another server", "Nothing was open. Connect again.")
+	case s.mode != away:
+		b.drop()
+	default:
+		s.install(b)
+		l.Moved.Add(1)
+		news := changes(s.track.reported, b.greeting.statuses)
+		s.track.reported = b.greeting.statuses
+		go func() {
+			if len(news) > 0 && s.write(news, true) != nil {
+				s.end()
+			}
+			s.fromServer(b)
+		}()
+		go s.routed() // what happened meanwhile; it wakes who waits
+	}
+}
+
+// drop closes a connection that no session uses.
+func (b *backend) drop() {
+	b.close()
+	if b.at != nil {
+		b.at.Detach()
+	}
+}
+
+// reach logs in at the member for the session, and tries again for as long as a session may wait.
+func (s *session) reach(ctx context.Context) (*backend, error) {
+	l := s.carrier.listener
+	ctx, cancel := context.WithTimeoutCause(ctx, l.Wait, proxy.ErrNoPrimary)
+	defer cancel()
+	for {
+		v, up, err := l.Await(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.connect(ctx, v, up)
+		if err == nil || final(err) {
+			return b, err
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// final says whether a server's refusal is for the client to read; a server that starts, or ends, is tried again.
+func final(err error) bool {
+	var e *ServerError
+	if errors.As(err, &e) {
+		return e.Code != "57P03" && e.Code != "57P01" && e.Code != "57P02"
+	}
+	return errors.Is(err, errDoubt)
+}
+
+// connect logs in at one member, or takes the login that was made there ahead.
+func (s *session) connect(ctx context.Context, v *proxy.View, up proxy.Upstream) (*backend, error) {
+	s.mu.Lock()
+	b := s.ahead
+	s.ahead = nil
+	s.mu.Unlock()
+	if b != nil && up.Primary && b.to.Address == up.Address {
+		at, err := s.carrier.listener.Table.Attach(v)
+		if err == nil {
+			b.at, b.to = at, up
+			return b, nil
+		}
+		b.close()
+		return nil, err
+	}
+	if b != nil {
+		b.close()
+	}
+	conn, at, err := s.carrier.listener.Connect(ctx, v, up)
+	if err != nil {
+		return nil, err
+	}
+	b = &backend{conn: conn, to: up, at: at}
+	defer s.bounded(b)()
+	if err := s.logIn(ctx, b); err != nil {
+		b.drop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// bounded ends b's connection when its epoch ends, until stop is called: a login must not hold that up.
+func (s *session) bounded(b *backend) (stop func()) {
+	if b.at == nil {
+		return func() {}
+	}
+	conn, epoch := b.conn, b.at.Epoch()
+	return s.carrier.listener.Table.Watch(func(v *proxy.View) {
+		if v.Epoch != epoch || v.Open() == route.Closed {
+			proxy.Reset(conn)
+		}
+	})
+}
+
+// logIn logs in on b's connection, and makes there what the session holds.
+func (s *session) logIn(ctx context.Context, b *backend) (err error) {
+	plain := b.conn
+	if b.conn, err = s.carrier.encrypt(ctx, plain, b.to.Address); err != nil {
+		b.conn = plain
+		return err
+	}
+	_ = b.conn.SetDeadline(time.Now().Add(s.carrier.listener.Dial))
+	if b.greeting, err = login(b.conn, s.parameters, s.login); err != nil {
+		return err
+	}
+	if err := s.holds.restore(b); err != nil {
+		return err
+	}
+	return b.conn.SetDeadline(time.Time{})
+}
+
+// prepare logs in at the member that will be the primary, so that nobody waits for it then.
+func (s *session) prepare(v *proxy.View) {
+	if s.mode != known || s.holds.doubt != "" || v.Target == "" || s.ahead != nil || s.going {
+		return
+	}
+	s.going = true
+	target := proxy.Upstream{Address: v.Target, Primary: true}
+	go func() {
+		s.carrier.movers <- struct{}{}
+		b, err := s.loginAhead(target)
+		<-s.carrier.movers
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.going = false
+		switch {
+		case s.mode == away:
+			if err == nil {
+				s.ahead = b
+			}
+			s.start()
+		case err != nil: // it will be tried again when it is the primary
+		case s.mode == known:
+			s.ahead = b
+		default:
+			b.close()
+		}
+	}()
+}
+
+func (s *session) loginAhead(to proxy.Upstream) (*backend, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.carrier.listener.Dial)
+	defer cancel()
+	conn, err := s.carrier.listener.DialMember(ctx, to.Address)
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{conn: conn, to: to}
+	if err := s.logIn(ctx, b); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
