@@ -104,20 +104,34 @@ func (r *Repository) readListed(ctx context.Context, o Object) ([]byte, error) {
 // ensure puts an object that compare finds right, or finds it there as it must be.
 func (r *Repository) ensure(ctx context.Context, o Object, open func() (io.ReadCloser, error), compare func(body io.Reader, object string) *expecting) error {
 	full := r.object(o.Name)
+	for tries := 0; ; tries++ {
+		err := r.putNew(ctx, o, open, compare)
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		// A try before this one, or the store's own, was not heard of; or somebody took the name.
+		err = r.hashListed(ctx, o, nil)
+		if errors.Is(err, fs.ErrNotExist) && tries < maxTries {
+			continue // it was swept away between the two calls, as a leftover
+		}
+		if err != nil {
+			return fmt.Errorf("put %s: another object stands there: %w", full, err)
+		}
+		return nil
+	}
+}
+
+// maxTries bounds how often an object is put again that was there and then was not.
+const maxTries = 3
+
+func (r *Repository) putNew(ctx context.Context, o Object, open func() (io.ReadCloser, error), compare func(body io.Reader, object string) *expecting) error {
+	full := r.object(o.Name)
 	body, err := open()
 	if err != nil {
 		return fmt.Errorf("put %s: %w", full, err)
 	}
 	defer body.Close()
-	err = r.store.Put(ctx, full, compare(body, full), o.Size)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// A try before this one, or the store's own, was not heard of; or somebody took the name.
-	if err := r.hashListed(ctx, o, nil); err != nil {
-		return fmt.Errorf("put %s: another object stands there: %w", full, err)
-	}
-	return nil
+	return r.store.Put(ctx, full, compare(body, full), o.Size)
 }
 
 // hashListed reads a whole object and compares it with what the ledger lists. count is told the bytes as they come.
