@@ -60,7 +60,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
-		repos = append(repos, archive.Repo{Name: r, Open: func(ctx context.Context) (*repository.Repository, error) { return w.get(ctx, r) }})
+		repos = append(repos, archive.Repo{Name: r, Heartbeat: heartbeat(time.Duration(cfg.RPO)), Open: func(ctx context.Context) (*repository.Repository, error) { return w.get(ctx, r) }})
 	}
 	p.archive, err = archive.New(archive.Config{
 		Source: name, Engine: e, Repos: repos, Dir: h.sourceState(name, "spool"),
@@ -73,6 +73,15 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		return nil, errors.Join(err, w.close())
 	}
 	return p, nil
+}
+
+// heartbeat is how often a repository is told that nothing new was committed; zero leaves it to the store. Where people need not know
+// within seconds, hundreds of sources that rest are to cost little.
+func heartbeat(rpo time.Duration) time.Duration {
+	if rpo == 0 || rpo >= 5*time.Minute {
+		return time.Minute
+	}
+	return 0
 }
 
 // belong notes to which class and to whom it belongs now.

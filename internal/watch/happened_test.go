@@ -88,12 +88,12 @@ func TestTwoSourcesAreTwoMatters(t *testing.T) {
 		defer stop()
 		time.Sleep(20 * time.Second)
 		w.set(failing("app"), well("shop"))
-		time.Sleep(10 * time.Second)
+		time.Sleep(12 * time.Second)
 		if got, want := r.told(), "began warning copies app"; got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
 		w.set(well("app"), failing("shop"))
-		time.Sleep(10 * time.Second)
+		time.Sleep(12 * time.Second)
 		if got := r.told(); !strings.Contains(got, "ended warning copies app") || !strings.Contains(got, "began warning copies shop") {
 			t.Errorf("told %q", got)
 		}

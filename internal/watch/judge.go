@@ -17,9 +17,12 @@ import (
 // scope is whose notices these are.
 const scope = "policy"
 
-// judge asks policy once a second.
+// judgeEvery is how often policy is asked. What it finds is told within five seconds.
+const judgeEvery = 2 * time.Second
+
+// judge asks policy again and again.
 func (w *Watch) judge(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(judgeEvery)
 	defer tick.Stop()
 	for {
 		if st, err := w.c.Eyes.Status(ctx); err == nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
+	"time"
 
 	_ "modernc.org/sqlite" // the only SQLite in this process: a second one would break the locks of both
 )
@@ -16,21 +17,27 @@ const (
 	readWrite = "mode=rw&_pragma=busy_timeout(0)&_pragma=wal_autocheckpoint(0)"
 )
 
-// open returns a pool for path whose connections stay open until it is closed.
+// restful is after how long a reading connection that is not needed is closed: a host may have hundreds of databases that rest.
+const restful = 30 * time.Second
+
+// open returns a pool for path. Connections that may write stay open until it is closed: the last one of them would fold the WAL in.
 func open(path, parameters string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dsn(path, parameters))
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxIdleConns(8)
-	db.SetConnMaxIdleTime(0)
+	if parameters == readOnly {
+		db.SetConnMaxIdleTime(restful)
+	}
 	db.SetConnMaxLifetime(0)
 	return db, nil
 }
 
 // reading is an open read transaction: the pin that keeps a WAL from being reset, or the shared lock in rollback mode.
 type reading struct {
-	conn *sql.Conn
+	conn  *sql.Conn
+	since walIndex // of a WAL before the transaction began, where that is known
 
 	mu    sync.Mutex
 	users int

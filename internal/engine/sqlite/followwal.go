@@ -8,13 +8,21 @@ import (
 )
 
 // roundWAL captures and ships what there is, hand over hand: it pins the WAL at its end, ships everything up to there,
-// and only then lets the pin of the round before go. So no frame that was not shipped is ever without a pin.
+// and only then lets the pin of the round before go. So no frame that was not shipped is ever without a pin. Where nothing
+// moved since, not even a checkpoint, a new pin would hold the same, and the old one stays.
 func (s *Source) roundWAL(ctx context.Context, b *batch) error {
+	before, at, err := s.watch.current()
+	if err == nil && s.pin != nil && s.pin.since == before {
+		if err = s.capture(before, at, b); s.pin == nil {
+			return s.regain(ctx, err, b)
+		}
+		return err
+	}
 	next, err := read(ctx, s.readers)
 	if err != nil {
 		return fmt.Errorf("pin the WAL: %w", err)
 	}
-	s.next = next
+	next.since, s.next = before, next
 	x, at, err := s.watch.current()
 	if err == nil {
 		err = s.capture(x, at, b)

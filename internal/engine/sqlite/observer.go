@@ -11,6 +11,7 @@ const (
 	lookBusy  = 5 * time.Millisecond   // within a second of a write
 	lookIdle  = 20 * time.Millisecond  // at other times where writes are not told
 	lookArmed = 250 * time.Millisecond // where they are, to be sure
+	lookCalm  = time.Second            // the same a minute after the last write
 )
 
 // moved says that at time the WAL counted up to frame.
@@ -73,6 +74,8 @@ func (o *observer) run(ctx context.Context, wal string) {
 			timer.Reset(lookBusy)
 		case time.Since(busy) < time.Second:
 			timer.Reset(lookBusy)
+		case armed && time.Since(busy) > time.Minute:
+			timer.Reset(lookCalm)
 		case armed:
 			timer.Reset(lookArmed)
 		default:

@@ -34,20 +34,24 @@ func runSources(ctx context.Context, args []string) (err error) {
 	fs := flag.NewFlagSet("sources", flag.ContinueOnError)
 	databases := fs.Int("sqlite", 200, "SQLite databases")
 	servers := fs.Int("postgres", 3, "PostgreSQL servers; 0 for none")
-	settle := fs.Duration("settle", time.Minute, "how long the daemon may work after the last first base")
+	settle := fs.Duration("settle", 3*time.Minute, "how long the daemon may work after the last first base")
 	duration := fs.Duration("duration", time.Minute, "how long it is watched")
 	binary := fs.String("backstay", "", "the program; built from this tree if not given")
-	listen := fs.String("profile", "", "keep the folder here, for a look at it")
+	keep := fs.String("keep", "", "a folder for all of it, which stays; else a temporary one")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	h := &host{binary: *binary, dir: *listen}
-	if h.dir == "" {
+	h := &host{binary: *binary, dir: *keep}
+	if h.dir != "" {
+		if err = os.MkdirAll(h.dir, 0o755); err != nil {
+			return err
+		}
+	} else {
 		if h.dir, err = os.MkdirTemp("", "backstay-bench-"); err != nil {
 			return err
 		}
 	}
-	defer func() { err = errors.Join(err, h.close(*listen == "")) }()
+	defer func() { err = errors.Join(err, h.close(*keep == "")) }()
 	if err := h.fill(ctx, *databases, *servers); err != nil {
 		return err
 	}
