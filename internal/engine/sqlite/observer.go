@@ -11,7 +11,7 @@ const (
 	lookBusy  = 5 * time.Millisecond   // within a second of a write
 	lookIdle  = 20 * time.Millisecond  // at other times where writes are not told
 	lookArmed = 250 * time.Millisecond // where they are, to be sure
-	lookCalm  = time.Second            // the same a minute after the last write
+	lookCalm  = 2 * time.Second        // the same a minute after the last write
 )
 
 // moved says that at time the WAL counted up to frame.
