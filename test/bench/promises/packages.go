@@ -46,7 +46,7 @@ func runPackage(ctx context.Context, pkg string, goals []goal) error {
 	for _, g := range goals {
 		names = append(names, g.benchmark)
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", pkg, "-run", "^$", "-bench", "^Benchmark("+strings.Join(names, "|")+")$", "-benchtime", "3x")
+	cmd := exec.CommandContext(ctx, "go", "test", pkg, "-run", "^$", "-bench", "^Benchmark("+strings.Join(names, "|")+")$", "-benchtime", "3x", "-timeout", "1h")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
