@@ -17,14 +17,23 @@ import (
 // scope is whose notices these are.
 const scope = "policy"
 
-// judgeEvery is how often policy is asked. What it finds is told within five seconds.
-const judgeEvery = 2 * time.Second
+// judgeEvery is how often policy is asked: what it finds is told within five seconds. At first it is asked sooner, as somebody waits
+// to see that all is well.
+const (
+	judgeEvery = 2 * time.Second
+	judgeFirst = 250 * time.Millisecond
+	judgeSoon  = 10 * time.Second // for so long
+)
 
 // judge asks policy again and again.
 func (w *Watch) judge(ctx context.Context) error {
-	tick := time.NewTicker(judgeEvery)
+	tick, began, soon := time.NewTicker(judgeFirst), w.c.Now(), true
 	defer tick.Stop()
 	for {
+		if soon && w.c.Now().Sub(began) > judgeSoon {
+			tick.Reset(judgeEvery)
+			soon = false
+		}
 		if st, err := w.c.Eyes.Status(ctx); err == nil {
 			w.judgeAll(ctx, st)
 		}
