@@ -190,6 +190,21 @@ func TestNoPromotionWithoutTenure(t *testing.T) {
 	})
 }
 
+func TestNoPromotionWithoutTheGuardThatCounts(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 7, cluster.Promoting, "db1" })
+		alive := false
+		w.agent.c.Cluster.Peers = append([]cluster.Peer{{Name: "db1", Guard: true}}, three.Peers[1:]...)
+		w.agent.c.Guarded = func() bool { return alive }
+		promote := cluster.Action{Verb: cluster.Promote, Epoch: 7, Upto: history.At(1, 100), Timeline: 2, Quorum: quorum(3)}
+		refused(t, "without its guard", w.act(promote))
+		alive = true
+		if err := w.act(promote); err != nil || w.server.count("lead") != 1 {
+			t.Errorf("with its guard: %v", err)
+		}
+	})
+}
+
 // TestATenureThatEndsDuringThePromotion leaves no primary.
 func TestATenureThatEndsDuringThePromotion(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
