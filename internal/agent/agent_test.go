@@ -387,6 +387,43 @@ func TestAHungServerIsSilent(t *testing.T) {
 	})
 }
 
+// TestAHungPrimaryIsStoppedInTheEnd: its agent speaks for it no more, so that it shows without proxies too.
+func TestAHungPrimaryIsStoppedInTheEnd(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		w.server.mu.Lock()
+		w.server.hung = true
+		w.server.mu.Unlock()
+		time.Sleep(hung / 2)
+		if w.server.count("stop") != 0 {
+			t.Fatal("a server that is slow was stopped")
+		}
+		time.Sleep(hung + three.Lease)
+		if w.server.count("stop") != 1 || w.server.role() != cluster.Primary {
+			t.Errorf("stopped %d times, then %s", w.server.count("stop"), w.server.role())
+		}
+	})
+}
+
+func TestAFrozenDiskIsToldThoughTheServerHangs(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		w.server.mu.Lock()
+		w.server.hung, w.server.s.Stalled = true, time.Second
+		w.server.mu.Unlock()
+		f := w.probe()
+		if f.Stalled == cluster.Never || f.Promised != 0 {
+			t.Errorf("told %+v", f)
+		}
+		time.Sleep(2 * time.Second)
+		beat := w.state().Beat
+		time.Sleep(time.Second)
+		if w.state().Beat != beat {
+			t.Error("it beats though its disk takes nothing")
+		}
+	})
+}
+
 func TestQuorumsAreCountedInOrder(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.serve()

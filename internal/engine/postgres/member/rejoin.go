@@ -35,9 +35,6 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 	if err != nil {
 		return err
 	}
-	if _, err := s.arguments(); err != nil { // kept aside before the data may go
-		return err
-	}
 	whole := position(up.system.Timeline, up.system.Flushed)
 	if s.empty() {
 		err = s.anew(ctx, member, whole, begun)
