@@ -26,7 +26,8 @@ type Server interface {
 	// Detach lets a running standby follow nobody and returns when it can acknowledge nothing more to anybody.
 	Detach(ctx context.Context) error
 
-	// Follow lets a standby stream from a member, and starts it if it does not run. It does not wait for the stream.
+	// Follow lets a standby stream from a member, or take log from cluster.Repository, and starts it if it does not run. It does not wait for
+	// the log.
 	Follow(ctx context.Context, member string) error
 
 	// Lead makes a standby that follows nobody primary on the timeline of l, and on no other. It counts l.Quorum from its first commit

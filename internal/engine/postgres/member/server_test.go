@@ -174,6 +174,46 @@ func TestStandbysFollowOverNumbersThatLedNowhere(t *testing.T) {
 	}
 }
 
+// TestLogIsFetched from a repository, and from a sibling that follows nobody: a candidate gets what it lacks.
+func TestLogIsFetched(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	old := pgtest.New(t, pgtest.Options{Settings: small})
+	sibling := old.Standby(t, "db3")
+	candidate := old.Standby(t, "db1")
+	conninfo := "host=" + candidate.Server().SocketDir() + " port=" + strconv.Itoa(candidate.Port) + " user=postgres"
+	s := serverOf(t, sibling, map[string]string{"db1": conninfo})
+	c := serverOf(t, candidate, nil)
+	c.c.Restore = "cp " + filepath.Join(old.Dir, "pg_wal") + "/%f %p"
+	must(t, s.Detach(t.Context()))
+	must(t, c.Detach(t.Context()))
+	detached := look(t, c)
+	old.Exec(t, "create table late as select generate_series(1, 10000) n")
+	if now := look(t, c); !now.Received.Equal(detached.Received) || now.Following != "" {
+		t.Fatalf("detached at %s, and then at %s", detached.Received, now.Received)
+	}
+	must(t, Halt(t.Context(), old.Dir))
+	end, err := endOf(old.Dir)
+	must(t, err)
+	reaches := func(s *Server, what string) {
+		t.Helper()
+		for limit := time.Now().Add(20 * time.Second); look(t, s).Received.Before(end.received); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatalf("%s: it came to %s, the log ends at %s", what, look(t, s).Received, end.received)
+			}
+		}
+	}
+	must(t, c.Follow(t.Context(), cluster.Repository))
+	reaches(c, "from the repository")
+	must(t, c.Detach(t.Context()))
+	must(t, s.Follow(t.Context(), "db1"))
+	reaches(s, "from the sibling")
+	if at := look(t, s); at.Following != "db1" || !at.Streaming {
+		t.Errorf("the sibling is followed: %+v", at)
+	}
+}
+
 func TestATimelineThatIsTakenIsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
