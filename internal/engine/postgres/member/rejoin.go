@@ -36,6 +36,9 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 	if err != nil {
 		return err
 	}
+	if err := s.keepArguments(); err != nil { // a rewind and a copy take the file away
+		return err
+	}
 	whole := position(up.system.Timeline, up.system.Flushed)
 	if s.empty() {
 		err = s.anew(ctx, member, up, whole, begun)

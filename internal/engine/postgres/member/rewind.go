@@ -28,7 +28,8 @@ func (s *Server) rewind(ctx context.Context, member string) error {
 	if err != nil {
 		return err
 	}
-	arguments := []string{"--target-pgdata=" + s.c.Dir, "--source-server=" + s.c.Members[member] + " dbname=postgres"}
+	// The server syncs all its files when it starts after a rewind, so that doing it twice is left out.
+	arguments := []string{"--no-sync", "--target-pgdata=" + s.c.Dir, "--source-server=" + s.c.Members[member] + " dbname=postgres"}
 	if s.c.Restore != "" && p.Major >= 13 {
 		if err := s.write(map[string]string{"restore_command": s.c.Restore}); err != nil {
 			return err
