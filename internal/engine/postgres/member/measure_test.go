@@ -43,6 +43,7 @@ func TestMeasureRejoin(t *testing.T) {
 	start := time.Now()
 	must(t, back.Start(t.Context(), cluster.Standby))
 	t.Logf("its own log replayed after %s", time.Since(start).Round(time.Millisecond))
+	defer func() { t.Log(back.said(0)) }()
 	must(t, back.Rejoin(t.Context(), "db2", 2, func(history.Position) error { return nil }))
 	t.Logf("rejoined after %s", time.Since(start).Round(time.Millisecond))
 	for !look(t, back).Streaming {
