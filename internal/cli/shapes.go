@@ -29,6 +29,7 @@ var shapes = []struct {
 	{"backstay runs", []api.Run{}},
 	{"backstay drills", []drill.Report{}},
 	{"backstay retention", []app.Retained{}},
+	{"backstay cluster status", []api.Cluster{}},
 	{"backstay engines", []app.EngineInfo{}},
 	{"backstay demo", demoResult{}},
 	{"backstay version", buildInfo{}},

@@ -5,6 +5,7 @@ const (
 	groupProtect = "protect"
 	groupRecover = "recover"
 	groupProve   = "prove"
+	groupReach   = "reach"
 	groupInfo    = "info"
 )
 
@@ -12,6 +13,7 @@ var groups = []struct{ id, title string }{
 	{groupProtect, "Protect:"},
 	{groupRecover, "Recover:"},
 	{groupProve, "Prove:"},
+	{groupReach, "Keep reachable:"},
 	{groupInfo, "Know:"},
 }
 
@@ -242,6 +244,26 @@ when that starts again, and writes nothing before.`,
 			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one as soon as it reads the ledger. With --rewrite all that is there is sealed to it, too: each object is read, decrypted, written anew, read back and compared before the old one is dropped. What somebody reads meanwhile is left, and named; run it again then, or after it broke off.",
 			example: "backstay key rotate app\nbackstay key rotate app --rewrite",
 			make:    func() command { return &keyRotateOptions{} },
+		},
+		{
+			use: "cluster", group: groupReach,
+			short: "Work with clusters: servers of which one is primary, behind one address",
+			long: `backstay.yaml names the members of a cluster and the addresses at which applications reach it. "backstay run" leads clients to the
+primary, holds them while there is none, and, where the file says so, makes another member primary when it is lost.`,
+		},
+		{
+			use: "cluster status [CLUSTER]", args: arity{0, 1}, lists: true,
+			short:   "Show who is primary, who follows, how far behind, and why",
+			long:    "Asks the daemon of this folder if one runs, else the members themselves.",
+			example: "backstay cluster status\nbackstay cluster status shop --json",
+			make:    func() command { return &clusterStatusOptions{} },
+		},
+		{
+			use: "cluster watch [CLUSTER]", args: arity{0, 1},
+			short:   "Show the status of clusters as it changes",
+			long:    "On a terminal the picture is drawn anew each second; elsewhere it is printed whenever something changed. Ctrl-C ends it.",
+			example: "backstay cluster watch shop",
+			make:    func() command { return &clusterWatchOptions{} },
 		},
 		{
 			use: "store", group: groupProve,
