@@ -10,7 +10,9 @@ import (
 
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/mysql"
 	"github.com/backstaydb/backstay/internal/engine/postgres"
+	"github.com/backstaydb/backstay/internal/engine/redis"
 	"github.com/backstaydb/backstay/internal/engine/sqlite"
 	"github.com/backstaydb/backstay/internal/engine/tcp"
 )
@@ -24,6 +26,8 @@ var engines = []struct {
 }{
 	{sqlite.Engine{}, "sqlite:FILE", "SQLite 3, in WAL and rollback-journal mode, while any process writes it", true},
 	{postgres.Engine{}, "postgres://USER@HOST:PORT", "PostgreSQL 12 to 18, a whole server, over its replication protocol", false},
+	{mysql.Engine{}, "mysql://USER@HOST:PORT", "MySQL and MariaDB, as members of a cluster that somebody else manages", false},
+	{redis.Engine{}, "redis://HOST:PORT", "Redis and Valkey, as members of a cluster that somebody else manages", false},
 	{tcp.Engine{}, "tcp://HOST:PORT", "any service, as a member of a cluster: clients are led to the first that takes connections", false},
 }
 
