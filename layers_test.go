@@ -25,8 +25,8 @@ repository retention policy
 catalog
 spool
 archive recovery cluster
-drill
-api
+drill peer
+agent api
 metrics
 config
 watch
