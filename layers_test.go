@@ -21,7 +21,7 @@ engine store schedule notify hook
 pack
 ledger
 audit scratch lease proxy
-repository retention policy
+repository retention policy authority
 catalog
 spool
 archive recovery cluster
