@@ -58,3 +58,41 @@ type ClusterListener struct {
 	Up       int64  `json:"up_bytes" doc:"carried to servers"`
 	Down     int64  `json:"down_bytes" doc:"carried to clients"`
 }
+
+// ClusterCheck is what cluster init found.
+type ClusterCheck struct {
+	Cluster string              `json:"cluster" doc:"as in backstay.yaml"`
+	Members []ClusterInspection `json:"members" doc:"in the order of the file"`
+	Refused []ClusterRefusal    `json:"refused" doc:"why the cluster can't be run as it is; none: it can, once nothing is missing"`
+	SQL     []string            `json:"sql,omitempty" doc:"rights and settings that are missing: to be run on the primary by a superuser"`
+	Restart bool                `json:"restart,omitempty" doc:"some of that needs a restart of the servers"`
+	Wishes  []string            `json:"wishes,omitempty" doc:"what works without, and better with"`
+	Done    []string            `json:"done,omitempty" doc:"what was made on this host"`
+	Tokens  []JoinToken         `json:"tokens,omitempty" doc:"one for each host that has to join"`
+}
+
+// ClusterInspection is what one member said.
+type ClusterInspection struct {
+	Name     string   `json:"name" doc:"as in backstay.yaml"`
+	Address  string   `json:"address,omitempty" doc:"host and port of the server"`
+	SystemID string   `json:"system_id,omitempty" doc:"the same for copies of one server"`
+	Major    int      `json:"major,omitempty" doc:"version of the server"`
+	Primary  bool     `json:"primary" doc:"whether it says that it is one"`
+	Missing  []string `json:"missing,omitempty" doc:"SQL for what it lacks"`
+	Error    string   `json:"error,omitempty" doc:"why it could not be asked"`
+	Hint     string   `json:"hint,omitempty" doc:"what to do about that"`
+}
+
+// ClusterRefusal is one reason against a cluster.
+type ClusterRefusal struct {
+	Member string `json:"member,omitempty" doc:"that it is about; absent: all"`
+	Reason string `json:"reason" doc:"in one sentence"`
+	Hint   string `json:"hint,omitempty" doc:"what to do about it"`
+}
+
+// JoinToken lets one host join once.
+type JoinToken struct {
+	Host  string    `json:"host" doc:"that may join"`
+	Token string    `json:"token" doc:"a secret: for backstay cluster join on that host"`
+	Ends  time.Time `json:"ends" doc:"when it is good no more"`
+}

@@ -50,9 +50,6 @@ type door struct {
 // openCluster builds a cluster, and opens no socket. told hears of each change of the primary.
 func (h *Host) openCluster(name string, told func(router.Change)) (*clustered, error) {
 	c := &clustered{name: name, config: h.Config.Clusters[name], host: h, table: proxy.NewTable()}
-	if c.config.Managed() {
-		return nil, &ClusterError{Cluster: name, Err: errManaged}
-	}
 	var members []router.Member
 	for _, member := range c.config.Order {
 		m := c.config.Members[member]

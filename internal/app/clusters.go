@@ -159,6 +159,9 @@ func (d *daemon) openClusters(h *Host, before *config.Config) ([]*clustered, err
 		if before != nil && sameCluster(before, h.Config, name) {
 			continue
 		}
+		if h.Config.Clusters[name].Managed() {
+			return nil, &ClusterError{Cluster: name, Err: errManaged}
+		}
 		c, err := h.openCluster(name, func(change router.Change) { d.changed(name, change) })
 		if err != nil {
 			return nil, err

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -50,32 +49,4 @@ func (c *clustered) resting(ctx context.Context) api.Cluster {
 	out := c.status()
 	out.Running, out.State, out.Listeners = false, "closed", nil
 	return out
-}
-
-// CheckClusters says what in the file cannot be kept here, of clusters: members that are the same server, listeners whose port is taken
-// by somebody else than the daemon of this folder.
-func (h *Host) CheckClusters(ctx context.Context) error {
-	_, err := api.Dial(h.State()).Status(ctx)
-	running := err == nil
-	owners := map[string]string{}
-	for _, name := range h.Config.ClusterNames() {
-		c, err := h.openCluster(name, nil)
-		if err != nil {
-			return err
-		}
-		for _, m := range c.router.Status().Members {
-			if other, ok := owners[m.Address]; ok {
-				return &ClusterError{Cluster: name, Member: m.Name, Err: fmt.Errorf("%s is the server of %s too: a server belongs to one cluster, once", m.Address, other)}
-			}
-			owners[m.Address] = fmt.Sprintf("member %s of cluster %s", m.Name, name)
-		}
-		if running {
-			continue // its listeners are what stands there
-		}
-		if err := c.listen(); err != nil {
-			return err
-		}
-		c.unlisten()
-	}
-	return nil
 }

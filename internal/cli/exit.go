@@ -97,6 +97,7 @@ var exitRules = []struct {
 	{exitDamage, isA[*ledger.UntrustedError]},
 	{exitDamage, isA[*spool.CorruptError]},
 	{exitBusy, isA[*app.PortError]},
+	{exitConfig, isA[*app.RefusedError]},
 	{exitSource, isA[*app.SourceError]},
 	{exitSource, isA[*app.ClusterError]},
 	{exitStore, isA[*app.StoreError]},

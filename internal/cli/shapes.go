@@ -30,6 +30,8 @@ var shapes = []struct {
 	{"backstay drills", []drill.Report{}},
 	{"backstay retention", []app.Retained{}},
 	{"backstay cluster status", []api.Cluster{}},
+	{"backstay cluster init", api.ClusterCheck{}},
+	{"backstay cluster token", api.JoinToken{}},
 	{"backstay engines", []app.EngineInfo{}},
 	{"backstay demo", demoResult{}},
 	{"backstay version", buildInfo{}},
