@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -192,7 +193,7 @@ func ago(now, at time.Time) string {
 }
 
 func noteOf(m api.ClusterMember) string {
-	note := m.Error
+	note := strings.ReplaceAll(m.Error, "\n", " ")
 	if m.NoFailover {
 		note = joined(note, "nofailover")
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -79,15 +80,27 @@ func (l *looker) Look(ctx context.Context) (engine.Sight, error) {
 	}
 	conn, err := pgconnConnect(ctx, l.source.url)
 	if err != nil {
-		return engine.Sight{}, l.source.explain(ctx, "look at "+l.address, err)
+		return engine.Sight{}, l.explain(ctx, err)
 	}
 	s, err := look(ctx, conn)
 	if err != nil {
 		closeSoon(conn.Close)
-		return s, l.source.explain(ctx, "look at "+l.address, err)
+		return s, l.explain(ctx, err)
 	}
 	l.keep(conn)
 	return s, nil
+}
+
+// explain is a failed look in one line: it is asked four times a second, and shown beside the member's address.
+func (l *looker) explain(ctx context.Context, err error) error {
+	var op *net.OpError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("look at %s: no answer in time: %w", l.address, ctx.Err())
+	case code(err) == "" && errors.As(err, &op):
+		return fmt.Errorf("look at %s: %w", l.address, op.Err)
+	}
+	return l.source.explain(ctx, "look at "+l.address, err)
 }
 
 func pgconnConnect(ctx context.Context, raw string) (*pgconn.PgConn, error) {
