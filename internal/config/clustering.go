@@ -83,6 +83,8 @@ func (p *parser) members(c *Config, name string) error {
 			return p.at(at, fmt.Sprintf("member %s of cluster %s has no url", member, name), `add url: "postgres://backstay@10.0.0.2/"`)
 		case !m.Receiver && scheme != cl.Kind():
 			return p.at(at, fmt.Sprintf("member %s of cluster %s is of another kind (%s) than the others (%s)", member, name, scheme, cl.Kind()), "a cluster has servers of one kind")
+		case m.Host != "" && m.Data == "" && !m.Receiver && cl.Managed():
+			return p.at(at, fmt.Sprintf("member %s of cluster %s has an agent on %s, which does not know where the data lies", member, name, m.Host), "add data: DIRECTORY")
 		case m.Guard && m.Host == "":
 			return p.at(at, fmt.Sprintf("member %s of cluster %s has a guard and no host", member, name), "a guard runs beside the agent: add host: NAME")
 		}

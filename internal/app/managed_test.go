@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/engine/postgres/member"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+)
+
+// trio is three servers on this host, and the daemon that manages them.
+type trio struct {
+	*Host
+	servers []*pgtest.Cluster
+	rw, ro  string
+}
+
+// newTrio makes a primary and two standbys, and a cluster of them with one host that decides.
+func newTrio(t *testing.T) *trio {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("with servers: not with -short")
+	}
+	t.Setenv("PGPASSWORD", pgtest.Password)
+	settings := map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "wal_retrieve_retry_interval": "100ms", "shared_buffers": "16MB", "max_connections": "40"}
+	db1 := pgtest.New(t, pgtest.Options{Settings: settings})
+	db1.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
+	db1.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role app login password '%s'", pgtest.Password), "create table notes (n serial, text text)",
+		"grant all on notes, notes_n_seq to app", "grant pg_monitor to backstay", "create schema backstay", "grant usage on schema backstay to backstay",
+		"create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
+	w := &trio{servers: []*pgtest.Cluster{db1, db1.Standby(t, "db2"), db1.Standby(t, "db3")}, rw: freeAddress(t), ro: freeAddress(t)}
+	t.Cleanup(func() {
+		for _, s := range w.servers {
+			if err := member.Halt(context.Background(), s.Dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	file := "clusters:\n  shop:\n    members:\n"
+	for i, s := range w.servers {
+		file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\" }\n",
+			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
+	}
+	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: 1s, max_loss: 0B }\n", w.rw, w.ro)
+	w.Host = runFile(t, file)
+	return w
+}
+
+func (w *trio) cluster(t *testing.T) api.Cluster {
+	t.Helper()
+	s, err := w.Status(t.Context())
+	if err != nil || len(s.Clusters) != 1 {
+		t.Fatalf("status %+v, %v", s, err)
+	}
+	return s.Clusters[0]
+}
+
+// serving waits until clients are led to a primary other than one, all others follow it, and a commit is counted on one of them.
+func (w *trio) serving(t *testing.T, not string) api.Cluster {
+	t.Helper()
+	var c api.Cluster
+	until(t, "a primary other than "+not+" that two replicas follow", func() bool {
+		c = w.cluster(t)
+		following := 0
+		for _, m := range c.Members {
+			if m.Role == "replica" && m.Following == c.Primary {
+				following++
+			}
+		}
+		return c.State == "serving" && c.Primary != "" && c.Primary != not && (following == 2 || not != "")
+	}, func() string { return fmt.Sprintf("%+v", c) })
+	return c
+}
+
+func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
+	w := newTrio(t)
+	first := w.serving(t, "")
+	if first.Primary != "db1" || first.Epoch != 1 || first.Sync == "" {
+		t.Fatalf("adopted: %+v", first)
+	}
+	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('before') returning text"); err != nil {
+		t.Fatal(err)
+	}
+	idle, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://app@%s/postgres?sslmode=disable", w.rw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close(context.Background())
+	if _, err := idle.Exec(t.Context(), "set application_name = 'patient'"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond) // it is asked what it holds
+
+	died := time.Now()
+	w.servers[0].Crash(t)
+	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('after') returning text"); err != nil {
+		t.Fatalf("who connects while there is no primary: %v", err)
+	}
+	gap := time.Since(died)
+	t.Logf("writes stood for %v", gap.Round(time.Millisecond))
+	if gap > 8*time.Second {
+		t.Errorf("writes stood for %v", gap)
+	}
+	var text string
+	if err := idle.QueryRow(t.Context(), "select current_setting('application_name')").Scan(&text); err != nil || text != "patient" {
+		t.Errorf("a session that was idle when the primary died: %q, %v", text, err)
+	}
+	after := w.serving(t, "db1")
+	if after.Epoch <= first.Epoch {
+		t.Errorf("epoch %d after %d", after.Epoch, first.Epoch)
+	}
+	if got, err := say(t.Context(), w.rw, "select string_agg(text, ',' order by n) from notes"); err != nil || got != "before,after" {
+		t.Errorf("notes %q, %v", got, err)
+	}
+	until(t, "the old primary is back as a replica", func() bool {
+		c := w.cluster(t)
+		return c.Members[0].Role == "replica" && c.Members[0].Following == c.Primary
+	})
+	until(t, "ro leads to a server in recovery", func() bool {
+		got, err := say(t.Context(), w.ro, "select pg_is_in_recovery()::text")
+		return err == nil && got == "true"
+	})
+	if !strings.Contains(after.Reason, "primary") {
+		t.Errorf("reason %q", after.Reason)
+	}
+}
