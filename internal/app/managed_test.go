@@ -130,3 +130,84 @@ func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
 		t.Errorf("reason %q", after.Reason)
 	}
 }
+
+func TestAPersonMovesThePrimary(t *testing.T) {
+	w := newTrio(t)
+	first := w.serving(t, "")
+	would, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna", DryRun: true})
+	if err != nil || would.Done || !strings.HasPrefix(would.Text, "drain: ") || w.cluster(t).Epoch != first.Epoch {
+		t.Errorf("what would be done: %+v, %v", would, err)
+	}
+	if _, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db9", By: "anna"}); err == nil || hintOf(err) == "" {
+		t.Errorf("a member that is none: %v", err)
+	}
+
+	// Eight clients write all the while; none of them may notice.
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 8)
+	longest := make(chan time.Duration, 8)
+	for i := range 8 {
+		go func() {
+			conn, err := pgx.Connect(ctx, fmt.Sprintf("postgres://app@%s/postgres?sslmode=disable", w.rw))
+			if err != nil {
+				ended <- err
+				return
+			}
+			defer conn.Close(context.Background())
+			var most time.Duration
+			for n := 0; ctx.Err() == nil; n++ {
+				began := time.Now()
+				if _, err := conn.Exec(context.Background(), "insert into notes (text) values ($1)", fmt.Sprintf("%d/%d", i, n)); err != nil {
+					ended <- fmt.Errorf("client %d, note %d: %w", i, n, err)
+					return
+				}
+				most = max(most, time.Since(began))
+				time.Sleep(2 * time.Millisecond)
+			}
+			longest <- most
+			ended <- nil
+		}()
+	}
+	time.Sleep(time.Second)
+	out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna", Why: "new disks"})
+	if err != nil || !out.Done || out.Primary != "db2" || out.Epoch <= first.Epoch {
+		t.Errorf("switchover: %+v, %v", out, err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	stop()
+	for range 8 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	close(longest)
+	var most time.Duration
+	for d := range longest {
+		most = max(most, d)
+	}
+	t.Logf("the switchover took %.3fs, the longest write %v", out.Seconds, most.Round(time.Millisecond))
+
+	until(t, "the old primary follows", func() bool {
+		c := w.cluster(t)
+		return c.Members[0].Role == "replica" && c.Members[0].Following == "db2"
+	})
+	if out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "rejoin", To: "db1", By: "anna"}); err != nil || !out.Done {
+		t.Errorf("rejoin of one that is there: %+v, %v", out, err)
+	}
+	if _, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "pause", By: "anna"}); err != nil {
+		t.Error(err)
+	}
+	until(t, "it is paused", func() bool { return w.cluster(t).Paused })
+	w.servers[1].Crash(t)
+	time.Sleep(3 * time.Second)
+	if c := w.cluster(t); c.Epoch != out.Epoch && c.Primary != "db2" {
+		t.Errorf("while it is paused: %+v", c)
+	}
+	if _, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "resume", By: "anna"}); err != nil {
+		t.Error(err)
+	}
+	w.serving(t, "")
+	if got, err := say(t.Context(), w.rw, "select (count(*) > 0)::text from notes"); err != nil || got != "true" {
+		t.Errorf("after it was resumed: %q, %v", got, err)
+	}
+}
