@@ -177,7 +177,7 @@ func (o *house) parts() peer.Parts {
 			return nil
 		},
 		Granter: func(cluster string) peer.Granter {
-			if m := o.find(cluster); m != nil && len(m.granters()) > 0 {
+			if m := o.find(cluster); m != nil {
 				return m.granters()
 			}
 			return nil

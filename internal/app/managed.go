@@ -15,6 +15,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/agent"
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/cluster/bare"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -35,6 +36,8 @@ type managed struct {
 	decided cluster.Config
 
 	agents  map[string]*agent.Agent // of members on this host
+	bare    map[string]*bare.Member // those without an agent anywhere, which every keeper reaches over SQL alone
+	guards  []*guarding
 	servers []*member.Server
 	keeper  *keeper.Keeper
 	members map[string]peer.Member // all of them
@@ -50,7 +53,7 @@ func stateKey(cluster string) string {
 // openManaged builds what this host does for a cluster. table is that of its listeners; nil: it has none here. told hears what is decided.
 func (o *house) openManaged(name string, table *proxy.Table, say func(managedEvent)) (m *managed, err error) {
 	h := o.host
-	m = &managed{name: name, house: o, config: h.Config.Clusters[name], decided: h.decided(name), agents: map[string]*agent.Agent{}, members: map[string]peer.Member{}}
+	m = &managed{name: name, house: o, config: h.Config.Clusters[name], decided: h.decided(name), agents: map[string]*agent.Agent{}, bare: map[string]*bare.Member{}, members: map[string]peer.Member{}}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -60,7 +63,7 @@ func (o *house) openManaged(name string, table *proxy.Table, say func(managedEve
 		return m, err
 	}
 	for _, name := range m.config.Order {
-		if err := m.buildMember(name); err != nil {
+		if err := m.buildMember(name, say); err != nil {
 			return m, err
 		}
 	}
@@ -96,7 +99,7 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 	h := m.house.host
 	for _, name := range m.config.Order {
 		own := m.config.Members[name]
-		if own.Host != m.house.name || own.Receiver {
+		if own.Host != m.house.name {
 			continue
 		}
 		c, err := m.serverOf(name)
@@ -109,8 +112,16 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 			return &ClusterError{Cluster: m.name, Member: name, Err: err}
 		}
 		m.servers = append(m.servers, s)
+		var deadline *agent.Deadline
+		if own.Guard {
+			w, err := m.guard(name, c.Dir)
+			if err != nil {
+				return &ClusterError{Cluster: m.name, Member: name, Err: err}
+			}
+			m.guards, deadline = append(m.guards, w), w.deadline
+		}
 		a, err := agent.New(agent.Config{
-			Cluster: m.decided, Member: name, Dir: h.memberState(m.name, name), Store: &m.house.coordination.store, Key: stateKey(m.name), Server: s,
+			Deadline: deadline, Cluster: m.decided, Member: name, Dir: h.memberState(m.name, name), Store: &m.house.coordination.store, Key: stateKey(m.name), Server: s,
 			Voucher: m.voucher, Tell: func(e agent.Event) { say(managedEvent{agent: &e}) },
 		})
 		if err != nil {
@@ -182,7 +193,7 @@ func quoted(v string) string {
 }
 
 // buildMember finds who answers for a member.
-func (m *managed) buildMember(name string) error {
+func (m *managed) buildMember(name string, say func(managedEvent)) error {
 	own := m.config.Members[name]
 	switch {
 	case m.agents[name] != nil:
@@ -190,10 +201,8 @@ func (m *managed) buildMember(name string) error {
 	case own.Host != "":
 		m.members[name] = m.remote(name)
 	default:
-		return &ClusterError{Cluster: m.name, Member: name, Err: errBare}
-	}
-	if own.URL == "" {
-		return nil
+		m.bare[name] = m.bareOf(name, say)
+		m.members[name] = m.bare[name]
 	}
 	l, err := lookerOf(own.URL)
 	if err != nil {
@@ -203,7 +212,21 @@ func (m *managed) buildMember(name string) error {
 	return nil
 }
 
-var errBare = &hostError{errors.New("it has no agent"), "add host: and data:, and run backstay there; or say failover: external"}
+// bareOf is a member that is reached over SQL alone.
+func (m *managed) bareOf(name string, say func(managedEvent)) *bare.Member {
+	h := m.house.host
+	return bare.New(bare.Config{
+		Cluster: m.decided, Member: name, Host: m.house.name, Store: &m.house.coordination.store, Key: stateKey(m.name), Alone: h.Config.Coordination == nil,
+		URL: func() (string, error) { return m.config.Members[name].URL, nil },
+		Upstream: func(from string) (string, error) {
+			info, err := conninfo(m.config.Members[from].URL)
+			return info + " application_name=" + quoted(name), err
+		},
+		Tell: func(e bare.Event) {
+			say(managedEvent{agent: &agent.Event{Member: e.Member, What: "bare", Text: e.Text, Err: e.Err}})
+		},
+	})
+}
 
 func (m *managed) remote(name string) interface {
 	peer.Member
@@ -218,7 +241,7 @@ func (m *managed) voucher(name string) peer.Voucher {
 	switch own := m.config.Members[name]; {
 	case m.agents[name] != nil:
 		return m.agents[name]
-	case own.Host != "" && !own.Receiver:
+	case own.Host != "":
 		return m.remote(name)
 	}
 	return nil
@@ -232,30 +255,41 @@ func (m *managed) holders() []renew.Granter {
 		switch {
 		case m.agents[name] != nil:
 			all = append(all, renew.Granter{Member: name, Granter: m.agents[name]})
-		case own.Host != "" && !own.Receiver:
-			h := peer.Host{Name: own.Host, Address: m.house.host.Config.PeerAddress(own.Host)}
-			all = append(all, renew.Granter{Member: name, Granter: m.house.caller.Granter(h, m.name)})
+		case own.Host != "":
+			all = append(all, renew.Granter{Member: name, Granter: m.granterAt(own.Host)})
+		default: // the keeper that holds the lock on it, on whichever host
+			all = append(all, renew.Granter{Member: name, Granter: m.bare[name]})
+			for _, other := range m.house.host.otherHosts(m.house.name) {
+				all = append(all, renew.Granter{Member: name, Granter: m.granterAt(other)})
+			}
 		}
 	}
 	return all
 }
 
-// granters are this host's agents of the cluster, which speak as one.
-type granters []*agent.Agent
+func (m *managed) granterAt(host string) peer.Granter {
+	return m.house.caller.Granter(peer.Host{Name: host, Address: m.house.host.Config.PeerAddress(host)}, m.name)
+}
 
-func (m *managed) granters() granters {
-	var all granters
+// granters are those of this host that may hold the cluster's epoch. They speak as one.
+type granters struct{ all []peer.Granter }
+
+func (m *managed) granters() *granters {
+	var g granters
 	for _, name := range m.config.Order {
 		if a := m.agents[name]; a != nil {
-			all = append(all, a)
+			g.all = append(g.all, a)
+		} else if b := m.bare[name]; b != nil {
+			g.all = append(g.all, b)
 		}
 	}
-	return all
+	return &g
 }
 
 // Grant implements peer.Granter.
-func (g granters) Grant(ctx context.Context, ask route.Ask) (r route.Route, err error) {
-	for _, a := range g {
+func (g *granters) Grant(ctx context.Context, ask route.Ask) (r route.Route, err error) {
+	err = peer.Refuse("no member of this cluster is held here")
+	for _, a := range g.all {
 		if r, err = a.Grant(ctx, ask); err == nil {
 			return r, nil
 		}
@@ -296,6 +330,9 @@ func (m *managed) close() {
 	for _, s := range m.servers {
 		s.Close()
 	}
+	for _, w := range m.guards {
+		_ = w.deadline.Close() // it is only a view of memory
+	}
 	for _, l := range m.lookers {
 		_ = l.Close() // nothing is under way
 	}
@@ -309,6 +346,12 @@ func (m *managed) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, a := range m.agents {
 		g.Go(func() error { return a.Run(ctx) })
+	}
+	for _, b := range m.bare {
+		g.Go(func() error { return b.Run(ctx) })
+	}
+	for _, w := range m.guards {
+		g.Go(func() error { return w.process.Run(ctx) })
 	}
 	g.Go(func() error { return m.keeper.Run(ctx) })
 	if m.renewer != nil {

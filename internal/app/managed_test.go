@@ -21,8 +21,8 @@ type trio struct {
 	rw, ro  string
 }
 
-// newTrio makes a primary and two standbys, and a cluster of them with one host that decides.
-func newTrio(t *testing.T) *trio {
+// newTrio makes a primary and two standbys, and a cluster of them with one host that decides. bare: their hosts have no agents.
+func newTrio(t *testing.T, bare bool) *trio {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with servers: not with -short")
@@ -33,6 +33,7 @@ func newTrio(t *testing.T) *trio {
 	db1.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
 	db1.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role app login password '%s'", pgtest.Password), "create table notes (n serial, text text)",
 		"grant all on notes, notes_n_seq to app", "grant pg_monitor to backstay", "create schema backstay", "grant usage on schema backstay to backstay",
+		"alter role backstay superuser",
 		"create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
 	w := &trio{servers: []*pgtest.Cluster{db1, db1.Standby(t, "db2"), db1.Standby(t, "db3")}, rw: freeAddress(t), ro: freeAddress(t)}
 	t.Cleanup(func() {
@@ -44,6 +45,10 @@ func newTrio(t *testing.T) *trio {
 	})
 	file := "clusters:\n  shop:\n    members:\n"
 	for i, s := range w.servers {
+		if bare {
+			file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\" }\n", i+1, s.Port)
+			continue
+		}
 		file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\" }\n",
 			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
 	}
@@ -79,7 +84,7 @@ func (w *trio) serving(t *testing.T, not string) api.Cluster {
 }
 
 func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
-	w := newTrio(t)
+	w := newTrio(t, false)
 	first := w.serving(t, "")
 	if first.Primary != "db1" || first.Epoch != 1 || first.Sync == "" {
 		t.Fatalf("adopted: %+v", first)
@@ -132,7 +137,7 @@ func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
 }
 
 func TestAPersonMovesThePrimary(t *testing.T) {
-	w := newTrio(t)
+	w := newTrio(t, false)
 	first := w.serving(t, "")
 	would, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna", DryRun: true})
 	if err != nil || would.Done || !strings.HasPrefix(would.Text, "drain: ") || w.cluster(t).Epoch != first.Epoch {
@@ -209,5 +214,31 @@ func TestAPersonMovesThePrimary(t *testing.T) {
 	w.serving(t, "")
 	if got, err := say(t.Context(), w.rw, "select (count(*) > 0)::text from notes"); err != nil || got != "true" {
 		t.Errorf("after it was resumed: %q, %v", got, err)
+	}
+}
+
+func TestServersWithoutAgents(t *testing.T) {
+	w := newTrio(t, true)
+	first := w.serving(t, "")
+	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('before') returning text"); err != nil {
+		t.Fatal(err)
+	}
+	died := time.Now()
+	w.servers[0].Crash(t)
+	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('after') returning text"); err != nil {
+		t.Fatalf("who connects while there is no primary: %v", err)
+	}
+	t.Logf("writes stood for %v", time.Since(died).Round(time.Millisecond))
+	after := w.serving(t, first.Primary)
+	if got, err := say(t.Context(), w.rw, "select string_agg(text, ',' order by n) from notes"); err != nil || got != "before,after" {
+		t.Errorf("notes %q, %v", got, err)
+	}
+	w.servers[0].Start(t) // the old primary comes back as one; nobody can stop it, and nobody is led to it
+	time.Sleep(2 * time.Second)
+	if c := w.cluster(t); c.Primary != after.Primary || c.State != "serving" {
+		t.Errorf("with the old primary back: %+v", c)
+	}
+	if got, err := say(t.Context(), w.rw, "select inet_server_port()::text"); err != nil || got == fmt.Sprint(w.servers[0].Port) {
+		t.Errorf("clients are led to %s, %v", got, err)
 	}
 }

@@ -139,7 +139,7 @@ func (m *managed) rejoin(ctx context.Context, name string) (api.ClusterOutcome, 
 	}
 	member := m.members[name]
 	switch {
-	case member == nil || m.config.Members[name].Receiver:
+	case member == nil:
 		return api.ClusterOutcome{}, &hostError{fmt.Errorf("no server of cluster %s is called %q", m.name, name), "members: " + list(m.config.Order)}
 	case s.Phase != cluster.Serving:
 		return api.ClusterOutcome{}, fmt.Errorf("the cluster is %s: %s", s.Phase, s.Reason)

@@ -362,6 +362,13 @@ deletes the files, recovers to just before the mistake, and compares row by row 
 			make:    func() command { return &shopOptions{} },
 		},
 		{
+			use: "guard DEADLINE DATA", hidden: true, args: arity{2, 2},
+			short:   "The guard of a member: stops its server when the deadline of its agent has passed",
+			long:    "Started by run, as a process of its own, for members with guard: true in backstay.yaml. It ends by itself.",
+			example: "backstay guard /dev/shm/backstay/deadline /var/lib/postgresql/15/main",
+			make:    func() command { return &guardOptions{} },
+		},
+		{
 			use: "version", group: groupInfo, args: arity{0, 0}, lists: true,
 			short:   "Show the version",
 			long:    "Version, toolchain, system, codec and the repository format that is written.",

@@ -28,6 +28,7 @@ type Member struct {
 	Receiver   bool     `yaml:"receiver,omitempty" json:"receiver,omitempty" doc:"it is no server but Backstay's own receiver of the log on its host: it acknowledges, and never becomes primary"`
 	Guard      bool     `yaml:"guard,omitempty" json:"guard,omitempty" doc:"a process beside the agent stops the server by its deadline even where the agent is dead or frozen"`
 	Local      string   `yaml:"local,omitempty" json:"local,omitempty" doc:"how a superuser reaches the server on its host, for the agent; postgres://postgres@/postgres?host=/var/run/postgresql with the port of url if not given"`
+	Watchdog   string   `yaml:"watchdog,omitempty" json:"watchdog,omitempty" doc:"a device that restarts the host when the guard cannot write to it in time, as in /dev/watchdog: the one fence for a host that hangs as a whole"`
 	Data       string   `yaml:"data,omitempty" json:"data,omitempty" doc:"data directory on its host, for the agent"`
 	Programs   string   `yaml:"programs,omitempty" json:"programs,omitempty" doc:"folder of the server's programs (pg_ctl, postgres, pg_rewind) on its host; found if not given"`
 	Arguments  []string `yaml:"arguments,omitempty" json:"arguments,omitempty" doc:"of the server's program beside -D, as in [-c, config_file=/etc/postgresql/15/main/postgresql.conf]; those that it was last started with if not given"`
@@ -160,7 +161,7 @@ func (c *Config) Decided(name string, address func(url string) string) cluster.C
 		Sync: f.Synchronous(), Degraded: f.Degraded, MaxLoss: uint64(f.MaxLoss), Unfenced: f.Unfenced}
 	for _, member := range own.Order {
 		m := own.Members[member]
-		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Receiver: m.Receiver, Guard: m.Guard, Bare: m.Host == "" && !m.Receiver}
+		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Guard: m.Guard, Bare: m.Host == ""}
 		if m.URL != "" {
 			p.Address = address(m.URL)
 		}
