@@ -21,6 +21,18 @@ type trio struct {
 	rw, ro  string
 }
 
+// small are the settings of members that share a machine.
+var small = map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "wal_retrieve_retry_interval": "100ms", "shared_buffers": "16MB", "max_connections": "40"}
+
+// prepare gives a primary what cluster init would ask for, and an application.
+func prepare(t *testing.T, db1 *pgtest.Cluster) {
+	t.Helper()
+	db1.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
+	db1.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role app login password '%s'", pgtest.Password), "create table notes (n serial, text text)",
+		"grant all on notes, notes_n_seq to app", "alter role backstay superuser", "create schema backstay",
+		"create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
+}
+
 // newTrio makes a primary and two standbys, and a cluster of them with one host that decides. bare: their hosts have no agents.
 func newTrio(t *testing.T, bare bool) *trio {
 	t.Helper()
@@ -28,13 +40,8 @@ func newTrio(t *testing.T, bare bool) *trio {
 		t.Skip("with servers: not with -short")
 	}
 	t.Setenv("PGPASSWORD", pgtest.Password)
-	settings := map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "wal_retrieve_retry_interval": "100ms", "shared_buffers": "16MB", "max_connections": "40"}
-	db1 := pgtest.New(t, pgtest.Options{Settings: settings})
-	db1.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
-	db1.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role app login password '%s'", pgtest.Password), "create table notes (n serial, text text)",
-		"grant all on notes, notes_n_seq to app", "grant pg_monitor to backstay", "create schema backstay", "grant usage on schema backstay to backstay",
-		"alter role backstay superuser",
-		"create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
+	db1 := pgtest.New(t, pgtest.Options{Settings: small})
+	prepare(t, db1)
 	w := &trio{servers: []*pgtest.Cluster{db1, db1.Standby(t, "db2"), db1.Standby(t, "db3")}, rw: freeAddress(t), ro: freeAddress(t)}
 	t.Cleanup(func() {
 		for _, s := range w.servers {
