@@ -31,7 +31,7 @@ metrics
 config
 watch
 engine/postgres/server engine/postgres/wal
-engine/postgres/datadir
+engine/postgres/datadir engine/postgres/replication
 notify/post
 engine/* store/* notify/* lease/* cluster/* proxy/*
 app
