@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := $(CURDIR)/.cache/bin
-NEED    := age zstd sqlite3 attr python3 gcc jq openssl xxd npm prometheus
+NEED    := age zstd sqlite3 attr python3 python3-django python3-psycopg2 gcc jq openssl xxd npm prometheus
 PARALLEL ?= 2
 # What the rings share: no network proxy between tests and their own servers, tools found, no skips.
 RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"
@@ -23,7 +23,7 @@ build: ## build bin/backstay
 	$(GO) build -trimpath -o bin/backstay ./cmd/backstay
 
 test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
-	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/...
+	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/...
 	$(RING) $(GO) test -p 1 -count=1 -timeout 25m ./test/crash/...
 	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory staticcheck cross race
