@@ -22,6 +22,7 @@ type Conn struct {
 	connector *Connector
 	host      string
 	wire      *wire
+	entered   atomic.Bool // it is logged in
 
 	unreplicated atomic.Bool // a COMMIT was cut short while it waited for standbys
 
@@ -39,7 +40,9 @@ func newConn(ctx context.Context, c *Connector, h host) (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		conn.wire = w // the last one stays: pgx tries ways to encrypt one after the other
+		if !conn.entered.Load() { // later ones are for requests to cancel
+			conn.wire = w // the last one stays: pgx tries ways to encrypt one after the other
+		}
 		return w, nil
 	}
 	config.OnNotice = conn.notice(config.OnNotice)
@@ -49,6 +52,7 @@ func newConn(ctx context.Context, c *Connector, h host) (*Conn, error) {
 		return nil, err
 	}
 	conn.session = inner.(*session)
+	conn.entered.Store(true)
 	c.mu.Lock()
 	c.open[conn] = struct{}{}
 	c.mu.Unlock()

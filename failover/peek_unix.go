@@ -15,10 +15,10 @@ func (w *wire) peek() (came bool) {
 		return true // it is closed
 	}
 	var one [1]byte
-	err = raw.Read(func(fd uintptr) bool {
+	// Control, since Read would wait for a reader that pgx may have left in the background. What that one gets it tells.
+	err = raw.Control(func(fd uintptr) {
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		came = err != syscall.EAGAIN && err != syscall.EWOULDBLOCK && err != syscall.EINTR
-		return true
 	})
 	return came || err != nil
 }
