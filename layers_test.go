@@ -21,17 +21,17 @@ engine store schedule notify hook
 pack
 ledger
 audit scratch lease proxy
-repository retention policy
+repository retention policy authority
 catalog
 spool
 archive recovery cluster
-drill
-api
+drill peer
+agent api
 metrics
 config
 watch
 engine/postgres/server engine/postgres/wal
-engine/postgres/datadir
+engine/postgres/datadir engine/postgres/replication
 notify/post
 engine/* store/* notify/* lease/* cluster/* proxy/*
 app

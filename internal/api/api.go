@@ -41,6 +41,8 @@ type Status struct {
 	Kept    *bool      `json:"kept,omitempty" doc:"whether all promises are kept; absent where none was made or nobody judges"`
 	Refused string     `json:"refused,omitempty" doc:"why the file as it lies there is not in force: the daemon was told to read it anew, and goes on with the one of before"`
 	Sources []Source   `json:"sources" doc:"one entry for each source"`
+
+	Clusters []Cluster `json:"clusters,omitempty" doc:"one entry for each cluster; only from a running daemon"`
 }
 
 // Source is how one source is doing.

@@ -57,6 +57,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	d.fleet.start(ctx, g)
+	d.clusters.start(ctx, g)
 	d.promise(ctx, g)
 	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
 	g.Go(func() error { return d.heard(ctx) })
@@ -84,6 +85,7 @@ type daemon struct {
 	now     atomic.Pointer[Host] // what the file in force says; a reload puts another in its place
 
 	fleet    fleet
+	clusters clusters
 	watch    *watch.Watch
 	catalog  *catalog.Catalog
 	log      *audit.Log
@@ -102,8 +104,8 @@ func (d *daemon) host() *Host { return d.now.Load() }
 // open opens all that the daemon works with. What was opened when it fails is left to close.
 func (d *daemon) open(ctx context.Context) error {
 	names := d.host().Config.SourceNames()
-	if len(names) == 0 {
-		return errors.New("backstay.yaml names no source")
+	if len(names) == 0 && len(d.host().Config.Clusters) == 0 {
+		return errNothing
 	}
 	for i, name := range names {
 		d.say(fmt.Sprintf("opening source %s, %d of %d", name, i+1, len(names)))
@@ -113,8 +115,21 @@ func (d *daemon) open(ctx context.Context) error {
 		}
 		d.fleet.add(p)
 	}
+	opened, err := d.openClusters(d.host(), nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range opened {
+		d.clusters.add(c)
+		if err := c.listen(); err != nil {
+			return err
+		}
+	}
 	return d.keepWatch(ctx)
 }
+
+// errNothing says that there is nothing to do for a daemon.
+var errNothing = errors.New("backstay.yaml names neither a source nor a cluster")
 
 // openSource opens a source to be captured, or, where only some jobs are done, as one that another host captures.
 func (d *daemon) openSource(ctx context.Context, h *Host, name string) (*protected, error) {
@@ -126,6 +141,7 @@ func (d *daemon) openSource(ctx context.Context, h *Host, name string) (*protect
 
 // close closes what is open when nothing runs any more.
 func (d *daemon) close() error {
+	d.clusters.close()
 	err := d.fleet.close()
 	if d.log != nil {
 		err = errors.Join(err, d.log.Close())
@@ -173,6 +189,7 @@ func (d *daemon) observed() api.Status {
 	for _, p := range d.fleet.all() {
 		s.Sources = append(s.Sources, p.status())
 	}
+	s.Clusters = d.clusters.shown()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.refused != nil {

@@ -41,6 +41,9 @@ func (l *live) show(s api.Status) {
 	for _, source := range s.Sources {
 		parts = append(parts, l.line(source))
 	}
+	for _, cl := range s.Clusters {
+		parts = append(parts, fmt.Sprintf("%s %s: %s", cl.Name, cl.State, cl.Reason))
+	}
 	text := strings.Join(parts, " | ")
 	if l.c.tty {
 		l.began = true

@@ -27,8 +27,8 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if len(cfg.Sources) == 0 {
-		return &codedError{err: errors.New("backstay.yaml names no source"), code: exitConfig, hint: `"backstay protect URL" adds one`}
+	if len(cfg.Sources) == 0 && len(cfg.Clusters) == 0 {
+		return &codedError{err: errors.New("backstay.yaml names neither a source nor a cluster"), code: exitConfig, hint: `"backstay protect URL" adds one`}
 	}
 	if o.dryRun {
 		for _, name := range cfg.SourceNames() {
@@ -38,6 +38,10 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 				continue
 			}
 			c.printf("would protect %s (%s) into %s\n", name, s.URL, list(s.Repositories))
+		}
+		for _, name := range cfg.ClusterNames() {
+			cl := cfg.Clusters[name]
+			c.printf("would lead clients of %s to its primary among %s, at %s\n", name, list(cl.Order), orDash(cl.Listen.RW))
 		}
 		return nil
 	}

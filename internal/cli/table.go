@@ -5,6 +5,7 @@ const (
 	groupProtect = "protect"
 	groupRecover = "recover"
 	groupProve   = "prove"
+	groupReach   = "reach"
 	groupInfo    = "info"
 )
 
@@ -12,6 +13,7 @@ var groups = []struct{ id, title string }{
 	{groupProtect, "Protect:"},
 	{groupRecover, "Recover:"},
 	{groupProve, "Prove:"},
+	{groupReach, "Keep reachable:"},
 	{groupInfo, "Know:"},
 }
 
@@ -242,6 +244,49 @@ when that starts again, and writes nothing before.`,
 			long:    "The old identities stay, wrapped for the readers of today, so that what is old stays readable for them. A daemon uses the new one as soon as it reads the ledger. With --rewrite all that is there is sealed to it, too: each object is read, decrypted, written anew, read back and compared before the old one is dropped. What somebody reads meanwhile is left, and named; run it again then, or after it broke off.",
 			example: "backstay key rotate app\nbackstay key rotate app --rewrite",
 			make:    func() command { return &keyRotateOptions{} },
+		},
+		{
+			use: "cluster", group: groupReach,
+			short: "Work with clusters: servers of which one is primary, behind one address",
+			long: `backstay.yaml names the members of a cluster and the addresses at which applications reach it. "backstay run" leads clients to the
+primary, holds them while there is none, and, where the file says so, makes another member primary when it is lost.`,
+		},
+		{
+			use: "cluster init [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short: "Check that the members can be a cluster, and make what its hosts need",
+			long: `Asks every member what it is, and says in plain words why they can't be a cluster, or which rights and settings are missing, with the
+SQL that gives them. It changes nothing at the servers. Where several hosts work together it makes, on this one, the authority that certifies
+them, and prints for each other host the command with which it joins. Run it again at any time: what is there stays.`,
+			example: "backstay cluster init shop\nbackstay cluster init shop --dry-run",
+			make:    func() command { return &clusterInitOptions{} },
+		},
+		{
+			use: "cluster token HOST", args: arity{1, 1}, lists: true,
+			short:   "Let one more host join",
+			long:    "Prints a command for that host, good for one day and one use. Only the host where cluster init was run can do this.",
+			example: "backstay cluster token ha3",
+			make:    func() command { return &clusterTokenOptions{} },
+		},
+		{
+			use: "cluster join TOKEN", args: arity{1, 1},
+			short:   "Have this host join the others",
+			long:    "Makes this host's key and has it certified by the host that gave the token, whose daemon must run. The key never leaves this host.",
+			example: "backstay cluster join --host ha2 bsj1...",
+			make:    func() command { return &clusterJoinOptions{} },
+		},
+		{
+			use: "cluster status [CLUSTER]", args: arity{0, 1}, lists: true,
+			short:   "Show who is primary, who follows, how far behind, and why",
+			long:    "Asks the daemon of this folder if one runs, else the members themselves.",
+			example: "backstay cluster status\nbackstay cluster status shop --json",
+			make:    func() command { return &clusterStatusOptions{} },
+		},
+		{
+			use: "cluster watch [CLUSTER]", args: arity{0, 1},
+			short:   "Show the status of clusters as it changes",
+			long:    "On a terminal the picture is drawn anew each second; elsewhere it is printed whenever something changed. Ctrl-C ends it.",
+			example: "backstay cluster watch shop",
+			make:    func() command { return &clusterWatchOptions{} },
 		},
 		{
 			use: "store", group: groupProve,

@@ -19,12 +19,15 @@ const (
 	Count   Verb = "count"   // the primary's server is told whom to wait for
 )
 
+// Repository is From in a Fill: the log lies in the source's repositories, beside all members.
+const Repository = "(repository)"
+
 // Action is one idempotent step. Whoever carries it out refuses an epoch below what it promised.
 type Action struct {
 	Verb     Verb
 	Epoch    uint64
 	Member   string           // who acts
-	From     string           // Fill: whose log; Follow: which primary
+	From     string           // Fill: whose log, or Repository; Follow: which primary
 	Upto     history.Position // Fill: so far; Promote: refuse with less
 	Timeline uint32
 	Quorum   Quorum

@@ -3,6 +3,8 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+
+	"github.com/backstaydb/backstay/internal/history"
 )
 
 // fit says why a member could not be primary, or nothing.
@@ -77,19 +79,45 @@ func flag(b bool) int {
 	return 0
 }
 
-// shortfall is the Fill that the candidate needs before it has all that was acknowledged; the zero Action where it has.
+// shortfall is the Fill that the candidate needs before it has all that was acknowledged, as far as anybody has it; the zero Action where it has.
 func (l *look) shortfall() Action {
 	c, need := l.candidate(), l.required()
-	if c == nil || !c.Received.Before(need) {
+	if c == nil {
 		return Action{}
 	}
 	for i := range l.view.Facts {
-		f := &l.view.Facts[i]
-		if l.promised(f.Name) && !f.Received.Before(need) {
+		if f := &l.view.Facts[i]; c.Received.Before(need) && l.promised(f.Name) && !f.Received.Before(need) {
 			return Action{Verb: Fill, Epoch: l.state.Epoch, Member: c.Name, From: f.Name, Upto: need}
 		}
 	}
+	if l.worthFetching(c) {
+		return Action{Verb: Fill, Epoch: l.state.Epoch, Member: c.Name, From: Repository, Upto: l.view.Stored}
+	}
 	return Action{}
+}
+
+// worthFetching: the old primary may have acknowledged what no promise tells of, and a repository has more of its log than the candidate. It
+// may be out of reach, so it is waited for only as long as Patience, unless more than may be lost would be lost without it.
+func (l *look) worthFetching(c *Fact) bool {
+	if l.withStored(c.Received) == c.Received {
+		return false
+	}
+	for _, q := range l.state.Quorums {
+		if _, ok := l.covers(q); ok {
+			continue
+		}
+		lose := l.state.Request != nil && l.state.Request.Lose
+		return l.now-l.view.Since < l.cfg.Patience || !lose && l.lossOf(c.Received, l.lastKnown()) > l.cfg.MaxLoss
+	}
+	return false
+}
+
+// withStored is what a log that ends at have becomes with what the repository has of the same timeline.
+func (l *look) withStored(have history.Position) history.Position {
+	if s := l.view.Stored; s.Timeline == have.Timeline && have.Before(s) {
+		return s
+	}
+	return have
 }
 
 // hindrance says, before a claim, why nobody could take over after it; a claim would only take away what may still work.
@@ -114,7 +142,7 @@ func (l *look) hindrance() string {
 }
 
 func (l *look) outOfReach(q Quorum) string {
-	if f := l.view.fact(q.Primary); l.fresh(f) && f.Stalled == Never {
+	if f := l.view.fact(q.Primary); l.fresh(f) && f.Stalled == Never && !l.cfg.peer(q.Primary).Bare {
 		return "" // it answers: it can be fenced, and tell its position
 	}
 	n := 0
@@ -133,10 +161,10 @@ func (l *look) outOfReach(q Quorum) string {
 	case l.cfg.Unfenced || l.cfg.peer(q.Primary).Guard:
 		return ""
 	default:
-		return q.Primary + " can't be fenced: its agent does not answer, no guard stops it, and replication is asynchronous"
+		return q.Primary + " can't be fenced: no agent answers there, no guard stops it, and replication is asynchronous"
 	}
 }
 
 func (l *look) tooFar(f *Fact) bool {
-	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && l.state.Reached.Seq > f.Received.Seq+l.cfg.MaxLoss
+	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && l.state.Reached.Seq > l.withStored(f.Received).Seq+l.cfg.MaxLoss
 }

@@ -149,6 +149,8 @@ func (l *look) unready() string {
 		return to + " does not answer"
 	case f.Role != Standby || f.Following != l.state.Primary || f.Blank:
 		return to + " does not follow " + l.state.Primary
+	case l.cfg.peer(l.state.Primary).Bare && l.last().Witnesses() == 0 && !(l.cfg.Unfenced && l.cfg.MaxLoss > 0):
+		return l.state.Primary + " has no agent that could stop it, and replication is asynchronous: only with sync, or with unfenced and max_loss, can its place be given away"
 	case p.Received.Seq > f.Received.Seq+l.cfg.Lagging:
 		return fmt.Sprintf("%s is %d bytes behind", to, p.Received.Seq-f.Received.Seq)
 	default:

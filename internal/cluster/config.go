@@ -30,6 +30,7 @@ type Peer struct {
 	Priority   int    // the higher is taken where positions are equal
 	NoFailover bool   // never promoted by itself; its position counts
 	Receiver   bool   // Backstay's own receiver: it flushes and acknowledges, and serves its log; it is never promoted
+	Bare       bool   // it has no agent and is reached over SQL alone: its server can't be stopped, rewound or cloned
 	Guard      bool   // a guard process or a watchdog stops the server by the deadline though its agent is dead
 }
 

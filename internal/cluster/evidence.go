@@ -80,15 +80,23 @@ func (l *look) beyondLoss() string {
 	if best == nil {
 		return "nobody can take over"
 	}
-	last := l.state.Reached
-	if f := l.view.fact(l.state.Primary); last.Before(f.Received) {
-		last = f.Received
-	}
-	if l.lossOf(best.Received, last) > l.cfg.MaxLoss {
+	last := l.lastKnown()
+	if l.lossOf(l.withStored(best.Received), last) > l.cfg.MaxLoss { // it is filled before it is promoted
 		return fmt.Sprintf("%s has %s, %s had reached %s: more than the %d bytes that may be lost",
 			best.Name, best.Received.Plain(), l.state.Primary, last.Plain(), l.cfg.MaxLoss)
 	}
 	return ""
+}
+
+// lastKnown is the furthest that the primary is known to have come.
+func (l *look) lastKnown() history.Position {
+	last := l.state.Reached
+	for _, at := range []history.Position{l.view.fact(l.state.Primary).Received, l.view.Stored} {
+		if last.Before(at) {
+			last = at
+		}
+	}
+	return last
 }
 
 // tenureOver reports whether the last holder's permission has ended by any clock that is no faster or slower than Drift allows.

@@ -80,7 +80,7 @@ func holdRoutes(l *look) []Action {
 // standbys have then received is all there is, and it can follow without a rewind.
 func fenceAll(l *look) []Action {
 	acts := closeRoutes(l)
-	planned := l.state.Request != nil && l.state.Request.Kind == Switchover && l.now-l.view.Since < l.cfg.Patience
+	planned := l.state.Request != nil && l.state.Request.Kind == Switchover && l.now-l.view.Since < l.cfg.Patience && !l.cfg.peer(l.state.Primary).Bare
 	old := l.view.fact(l.state.Primary)
 	for _, p := range l.cfg.Peers {
 		f := l.view.fact(p.Name)

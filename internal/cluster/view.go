@@ -30,6 +30,7 @@ type View struct {
 	BeatSeen time.Duration // when it first saw the state's present beat
 	Facts    []Fact
 	Proxies  []Proxy
+	Stored   history.Position // end of the unbroken, durable log that a repository has of the primary's timeline; zero: none is known of
 }
 
 // Fact is what is known of one member.

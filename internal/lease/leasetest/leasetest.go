@@ -104,11 +104,11 @@ func watch(ctx context.Context, a, b lease.Store) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
+	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	ended, seen, last := make(chan error, 1), uint64(0), ""
 	go func() {
-		ended <- b.Watch(ctx, "watch", 0, func(n lease.Entry) {
+		ended <- b.Watch(watching, "watch", 0, func(n lease.Entry) {
 			if n.Revision > seen {
 				seen = n.Revision
 			} else {

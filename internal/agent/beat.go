@@ -1,0 +1,253 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/lease"
+	"github.com/backstaydb/backstay/internal/route"
+)
+
+const (
+	// impatience is how long a beat may wait for its answer before the other members are asked.
+	impatience = 250 * time.Millisecond
+	// stalls is how long a write may wait before the disk counts as one that takes none: a busy disk takes a while too.
+	stalls = 500 * time.Millisecond
+)
+
+// round renews the tenure: by a beat, and by the others' word while that does not come back.
+func (a *Agent) round(ctx context.Context) {
+	a.mu.Lock()
+	epoch := a.state.Epoch
+	a.mu.Unlock()
+	if len(a.beating) == 0 {
+		done := make(chan struct{})
+		a.jobs.Add(1)
+		go func() {
+			defer a.jobs.Done()
+			defer close(done)
+			a.beat(ctx, epoch)
+		}()
+		select {
+		case <-done:
+		case <-time.After(impatience):
+		}
+	}
+	a.mu.Lock()
+	unanswered := a.unanswered
+	a.mu.Unlock()
+	if unanswered {
+		a.askOthers(ctx)
+	}
+}
+
+// beat counts up the state's beat where this member holds epoch; else it only reads. It waits for one that is under way.
+func (a *Agent) beat(ctx context.Context, epoch uint64) {
+	select {
+	case a.beating <- struct{}{}:
+		defer func() { <-a.beating }()
+	case <-ctx.Done():
+		return
+	}
+	a.mu.Lock()
+	a.unanswered = true
+	reached, able := a.sight.Received, !a.stalled() && !a.lost
+	a.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, max(a.c.Cluster.Lease/2, 2*impatience))
+	defer cancel()
+	sent, renewed, err := a.swap(ctx, func(s cluster.State) (cluster.State, bool) {
+		if !able {
+			return s, false
+		}
+		return s.Renewed(a.c.Member, epoch, reached, a.lives(s.Proxies))
+	})
+	if err != nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unanswered = false
+	if renewed {
+		for _, id := range a.state.Proxies {
+			delete(a.dropped, id)
+		}
+		a.renew(epoch, sent)
+	}
+}
+
+// lives are those of recorded that may still have a route, and those that are to be given one.
+func (a *Agent) lives(recorded []route.ID) []route.ID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	gone := 4 * a.c.Cluster.Lease // no clock is so wrong that a route of one lease lasts longer
+	now := a.now()
+	var out []route.ID
+	for _, id := range recorded {
+		// What an earlier life of this agent gave is not known, but over by then.
+		last := max(a.booted, a.asked[id])
+		if now-last < gone {
+			out = append(out, id)
+		} else {
+			a.dropped[id] = true
+			delete(a.asked, id)
+		}
+	}
+	for _, id := range a.want {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// swap changes the state, and takes in what it then is. sent is when the question went out that changed it.
+func (a *Agent) swap(ctx context.Context, change func(cluster.State) (cluster.State, bool)) (sent time.Duration, changed bool, err error) {
+	a.mu.Lock()
+	e, fresh := a.entry, false
+	a.mu.Unlock()
+	for tries := 0; tries < 5; tries++ {
+		if !fresh && (tries > 0 || e.Revision == 0) {
+			if e, err = a.c.Store.Get(ctx, a.c.Key); err != nil {
+				return 0, false, err
+			}
+			fresh = true
+		}
+		s, err := decode(e)
+		if err != nil {
+			return 0, false, err
+		}
+		next, ok := change(s)
+		if !ok {
+			if fresh {
+				return 0, false, a.learn(e, s)
+			}
+			continue // what was known is old: a refusal needs the newest
+		}
+		sent = a.now()
+		value, err := json.Marshal(next)
+		if err != nil {
+			return 0, false, err
+		}
+		now, err := a.c.Store.Swap(ctx, a.c.Key, e.Revision, value)
+		if err == nil {
+			now.Value = value
+			return sent, true, a.learn(now, next)
+		}
+		if !errors.Is(err, lease.ErrStale) {
+			return 0, false, err
+		}
+		fresh = false
+	}
+	return 0, false, lease.ErrStale
+}
+
+func decode(e lease.Entry) (s cluster.State, err error) {
+	if e.Revision == 0 {
+		return s, nil
+	}
+	if err := json.Unmarshal(e.Value, &s); err != nil {
+		return s, fmt.Errorf("read the cluster's state: %w", err)
+	}
+	return s, nil
+}
+
+// learn takes in a state that was read, unless a newer one was.
+func (a *Agent) learn(e lease.Entry, s cluster.State) error {
+	if a.isLost() {
+		if err := a.swear(s); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.known && e.Revision < a.entry.Revision {
+		return nil
+	}
+	a.known, a.entry, a.state = true, e, s
+	a.want = slices.DeleteFunc(a.want, func(id route.ID) bool { return slices.Contains(s.Proxies, id) })
+	if s.Epoch > a.tenure.Epoch {
+		a.tenure = a.tenure.End()
+	}
+	return nil
+}
+
+// swear takes the state's epoch for what was promised, where the oath is lost.
+func (a *Agent) swear(s cluster.State) error {
+	if err := a.keep(func(k *kept) { k.Promised = max(k.Promised, s.Epoch) }); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lost = false
+	return nil
+}
+
+func (a *Agent) isLost() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost
+}
+
+// renew extends the tenure from when the question was sent, and starts a server again that was stopped when it was over. Called with the lock.
+func (a *Agent) renew(epoch uint64, sent time.Duration) {
+	if a.kept.Promised > epoch || a.state.Epoch > epoch || a.lost {
+		return
+	}
+	a.tenure = a.tenure.Renew(epoch, sent, a.c.Cluster.Lease)
+	a.arm()
+	mine := a.state.Holder() == a.c.Member && a.state.Phase != cluster.Promoting && a.kept.Led == epoch
+	if mine && a.seen != cluster.Never && a.sight.Role != cluster.Primary && !a.stalled() && a.job == nil && a.now() >= a.failed[again] {
+		a.begin(again, epoch, func(ctx context.Context) error { return a.startAgain(ctx, epoch) })
+	}
+}
+
+// arm has the server stopped when the tenure is over. Called with the lock.
+func (a *Agent) arm() {
+	a.stopBy = a.tenure
+	a.c.Deadline.Write(a.now()+a.stopBy.Left(a.now()), a.mayLead)
+}
+
+// askOthers renews the tenure without coordination: when every other member's agent says that it knows no newer epoch.
+func (a *Agent) askOthers(ctx context.Context) {
+	a.mu.Lock()
+	epoch, sent := a.state.Epoch, a.now()
+	mine := a.known && a.state.Holder() == a.c.Member && a.tenure.Epoch == epoch && !a.stalled() && !a.lost
+	a.mu.Unlock()
+	if !mine || a.c.Voucher == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.c.Cluster.Lease/3)
+	defer cancel()
+	answers, asked := make(chan bool), 0
+	for _, p := range a.c.Cluster.Peers {
+		if p.Name == a.c.Member || p.Receiver {
+			continue // a receiver promises nothing that ends a tenure
+		}
+		v := a.c.Voucher(p.Name)
+		if v == nil {
+			return
+		}
+		asked++
+		go func() {
+			ok, err := v.Vouch(ctx, epoch)
+			answers <- ok && err == nil
+		}()
+	}
+	all := true
+	for range asked {
+		all = <-answers && all
+	}
+	if all && asked > 0 {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.renew(epoch, sent)
+	}
+}
+
+// stalled reports whether the server's disk takes nothing. Called with the lock.
+func (a *Agent) stalled() bool { return a.sight.Stalled >= stalls }

@@ -1,0 +1,70 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+)
+
+// decide asks package cluster, and has done what it says. While a change of the state is under way nothing else is done: it may be made already.
+func (k *Keeper) decide(ctx context.Context) {
+	if !k.known || !k.leading || k.swapping {
+		return
+	}
+	d := cluster.Decide(k.c.Cluster, k.state, k.view, k.now())
+	if d.Row != k.decision.Row || d.Next.Epoch != k.decision.Next.Epoch {
+		k.tell(Event{Kind: Decided, Epoch: k.state.Epoch, Phase: k.state.Phase, Row: d.Row, Text: d.Reason})
+	}
+	k.decision = d
+	switch {
+	case k.c.DryRun:
+	case d.Changes:
+		k.swap(ctx, d)
+	default:
+		k.act(ctx, d)
+	}
+}
+
+// actWithin is how long an answer to an action may take; most are only begun by then, and a probe tells when they are done.
+const actWithin = 3 * time.Second
+
+func (k *Keeper) act(ctx context.Context, d cluster.Decision) {
+	for _, a := range d.Actions {
+		if a.Verb == cluster.Close || a.Verb == cluster.Follow && k.state.Paused { // every probe tells the proxies the state's route
+			continue
+		}
+		key := fmt.Sprint(a.Verb, " ", a.Member)
+		if k.busy[key] {
+			continue
+		}
+		k.busy[key] = true
+		text := a.String()
+		written, ok := k.recorded[text]
+		if !ok {
+			written = k.record(Entry{Row: d.Row, Reason: d.Reason, Epoch: a.Epoch, Phase: k.state.Phase, Action: text})
+			k.recorded[text] = written
+			k.tell(Event{Kind: Acted, Epoch: a.Epoch, Phase: k.state.Phase, Row: d.Row, Text: text})
+		}
+		k.send(ctx, a, key, written)
+	}
+}
+
+func (k *Keeper) send(ctx context.Context, a cluster.Action, key string, written record) {
+	k.short.Go(func() {
+		written.wait(ctx)
+		within, stop := context.WithTimeout(ctx, actWithin)
+		err := k.c.Members[a.Member].Act(within, a)
+		stop()
+		k.post(ctx, func() {
+			delete(k.busy, key)
+			k.failed(a.Member, string(a.Verb), err)
+			i := slices.IndexFunc(k.c.Cluster.Peers, func(p cluster.Peer) bool { return p.Name == a.Member })
+			if err == nil && k.state.Phase != cluster.Serving {
+				k.probeMember(ctx, i)
+			}
+		})
+	})
+}

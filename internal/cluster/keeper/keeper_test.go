@@ -1,0 +1,433 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/lease"
+	"github.com/backstaydb/backstay/internal/peer"
+	"github.com/backstaydb/backstay/internal/route"
+)
+
+// settle brings a new world to serving, with the proxy's route.
+func (w *world) settle() {
+	w.t.Helper()
+	w.until("adopt db1", 5*time.Second, func(s cluster.State) bool { return serves("db1")(s) && w.proxy.live().State == route.Serving })
+	time.Sleep(2 * time.Second)
+	if !w.commit(10) {
+		w.t.Fatal("db1 acknowledges nothing")
+	}
+}
+
+func TestADeadPrimaryIsReplaced(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		w.kill("db1")
+		took := w.until("db3 takes over", 5*time.Second, serves("db3")) // of equal logs the higher priority
+		if took > 2500*time.Millisecond {
+			t.Errorf("it took %s", took)
+		}
+		w.until("the proxy follows", time.Second, func(cluster.State) bool { return w.proxy.live().Primary == "db3" })
+		if w.commit(1); w.state().Epoch != 2 {
+			t.Errorf("epoch %d", w.state().Epoch)
+		}
+		w.whole()
+		w.mu.Lock()
+		w.hosts["db1"].down = false
+		w.mu.Unlock()
+		w.until("db1 comes back as a standby", 5*time.Second, func(cluster.State) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			s := w.hosts["db1"].sight
+			return s.Role == cluster.Standby && s.Following == "db3" && s.Streaming
+		})
+		w.whole()
+	})
+}
+
+// TestAKeeperDiesAfterEachStep: whatever it did last, the next one goes on, and nothing is lost.
+func TestAKeeperDiesAfterEachStep(t *testing.T) {
+	for step := 1; ; step++ {
+		over := false
+		run(t, three, func(w *world) {
+			_, stop := w.keep(w.config())
+			w.settle()
+			w.commit(5)
+			n := 0
+			w.mu.Lock()
+			w.tell = func(e Event) {
+				if e.Kind == Changed || e.Kind == Acted {
+					if n++; n == step {
+						stop()
+					}
+				}
+			}
+			w.mu.Unlock()
+			w.kill("db1")
+			time.Sleep(3 * time.Second)
+			w.mu.Lock()
+			over, w.tell = n < step, nil
+			w.mu.Unlock()
+			_, end := w.keep(w.config())
+			w.until(fmt.Sprintf("keeper dead after step %d", step), 5*time.Second, func(s cluster.State) bool { return serves("")(s) && s.Primary != "db1" })
+			w.commit(1)
+			w.whole()
+			stop()
+			end()
+		})
+		if over || t.Failed() {
+			if step < 8 {
+				t.Errorf("a failover has %d steps only", step)
+			}
+			return
+		}
+	}
+}
+
+func TestSwitchover(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		w.proxy.mu.Lock()
+		w.proxy.open = 1 // a transaction that takes a while
+		w.proxy.mu.Unlock()
+		asked, err := Ask(w.t.Context(), w.store, "cluster-shop", cluster.Request{Kind: cluster.Switchover, To: "db2", By: "anna"})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.until("routes hold", time.Second, func(cluster.State) bool { return w.proxy.live().State == route.Holding })
+		time.Sleep(200 * time.Millisecond)
+		if s := w.state(); s.Phase != cluster.Draining || !w.commit(1) {
+			t.Errorf("with a transaction open it is %s", s.Phase)
+		}
+		w.proxy.mu.Lock()
+		w.proxy.open = 0
+		w.proxy.mu.Unlock()
+		begin := time.Now()
+		after, err := Outcome(w.t.Context(), w.store, "cluster-shop", asked, nil)
+		if err != nil || after.Primary != "db2" {
+			w.t.Fatalf("after it %s is primary, %v", after.Primary, err)
+		}
+		if took := time.Since(begin); took > 300*time.Millisecond { // of which 80 are the promotion
+			t.Errorf("it took %s", took)
+		}
+		w.whole()
+		w.until("db1 follows without having parted", 2*time.Second, func(cluster.State) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.hosts["db1"].sight.Following == "db2" && w.hosts["db1"].sight.Streaming
+		})
+		if done := strings.Join(w.hosts["db1"].done, ", "); strings.Contains(done, "rejoin") {
+			t.Errorf("db1: %s", done)
+		}
+	})
+}
+
+func TestASwitchoverIsCalledOff(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		ask := func(to string) error {
+			asked, err := Ask(w.t.Context(), w.store, "cluster-shop", cluster.Request{Kind: cluster.Switchover, To: to, By: "anna"})
+			if err == nil {
+				_, err = Outcome(w.t.Context(), w.store, "cluster-shop", asked, nil)
+			}
+			return err
+		}
+		w.proxy.mu.Lock()
+		w.proxy.open = 1 // a transaction that never ends
+		w.proxy.mu.Unlock()
+		var refused *RefusedError
+		if err := ask("db2"); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "not drained") {
+			t.Errorf("with a transaction that never ends: %v", err)
+		}
+		w.until("it serves on", time.Second, func(cluster.State) bool { return w.proxy.live().State == route.Serving })
+		if err := ask("db9"); !errors.As(err, &refused) {
+			t.Errorf("to nobody: %v", err)
+		}
+		if err := ask("db1"); err == nil || !strings.Contains(err.Error(), "already") {
+			t.Errorf("to the primary: %v", err)
+		}
+		w.kill("db2")
+		time.Sleep(1500 * time.Millisecond)
+		if err := ask("db2"); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "does not answer") {
+			t.Errorf("to a dead member: %v", err)
+		}
+		if s := w.state(); s.Epoch != 1 || s.Primary != "db1" {
+			t.Errorf("%s is primary of epoch %d", s.Primary, s.Epoch)
+		}
+	})
+}
+
+func TestNothingIsDoneWhilePaused(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		if err := Pause(w.t.Context(), w.store, "cluster-shop", true); err != nil {
+			w.t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		w.mu.Lock()
+		w.hosts["db2"].sight.Following, w.hosts["db2"].sight.Streaming, w.hosts["db2"].done = "", false, nil // a person works on it
+		w.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		w.mu.Lock()
+		if len(w.hosts["db2"].done) > 0 {
+			t.Errorf("paused, db2 was told: %v", w.hosts["db2"].done)
+		}
+		w.mu.Unlock()
+		w.kill("db1")
+		time.Sleep(5 * time.Second)
+		if s := w.state(); s.Epoch != 1 || s.Phase != cluster.Serving {
+			t.Errorf("paused, it is %s at epoch %d", s.Phase, s.Epoch)
+		}
+		if err := Pause(w.t.Context(), w.store, "cluster-shop", false); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until("resumed, db3 takes over", 5*time.Second, serves("db3"))
+		w.whole()
+	})
+}
+
+// slowStore answers one keeper's next swap late.
+type slowStore struct {
+	lease.Store
+	wait chan struct{} // nil: at once
+}
+
+func (s *slowStore) Swap(ctx context.Context, key string, from uint64, value []byte) (lease.Entry, error) {
+	if s.wait != nil {
+		<-s.wait
+	}
+	return s.Store.Swap(context.WithoutCancel(ctx), key, from, value)
+}
+
+// TestAStaleKeeperChangesNothing: its claim comes when another one has claimed already, and its orders come after that too.
+func TestAStaleKeeperChangesNothing(t *testing.T) {
+	run(t, three, func(w *world) {
+		slow := &slowStore{Store: w.store}
+		c := w.config()
+		c.Store = slow
+		_, stop := w.keep(c)
+		w.settle()
+		slow.wait = make(chan struct{})
+		w.kill("db1")
+		time.Sleep(1500 * time.Millisecond) // it has decided, and its swap is on the way
+		_, end := w.keep(w.config())
+		w.until("the other one brings db3", 5*time.Second, serves("db3"))
+		before := w.state()
+		close(slow.wait)
+		time.Sleep(2 * time.Second)
+		if s := w.state(); s.Epoch != before.Epoch || s.Primary != "db3" || s.Step != before.Step {
+			t.Errorf("after the stale claim: %+v, before %+v", s, before)
+		}
+		for _, a := range []cluster.Action{
+			{Verb: cluster.Follow, Epoch: 1, Member: "db2", From: "db1"},
+			{Verb: cluster.Promote, Epoch: 1, Member: "db2", Timeline: 2},
+			{Verb: cluster.Fence, Epoch: 1, Member: "db3"},
+		} {
+			if err := w.hosts[a.Member].Act(w.t.Context(), a); !errors.Is(err, peer.ErrRefused) {
+				t.Errorf("%s: %v", a, err)
+			}
+		}
+		w.commit(1)
+		w.whole()
+		stop()
+		end()
+	})
+}
+
+// TestAFrozenKeeperBeginsAnew: what nobody could say while it stood still is no silence.
+func TestAFrozenKeeperBeginsAnew(t *testing.T) {
+	run(t, three, func(w *world) {
+		c := w.config()
+		jump := time.Duration(0)
+		c.Now = func() time.Duration { return w.now() + jump }
+		k, stop := w.keep(c)
+		w.settle()
+		for _, h := range w.hosts { // the primary's answer is the last to come
+			w.mu.Lock()
+			h.late = map[bool]time.Duration{true: 40 * time.Millisecond, false: time.Millisecond}[h.name == "db1"]
+			w.mu.Unlock()
+		}
+		w.proxy.mu.Lock()
+		w.proxy.mute = true
+		w.proxy.mu.Unlock()
+		time.Sleep(time.Second)
+		jump = 10 * time.Second
+		time.Sleep(3 * time.Second)
+		if s := w.state(); s.Epoch != 1 {
+			t.Errorf("it was failed over: %s", s.Reason)
+		}
+		if s := k.Status(); s.Decision.Row != "serve" || !s.Leading || s.View.Began < time.Hour+10*time.Second {
+			t.Errorf("status %s, began at %s", s.Decision.Row, s.View.Began)
+		}
+		stop()
+	})
+}
+
+func TestAuditComesFirst(t *testing.T) {
+	run(t, three, func(w *world) {
+		var entries []Entry
+		w.record = func(e Entry) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			s, _, err := Read(context.Background(), w.store, "cluster-shop")
+			if err != nil || e.Change && s.Row == e.Row && s.Epoch == e.Epoch && s.Phase == e.Phase {
+				t.Errorf("%+v was written after %+v, %v", e, s, err)
+			}
+			entries = append(entries, e)
+			return nil
+		}
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		w.kill("db1")
+		w.until("db3 takes over", 5*time.Second, serves("db3"))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		var rows []string
+		for _, e := range entries {
+			if e.Reason == "" || e.Cluster != "shop" || e.Change == (e.Action != "") {
+				t.Errorf("entry %+v", e)
+			}
+			if e.Change {
+				rows = append(rows, e.Row)
+			}
+		}
+		if got := strings.Join(rows, ", "); !strings.HasPrefix(got, "adopt, open, ") || !strings.Contains(got, "take over, promote, open") {
+			t.Errorf("changes: %s", got)
+		}
+	})
+}
+
+// TestAnAuditLogThatHangsKeepsNobodyDown, nor one that fails, and both are told.
+func TestAnAuditLogThatHangsKeepsNobodyDown(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		hang, calls := make(chan struct{}), 0
+		w.mu.Lock()
+		w.record = func(Entry) error {
+			if calls++; calls == 1 {
+				return errors.New("the disk is full")
+			}
+			<-hang
+			return nil
+		}
+		w.mu.Unlock()
+		w.kill("db1")
+		if took := w.until("db3 takes over", 5*time.Second, serves("db3")); took > 4*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		close(hang)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !strings.Contains(text(w.events), "audit log") {
+			t.Errorf("not told:\n%s", text(w.events))
+		}
+	})
+}
+
+// TestLookChangesNothing: what would be done, for an operator.
+func TestLookChangesNothing(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		w.settle()
+		stop()
+		s, err := Look(w.t.Context(), w.config())
+		if err != nil || s.Decision.Row != "serve" {
+			t.Errorf("%s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
+		}
+		c := w.config()
+		c.Suppose = &cluster.Request{Kind: cluster.Switchover, To: "db2", By: "anna"}
+		if s, err := Look(w.t.Context(), c); err != nil || s.Decision.Row != "drain" {
+			t.Errorf("supposed: %s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
+		}
+		w.kill("db1")
+		before := w.state()
+		time.Sleep(2 * time.Second)
+		if s, err = Look(w.t.Context(), w.config()); err != nil || s.Decision.Row != "take over" || !strings.Contains(s.Decision.Reason, "db1 was silent") {
+			t.Errorf("%s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
+		}
+		if after := w.state(); after.Step != before.Step || after.Epoch != before.Epoch {
+			t.Errorf("it changed the state: %+v", after)
+		}
+	})
+}
+
+// TestTheRepositorySavesWhatTheReplicasLack: replication is asynchronous and lags, the log in the repository does not.
+func TestTheRepositorySavesWhatTheReplicasLack(t *testing.T) {
+	cfg := three
+	cfg.Sync, cfg.MaxLoss, cfg.Peers = 0, 50, []cluster.Peer{{Name: "db1", Guard: true}, {Name: "db2", Guard: true}, {Name: "db3", Guard: true}}
+	run(t, cfg, func(w *world) {
+		c := w.config()
+		c.Repository = w
+		_, stop := w.keep(c)
+		defer stop()
+		w.settle()
+		w.mu.Lock()
+		for _, name := range []string{"db2", "db3"} {
+			w.hosts[name].sight.Streaming = false
+		}
+		at := w.hosts["db1"].sight.Received
+		at.Seq += 200
+		w.hosts["db1"].sight.Received = at
+		w.stored = history.At(at.Timeline, at.Seq-10)
+		w.mu.Unlock()
+		time.Sleep(1500 * time.Millisecond)
+		w.kill("db1")
+		w.until("it asks for the log in the repository", 8*time.Second, func(cluster.State) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return strings.Contains(text(w.events), "from (repository)")
+		})
+		w.mu.Lock()
+		for _, name := range []string{"db2", "db3"} { // as an agent does that can
+			w.hosts[name].sight.Received = w.stored
+		}
+		w.mu.Unlock()
+		w.until("then one of them is primary", 5*time.Second, func(s cluster.State) bool { return serves("")(s) && s.Primary != "db1" })
+		if s := w.state(); s.Start.Seq != at.Seq-10 {
+			t.Errorf("it began at %s", s.Start.Plain())
+		}
+	})
+}
+
+func TestRequestsAreRefusedInPlainWords(t *testing.T) {
+	run(t, three, func(w *world) {
+		r := cluster.Request{Kind: cluster.Switchover, To: "db2", By: "anna"}
+		if _, err := Ask(w.t.Context(), w.store, "cluster-shop", r); err == nil {
+			t.Error("a cluster that never was took a request")
+		}
+		k, stop := w.keep(w.config())
+		w.settle()
+		stop()
+		time.Sleep(time.Second)
+		if s := k.Status(); s.State.Primary != "db1" || len(s.View.Facts) != 3 {
+			t.Errorf("status %+v", s)
+		}
+		if _, err := Ask(w.t.Context(), w.store, "cluster-shop", r); err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := Ask(w.t.Context(), w.store, "cluster-shop", r); err != nil {
+			t.Errorf("the same again: %v", err)
+		}
+		other := cluster.Request{Kind: cluster.Failover, By: "ben"}
+		if _, err := Ask(w.t.Context(), w.store, "cluster-shop", other); err == nil || !strings.Contains(err.Error(), "asked for by anna is under way") {
+			t.Errorf("another one: %v", err)
+		}
+	})
+}

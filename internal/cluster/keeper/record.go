@@ -1,0 +1,111 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+)
+
+// Entry is what is kept of a decision: a change of the state, or one action under it.
+type Entry struct {
+	Cluster string
+	Epoch   uint64
+	Phase   cluster.Phase // of the state that the change makes, or that the action is done under
+	Row     string        // of cluster's table
+	Reason  string        // one sentence for people
+	Change  bool          // of the state; else Action was sent
+	Action  string        // for people
+}
+
+// Kind of an event.
+type Kind string
+
+const (
+	Decided Kind = "decided" // another row of the table holds; Text is why
+	Changed Kind = "changed" // the state was changed; Text is why
+	Acted   Kind = "acted"   // an action was sent for the first time; Text names it
+	Failed  Kind = "failed"  // something did not answer or refused, told once until it works again; Err says
+	Leading Kind = "leading" // this host began or ceased to be the one that acts
+)
+
+// Event is for notices, metrics and the log.
+type Event struct {
+	Cluster string
+	Kind    Kind
+	Epoch   uint64
+	Phase   cluster.Phase
+	Row     string
+	Whom    string // Failed: a member, a proxy as "proxy host", "coordination", "repository", "audit log", "state"
+	Text    string // one sentence, or what was tried
+	Err     error
+}
+
+func (k *Keeper) tell(e Event) {
+	if k.c.Tell != nil {
+		e.Cluster = k.c.Cluster.Cluster
+		k.c.Tell(e)
+	}
+}
+
+// failed tells that something failed, once for each reason, and nothing when it works.
+func (k *Keeper) failed(whom, what string, err error) {
+	key := whom + " " + what
+	switch {
+	case err == nil:
+		delete(k.complain, key)
+	case errors.Is(err, context.Canceled):
+	case k.complain[key] != err.Error():
+		k.complain[key] = err.Error()
+		k.tell(Event{Kind: Failed, Epoch: k.state.Epoch, Phase: k.state.Phase, Whom: whom, Text: what, Err: err})
+	}
+}
+
+// auditWithin is how long a decision waits for the audit log: a disk that hangs must not keep a cluster down.
+const auditWithin = 200 * time.Millisecond
+
+// record is an entry on its way into the audit log.
+type record struct {
+	entry Entry
+	done  chan struct{}
+}
+
+func (r record) wait(ctx context.Context) {
+	late := time.NewTimer(auditWithin)
+	defer late.Stop()
+	select {
+	case <-r.done:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+}
+
+func (k *Keeper) record(e Entry) record {
+	e.Cluster = k.c.Cluster.Cluster
+	r := record{e, make(chan struct{})}
+	select {
+	case k.audit <- r:
+	default: // it has hung for long, and failed tells so
+		close(r.done)
+	}
+	return r
+}
+
+// writeAudit writes entries in their order.
+func (k *Keeper) writeAudit(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case r := <-k.audit:
+			if k.c.Audit != nil {
+				err := k.c.Audit.Record(ctx, r.entry)
+				close(r.done)
+				k.post(ctx, func() { k.failed("audit log", "record a decision", err) })
+				continue
+			}
+			close(r.done)
+		}
+	}
+}

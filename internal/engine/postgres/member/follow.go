@@ -1,0 +1,146 @@
+package member
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Version from which on a running standby takes these settings.
+const (
+	conninfoReloads = 13
+	restoreReloads  = 14
+)
+
+// Detach implements agent.Server. Nothing that could receive log is left when it returns: no process, and nobody who would start one.
+func (s *Server) Detach(ctx context.Context) error {
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	if err := s.apply(ctx, map[string]string{"primary_conninfo": "", "primary_slot_name": "", "restore_command": ""}); err != nil {
+		return err
+	}
+	// apply returns when all processes were told. The one that starts receivers looks at that before it starts the next; a receiver
+	// that was being started shows up within the time of some looks.
+	gone := 0
+	return s.until(ctx, "nothing receives log there", func() (bool, error) {
+		out, err := s.keptQuery(ctx, "select count(*) from pg_stat_activity where backend_type = 'walreceiver'")
+		if err != nil || out[0][0] != "0" {
+			gone = 0
+			return false, err
+		}
+		gone++
+		return gone >= 3, nil
+	})
+}
+
+// Follow implements agent.Server.
+func (s *Server) Follow(ctx context.Context, member string) error {
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	settings, err := s.following(member)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.asked = inquiry{}
+	s.mu.Unlock()
+	if err := s.startStandby(ctx, settings); err != nil {
+		return err
+	}
+	return s.dropSlots(ctx)
+}
+
+func (s *Server) following(member string) (map[string]string, error) {
+	conninfo, err := s.conninfo(member)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		"primary_conninfo": conninfo, "primary_slot_name": slot(s.c.Name), "recovery_target_timeline": "latest",
+		"wal_receiver_status_interval": "1s", "restore_command": s.c.Restore, "restart_after_crash": "off",
+	}, nil
+}
+
+// apply changes settings of a running standby, where its version allows that.
+func (s *Server) apply(ctx context.Context, settings map[string]string) error {
+	p, err := s.programs()
+	if err != nil {
+		return err
+	}
+	if p.Major < restoreReloads {
+		settings = without(settings, "restore_command")
+	}
+	if p.Major >= conninfoReloads {
+		return s.set(ctx, settings)
+	}
+	if err := s.stopCleanly(ctx); err != nil {
+		return err
+	}
+	if err := s.write(settings); err != nil {
+		return err
+	}
+	return s.launch(ctx)
+}
+
+func without(settings map[string]string, name string) map[string]string {
+	out := map[string]string{}
+	for n, v := range settings {
+		if n != name {
+			out[n] = v
+		}
+	}
+	return out
+}
+
+// slot is the name of the slot that a member uses at whom it streams from: its own name as far as it can be written there, and six digits of it.
+func slot(member string) string {
+	clean := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(member))
+	sum := sha256.Sum256([]byte(member))
+	return fmt.Sprintf("backstay_member_%s_%x", clean[:min(len(clean), 32)], sum[:3])
+}
+
+// keepSlots makes the slots of those that will stream from here. They hold nothing back before they are used.
+func (s *Server) keepSlots(ctx context.Context, members []string) error {
+	return s.with(ctx, func(conn *pgconn.PgConn) error {
+		for _, m := range members {
+			_, err := query(ctx, conn, "select pg_create_physical_replication_slot("+literal(slot(m))+")")
+			if err != nil && code(err) != alreadyThere {
+				return fmt.Errorf("keep log for %s at %s: %w", m, s.c.Name, plain(err))
+			}
+		}
+		return nil
+	})
+}
+
+// dropSlots drops what this server kept for others while it was primary: nobody moves them on any more, and they would keep all log.
+func (s *Server) dropSlots(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	return s.with(ctx, func(conn *pgconn.PgConn) error {
+		_, err := query(ctx, conn, `select pg_drop_replication_slot(slot_name) from pg_replication_slots
+			where slot_type = 'physical' and not active and slot_name like 'backstay\_member\_%'`)
+		if err != nil {
+			return fmt.Errorf("drop the slots of %s: %w", s.c.Name, plain(err))
+		}
+		return nil
+	})
+}
+
+// inquiry is what was learned of the member that a standby should stream from.
+type inquiry struct {
+	of      string
+	next    time.Time
+	running bool
+	parted  bool
+}
+
+const inquireEach = 500 * time.Millisecond

@@ -1,0 +1,145 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/agent"
+	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+)
+
+// promoting bounds a promotion: a server with much to replay is no candidate that should be waited for.
+const promoting = 10 * time.Second
+
+// Lead implements agent.Server.
+func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) error {
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	row, err := s.ask(ctx, "select pg_is_in_recovery()")
+	if err != nil {
+		return err
+	}
+	if row[0] == "t" {
+		if err := s.promote(ctx, l, still); err != nil {
+			return err
+		}
+	} else if err := s.set(ctx, map[string]string{"restart_after_crash": "off"}); err != nil {
+		return err
+	}
+	if err := s.signal(); err != nil {
+		return err
+	}
+	s.checkpoint()
+	return s.keepSlots(ctx, l.Others)
+}
+
+func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, promoting)
+	defer cancel()
+	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(l.Quorum), "restart_after_crash": "off"}); err != nil {
+		return err
+	}
+	reserved, err := s.reserve(l.Timeline)
+	defer func() {
+		for _, name := range reserved {
+			_ = os.Remove(name) // it says nothing, and the next promotion would only go past it
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	return s.with(ctx, func(conn *pgconn.PgConn) error {
+		if !still() {
+			return errors.New("the tenure ended before the promotion")
+		}
+		if _, err := query(ctx, conn, "select pg_promote(false)"); err != nil {
+			return fmt.Errorf("promote %s: %w", s.c.Name, plain(err))
+		}
+		err := s.until(ctx, "it is primary", func() (bool, error) {
+			out, err := query(ctx, conn, "select pg_is_in_recovery()")
+			return err == nil && out[0][0] == "f", err
+		})
+		if err != nil {
+			return err
+		}
+		out, err := query(ctx, conn, "select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)")
+		if err == nil && out[0][0] != fmt.Sprintf("%08X", l.Timeline) {
+			err = fmt.Errorf("promote %s: it is on timeline %s, and should be on %08X", s.c.Name, out[0][0], l.Timeline)
+		}
+		return err
+	})
+}
+
+// reserve makes the server choose a timeline: it takes the first number that has no history file, so those below get one, for the moment. It
+// returns the files that it made.
+func (s *Server) reserve(timeline uint32) (made []string, err error) {
+	r, err := openLog(s.c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	entries, err := os.ReadDir(s.path("pg_wal"))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if taken, err := wal.ParseHistoryName(e.Name()); err == nil && taken >= timeline {
+			return nil, fmt.Errorf("promote %s to timeline %d: it has the history of %d already", s.c.Name, timeline, taken)
+		}
+	}
+	if r.highest >= timeline {
+		return nil, fmt.Errorf("promote %s to timeline %d: it has log of timeline %d already", s.c.Name, timeline, r.highest)
+	}
+	for t := r.highest + 1; t < timeline; t++ {
+		name := s.path("pg_wal", wal.HistoryName(t))
+		err := atomicfile.CreateOnly(name, []byte("# given to another member\n"), 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err == nil {
+			made = append(made, name)
+			err = s.user.Give(name)
+		}
+		if err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// checkpoint has the new timeline stand in the server's control file, in the background: a rewind from here would not see it otherwise.
+func (s *Server) checkpoint() {
+	s.busy.Add(1)
+	go func() {
+		defer s.busy.Done()
+		ctx, cancel := context.WithTimeout(s.ctx, time.Hour)
+		defer cancel()
+		err := s.with(ctx, func(conn *pgconn.PgConn) error {
+			_, err := query(ctx, conn, "checkpoint")
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			s.say("%s wrote no checkpoint after its promotion: %v", s.c.Name, err)
+		}
+	}()
+}
+
+// names is synchronous_standby_names for a quorum.
+func names(q cluster.Quorum) string {
+	if q.K <= 0 {
+		return ""
+	}
+	var all []string
+	for _, n := range q.Names {
+		all = append(all, `"`+strings.ReplaceAll(n, `"`, `""`)+`"`)
+	}
+	return fmt.Sprintf("ANY %d (%s)", q.K, strings.Join(all, ", "))
+}

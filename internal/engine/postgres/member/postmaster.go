@@ -1,0 +1,84 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// postmaster is the process of the server on dir as its postmaster.pid tells it, whoever started it; 0 where none runs.
+func postmaster(dir string) (pid int, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the server in %s: %w", dir, err)
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	if pid, err = strconv.Atoi(strings.TrimSpace(first)); err != nil || pid <= 0 {
+		return 0, nil // it is being written
+	}
+	if !runs(pid, dir) {
+		return 0, nil
+	}
+	return pid, nil
+}
+
+// obeying is how long a server may take to stop as in a crash before it is killed.
+const obeying = 250 * time.Millisecond
+
+// Halt stops the server on dir as in a crash, whoever started it, and returns nil when none of its processes is left.
+func Halt(ctx context.Context, dir string) error {
+	for {
+		pid, err := postmaster(dir)
+		if err != nil || pid == 0 {
+			return err
+		}
+		if err := end(ctx, pid, dir); err != nil {
+			return fmt.Errorf("stop the server in %s: %w", dir, err)
+		}
+	}
+}
+
+// Stop implements agent.Server.
+func (s *Server) Stop(ctx context.Context) error {
+	if err := Halt(ctx, s.c.Dir); err != nil {
+		return err
+	}
+	s.forget()
+	return nil
+}
+
+// stopCleanly ends the server as its own programs do, so that its data is consistent as it lies.
+func (s *Server) stopCleanly(ctx context.Context) error {
+	pid, err := postmaster(s.c.Dir)
+	if err != nil || pid == 0 {
+		return err
+	}
+	p, err := s.programs()
+	if err != nil {
+		return err
+	}
+	cmd := p.Command(s.user, "pg_ctl", "stop", "-D", s.c.Dir, "-m", "fast", "-w", "-t", "60")
+	out, err := combined(ctx, cmd)
+	if err != nil {
+		return fmt.Errorf("stop the server of %s: %w: %.300s", s.c.Name, err, out)
+	}
+	s.forget()
+	return nil
+}
+
+// forget lets go of what was known of a process that has ended.
+func (s *Server) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends = ending{}
+	s.asked = inquiry{}
+}

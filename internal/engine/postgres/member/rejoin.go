@@ -1,0 +1,174 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// Rejoin implements agent.Server:
+//
+//	1 the member is primary on the timeline that the state names
+//	2 the server ends cleanly, so that its data is as its log says
+//	3 its log is not whole from now on (begun)
+//	4 what no other member has of it is copied aside
+//	5 a rewind takes back what parted, or, where that can't be, the data is copied anew
+//	6 the settings are this member's again, and the server starts as a standby
+func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, begun func(history.Position) error) error {
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	up, err := s.upstream(ctx, member)
+	if err != nil {
+		return err
+	}
+	defer up.close()
+	if err := up.primaryOf(ctx, timeline); err != nil {
+		return fmt.Errorf("rejoin %s to %s: %w", s.c.Name, member, err)
+	}
+	settings, err := s.following(member)
+	if err != nil {
+		return err
+	}
+	if _, err := s.arguments(); err != nil { // kept aside before the data may go
+		return err
+	}
+	whole := position(up.system.Timeline, up.system.Flushed)
+	if s.empty() {
+		err = s.anew(ctx, member, whole, begun)
+	} else {
+		err = s.back(ctx, member, up, whole, begun)
+	}
+	if err != nil {
+		return fmt.Errorf("rejoin %s to %s: %w", s.c.Name, member, err)
+	}
+	if err := s.startStandby(ctx, settings); err != nil {
+		return err
+	}
+	if err := os.Remove(s.mark()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// back takes a server with data back to where its log parted.
+func (s *Server) back(ctx context.Context, member string, up *upstream, whole history.Position, begun func(history.Position) error) error {
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	e, err := endOf(s.c.Dir)
+	if err != nil {
+		return err
+	}
+	fork := up.forked(e.received)
+	if fork == nil {
+		return nil // it only has to follow
+	}
+	if e.system != up.system.ID {
+		return fmt.Errorf("%s has system id %s, and %s has %s: they are no copies of one server", s.c.Name, e.system, member, up.system.ID)
+	}
+	if err := begun(whole); err != nil {
+		return err
+	}
+	saved, err := s.saveTail(*fork, e.received)
+	if err != nil {
+		return err
+	}
+	s.say("%s parted from %s at %s and had log up to %s: saved in %s", s.c.Name, member, fork.Plain(), e.received.Plain(), saved)
+	rerr := s.rewind(ctx, member)
+	if rerr == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return errors.Join(rerr, atomicfile.Write(s.mark(), nil, 0o600)) // half of it may be done
+	}
+	s.say("%s can't be rewound, and is copied anew: %v", s.c.Name, rerr)
+	return s.anew(ctx, member, whole, func(history.Position) error { return nil })
+}
+
+// recover has the server replay its log and end cleanly, which a rewind needs.
+func (s *Server) recover(ctx context.Context) error {
+	pid, err := postmaster(s.c.Dir)
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		if err := s.startStandby(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
+			return err
+		}
+	}
+	return s.stopCleanly(ctx)
+}
+
+// anew fills the data directory with a copy. A mark says that it is not one yet, across whatever ends this.
+func (s *Server) anew(ctx context.Context, member string, whole history.Position, begun func(history.Position) error) error {
+	own, err := s.keepOwn()
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(s.mark(), nil, 0o600); err != nil {
+		return err
+	}
+	if err := begun(whole); err != nil {
+		return err
+	}
+	if err := s.Stop(ctx); err != nil {
+		return err
+	}
+	if err := clear(s.c.Dir); err != nil {
+		return err
+	}
+	if err := s.copyFrom(ctx, member); err != nil {
+		return err
+	}
+	return s.giveBack(own)
+}
+
+// clear empties a folder, which may be a mount point.
+func clear(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// copyFrom fills the empty data directory.
+func (s *Server) copyFrom(ctx context.Context, member string) error {
+	conninfo := s.c.Members[member]
+	if s.c.Recloner != nil {
+		return s.c.Recloner.Reclone(ctx, s.c.Dir, conninfo)
+	}
+	p, err := s.programs()
+	if err != nil {
+		return err
+	}
+	if err := s.user.Give(s.c.Dir); err != nil {
+		return err
+	}
+	cmd := p.Command(s.user, "pg_basebackup", "-D", s.c.Dir, "-d", conninfo, "-X", "stream", "--checkpoint=fast", "--no-password")
+	if out, err := combined(ctx, cmd); err != nil {
+		return fmt.Errorf("copy %s: %w: %s", member, err, tail(out))
+	}
+	return nil
+}
+
+func tail(out string) string {
+	out = strings.TrimSpace(out)
+	return out[max(0, len(out)-600):]
+}
+
+func (s *Server) aside(name ...string) string {
+	return filepath.Join(append([]string{s.c.Aside}, name...)...)
+}
+
+// mark is there while the data directory holds an unfinished copy.
+func (s *Server) mark() string { return s.aside("unfinished") }

@@ -1,0 +1,151 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// rewind takes back what parted, from the primary's data. Files of the data directory that are a server's own are the primary's
+// afterwards, so they are put back.
+func (s *Server) rewind(ctx context.Context, member string) error {
+	p, err := s.programs()
+	if err != nil {
+		return err
+	}
+	own, err := s.keepOwn()
+	if err != nil {
+		return err
+	}
+	arguments := []string{"--target-pgdata=" + s.c.Dir, "--source-server=" + s.c.Members[member] + " dbname=postgres"}
+	if s.c.Restore != "" && p.Major >= 13 {
+		if err := s.write(map[string]string{"restore_command": s.c.Restore}); err != nil {
+			return err
+		}
+		arguments = append(arguments, "--restore-target-wal")
+		if file := s.configFile(); file != "" && p.Major >= 14 {
+			arguments = append(arguments, "--config-file="+file)
+		}
+	}
+	begun := time.Now()
+	out, err := combined(ctx, p.Command(s.user, "pg_rewind", arguments...))
+	if err != nil {
+		return fmt.Errorf("rewind: %w: %s", err, tail(out))
+	}
+	s.say("%s was rewound in %s", s.c.Name, time.Since(begun).Round(time.Millisecond))
+	return s.giveBack(own)
+}
+
+// configFile is where the server's settings are when that is not in the data directory.
+func (s *Server) configFile() string {
+	arguments, err := s.arguments()
+	if err != nil {
+		return ""
+	}
+	for _, a := range arguments {
+		if file, ok := strings.CutPrefix(a, "config_file="); ok {
+			return file
+		}
+	}
+	return ""
+}
+
+// own are files of the data directory that belong to this server, not to its data.
+type own map[string][]byte
+
+// keepOwn reads them: settings, access rules, keys and certificates, which lie at the top.
+func (s *Server) keepOwn() (own, error) {
+	files := own{}
+	for _, pattern := range []string{"*.conf", "*.key", "*.crt", "*.pem"} {
+		names, err := filepath.Glob(s.path(pattern))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			info, err := os.Lstat(name)
+			if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+				continue
+			}
+			if files[filepath.Base(name)], err = os.ReadFile(name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return files, nil
+}
+
+// giveBack writes them as they were.
+func (s *Server) giveBack(files own) error {
+	for name, b := range files {
+		if err := atomicfile.Write(s.path(name), b, 0o600); err != nil {
+			return err
+		}
+		if err := s.user.Give(s.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveTail copies the log from the segment of a fork on, up to its end, into a folder of its own, and makes it durable. It returns the folder.
+func (s *Server) saveTail(fork, end history.Position) (dir string, err error) {
+	r, err := openLog(s.c.Dir)
+	if err != nil {
+		return "", err
+	}
+	defer r.close()
+	dir = s.aside(fmt.Sprintf("tail-%s-timeline-%d-from-%016X", time.Now().UTC().Format("20060102T150405Z"), end.Timeline, fork.Seq))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if fork.Seq == 0 { // it is not known what the two share: the segment of the newest checkpoint and what follows is all that can be told apart
+		fork.Seq = end.Seq
+	}
+	entries, err := fs.ReadDir(r.dir, "pg_wal")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		timeline, start, err := wal.ParseSegmentName(e.Name(), r.size)
+		if err != nil || timeline > end.Timeline || start < wal.LSN(fork.Seq).SegmentStart(r.size) || start >= wal.LSN(end.Seq) {
+			continue
+		}
+		if err := save(r.dir, "pg_wal/"+e.Name(), filepath.Join(dir, e.Name())); err != nil {
+			return "", fmt.Errorf("save log that parted: %w", err)
+		}
+	}
+	note := fmt.Sprintf("Log that no member of the cluster has any more: from %s to %s of timeline %d.\n", fork.Mark, end.Mark, end.Timeline)
+	if err := atomicfile.Write(filepath.Join(dir, "README"), []byte(note), 0o600); err != nil {
+		return "", err
+	}
+	return dir, atomicfile.SyncDir(filepath.Dir(dir))
+}
+
+func save(from fs.FS, name, to string) error {
+	in, err := from.Open(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Sync()
+	}
+	if cerr := out.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

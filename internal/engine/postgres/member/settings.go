@@ -1,0 +1,154 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/atomicfile"
+)
+
+const (
+	autoConf      = "postgresql.auto.conf"
+	standbySignal = "standby.signal"
+)
+
+// marker finds whom a standby follows in its primary_conninfo. fallback_application_name is of no effect beside application_name.
+var marker = regexp.MustCompile(`fallback_application_name='of ((?:[^'\\]|\\.)*)'`)
+
+// conninfo is how this member streams from another one.
+func (s *Server) conninfo(member string) (string, error) {
+	base, ok := s.c.Members[member]
+	if !ok {
+		return "", fmt.Errorf("%s does not know how to reach %s", s.c.Name, member)
+	}
+	return fmt.Sprintf("%s application_name=%s fallback_application_name=%s", base, quoted(s.c.Name), quoted("of "+member)), nil
+}
+
+func quoted(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// followed is the member that a primary_conninfo of ours names, "" for any other.
+func followed(conninfo string) string {
+	m := marker.FindStringSubmatch(conninfo)
+	if m == nil {
+		return ""
+	}
+	return strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(m[1])
+}
+
+// set changes settings of a running server, and returns when new processes of it have them, so that the running ones were told.
+func (s *Server) set(ctx context.Context, settings map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	done := false
+	err := s.with(ctx, func(conn *pgconn.PgConn) error {
+		differ, err := differing(ctx, conn, settings)
+		if done = len(differ) == 0; done || err != nil {
+			return err
+		}
+		for _, name := range differ {
+			if _, err := query(ctx, conn, "alter system set "+name+" = "+literal(settings[name])); err != nil {
+				return plain(err)
+			}
+		}
+		_, err = query(ctx, conn, "select pg_reload_conf()")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("set %s of %s: %w", strings.Join(slices.Sorted(maps.Keys(settings)), ", "), s.c.Name, err)
+	}
+	if done {
+		return nil
+	}
+	return s.until(ctx, "its settings count", func() (is bool, err error) {
+		err = s.with(ctx, func(conn *pgconn.PgConn) error {
+			differ, err := differing(ctx, conn, settings)
+			is = err == nil && len(differ) == 0
+			return err
+		})
+		return is, err
+	})
+}
+
+// differing are the names of settings that a session has otherwise.
+func differing(ctx context.Context, conn *pgconn.PgConn, settings map[string]string) (differ []string, err error) {
+	names := slices.Sorted(maps.Keys(settings))
+	var columns []string
+	for _, name := range names {
+		columns = append(columns, "current_setting("+literal(name)+")")
+	}
+	out, err := query(ctx, conn, "select "+strings.Join(columns, ", "))
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if out[0][i] != settings[name] {
+			differ = append(differ, name)
+		}
+	}
+	return differ, nil
+}
+
+// until asks again and again, soon at first.
+func (s *Server) until(ctx context.Context, what string, is func() (bool, error)) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		ok, err := is()
+		if ok && err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s until %s: %w", s.c.Name, what, errors.Join(context.Cause(ctx), err))
+		case <-time.After(pause):
+		}
+	}
+}
+
+// write changes settings of a server that does not run: what stands last counts.
+func (s *Server) write(settings map[string]string) error {
+	old, err := os.ReadFile(s.path(autoConf))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the settings of %s: %w", s.c.Name, err)
+	}
+	text := withSettings(string(old), settings)
+	if err := atomicfile.Write(s.path(autoConf), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the settings of %s: %w", s.c.Name, err)
+	}
+	return s.user.Give(s.path(autoConf))
+}
+
+// withSettings replaces settings in the text of a postgresql.auto.conf, which has one on each line.
+func withSettings(text string, settings map[string]string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, _, _ = strings.Cut(name, "=")
+		if _, ours := settings[name]; ours {
+			continue
+		}
+		b.WriteString(strings.TrimRight(line, "\n") + "\n")
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&b, "%s = %s\n", name, literal(settings[name]))
+	}
+	return b.String()
+}
+
+// signal makes the next start one of a standby.
+func (s *Server) signal() error {
+	if err := atomicfile.Write(s.path(standbySignal), nil, 0o600); err != nil {
+		return fmt.Errorf("make %s a standby: %w", s.c.Name, err)
+	}
+	return s.user.Give(s.path(standbySignal))
+}
