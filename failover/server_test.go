@@ -261,11 +261,17 @@ func (s *server) kill() {
 	}
 	pid := s.cmd.Process.Pid
 	_ = syscall.Kill(pid, syscall.SIGSTOP) // it may have ended
-	for _, child := range children(pid) {
+	all := children(pid)
+	for _, child := range all {
 		_ = syscall.Kill(child, syscall.SIGKILL) // it may have ended
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	<-s.done
+	for _, child := range all { // its connections end when it does, which takes a moment
+		for deadline := time.Now().Add(5 * time.Second); syscall.Kill(child, 0) == nil && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
 
 // stop ends the server as a shutdown of its host does.
