@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := $(CURDIR)/.cache/bin
-NEED    := age zstd sqlite3 attr python3 gcc jq openssl xxd npm prometheus
+NEED    := age zstd sqlite3 attr python3 python3-django python3-psycopg2 gcc jq openssl xxd npm prometheus
 PARALLEL ?= 2
 # What the rings share: no network proxy between tests and their own servers, tools found, no skips.
 RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"
@@ -23,21 +23,24 @@ build: ## build bin/backstay
 	$(GO) build -trimpath -o bin/backstay ./cmd/backstay
 
 test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
-	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/...
+	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/...
 	$(RING) $(GO) test -p 1 -count=1 -timeout 25m ./test/crash/...
+	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory staticcheck cross race
 
 fmt:
-	@bad=$$(gofmt -l cmd internal test docs *.go); if [ -n "$$bad" ]; then echo "gofmt: $$bad"; exit 1; fi
+	@bad=$$(gofmt -l cmd failover internal test docs *.go); if [ -n "$$bad" ]; then echo "gofmt: $$bad"; exit 1; fi
 
 vet:
 	$(GO) vet ./...
+	$(GO) -C failover vet ./...
 
 staticcheck: $(BIN)/staticcheck
 	$(BIN)/staticcheck ./...
+	cd failover && $(BIN)/staticcheck ./...
 
-cross: ## the binary without cgo, for every system
-	for os in linux darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -o /dev/null ./... || exit 1; done
+cross: ## the binary and the module for applications without cgo, for every system
+	for os in linux darwin windows; do for dir in . failover; do CGO_ENABLED=0 GOOS=$$os $(GO) -C $$dir build -o /dev/null ./... || exit 1; done; done
 
 race: ## the quick rings under the race detector
 	$(RING) $(GO) test -race -p $(PARALLEL) -count=1 -short -timeout 15m $(LIGHT)

@@ -1,0 +1,25 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Figures are durations of runs, for people.
+type Figures []time.Duration
+
+// At is the value that a share q of them does not exceed.
+func (f Figures) At(q float64) time.Duration {
+	if len(f) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(f))
+	return s[min(len(s)-1, int(q*float64(len(s))))]
+}
+
+// String prints the distribution.
+func (f Figures) String() string {
+	r := func(q float64) time.Duration { return f.At(q).Round(time.Millisecond) }
+	return fmt.Sprintf("%d runs: min %s, p50 %s, p90 %s, p99 %s, max %s", len(f), r(0), r(0.5), r(0.9), r(0.99), r(1))
+}
