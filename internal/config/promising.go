@@ -48,9 +48,12 @@ func (p *parser) promises(c *Config, own Promise, path ...string) error {
 		}
 	}
 	for _, t := range own.Drill.To {
-		if !slices.Contains([]string{"random", "latest"}, t) {
-			return p.at(at("drill"), fmt.Sprintf("a drill of %s goes to %q", what, t), suggest(t, []string{"random", "latest"}))
+		if !slices.Contains(drillTargets, t) {
+			return p.at(at("drill"), fmt.Sprintf("a drill of %s goes to %q", what, t), suggest(t, drillTargets))
 		}
+	}
+	if choices := []string{"auto", fingerprintOff}; own.Drill.Fingerprint != "" && !slices.Contains(choices, own.Drill.Fingerprint) {
+		return p.at(at("drill"), fmt.Sprintf("fingerprint of %s is %q", what, own.Drill.Fingerprint), suggest(own.Drill.Fingerprint, choices))
 	}
 	return p.questions(own.Drill, what, at("drill"))
 }

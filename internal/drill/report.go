@@ -23,6 +23,7 @@ const (
 	BackupBad      Verdict = "backup-bad"
 	CheckFailed    Verdict = "check-failed" // sound data that does not answer as its owner expects
 	EnvironmentBad Verdict = "environment-bad"
+	DataDiffers    Verdict = "data-differs" // sound data that is not what a fingerprint says the source had
 )
 
 // Checkpoint names the state of the repository that was drilled.
@@ -65,6 +66,7 @@ type Report struct {
 	Damaged      *recovery.Object       `json:"damaged,omitempty"`
 	Alternatives []recovery.Alternative `json:"alternatives,omitempty"`
 	Checks       []Check                `json:"checks,omitempty"`
+	Compared     *Compared              `json:"compared,omitempty"` // with a fingerprint of the source; nil if the target has none
 
 	LaidBytes  int64 `json:"laid_bytes"`
 	LogBytes   int64 `json:"log_bytes"`

@@ -25,6 +25,8 @@ type recording struct {
 	history history.History
 	bases   map[string]*enginetest.Sink
 	log     *enginetest.Log
+
+	fingerprints []engine.Fingerprint
 }
 
 // record protects a new database, lets an application commit n times, and takes a base before and one half-way.
@@ -112,7 +114,7 @@ func (r *recording) base(t *testing.T, src engine.Source, after history.Position
 }
 
 func (r *recording) facts(context.Context) (Facts, error) {
-	return Facts{Origin: recovery.Origin{
+	return Facts{Fingerprints: func(context.Context) ([]engine.Fingerprint, error) { return r.fingerprints, nil }, Origin: recovery.Origin{
 		Name: "local", History: r.history,
 		OpenBase: func(_ context.Context, id string) (recovery.Base, error) { return sinkBase{r.bases[id]}, nil },
 		OpenLog:  func(segments []history.Segment) engine.Log { return partOfLog{r.log, segments} },

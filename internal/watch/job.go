@@ -18,6 +18,8 @@ const (
 	KindCheck     = "check"
 	KindDeepCheck = "deep-check"
 	KindRetention = "retention"
+
+	KindFingerprint = "fingerprint"
 )
 
 // fullBase is the type of base that every engine takes.
@@ -34,6 +36,8 @@ const (
 	longestBase  = 24 * time.Hour
 	longestDrill = 24 * time.Hour
 	longestCheck = 48 * time.Hour
+
+	longestFingerprint = 10 * time.Minute
 )
 
 // daily is when retention runs.
@@ -64,6 +68,9 @@ func jobsOf(sources []Source) []schedule.Job {
 				}
 			}
 			always(KindBase+"/"+kind, s.Base[kind], classRead, longestBase, after...)
+		}
+		if s.Fingerprints && s.Drill.Fingerprints() {
+			add(KindFingerprint, s.Drill.Every, "", longestFingerprint)
 		}
 		add(KindCheck, every(s.CheckEvery), classRead, longestCheck)
 		if s.Reads {

@@ -347,3 +347,42 @@ func superuser(t *testing.T, dsn string) *pgconn.PgConn {
 	t.Cleanup(func() { closeSoon(conn.Close) })
 	return conn
 }
+
+// BenchmarkFingerprint takes fingerprints of a table of 400 MB: of 64 MiB, while a client writes, whose commits it times.
+func BenchmarkFingerprint(b *testing.B) {
+	c := pgtest.New(b, pgtest.Options{})
+	c.Exec(b, "create table t(n bigint primary key, v text)", "insert into t select g, repeat(md5(g::text), 12) from generate_series(1, 900000) g", "checkpoint", "create table w(n int)")
+	src, err := Engine{}.Connect(b.Context(), c.SocketURL(pgtest.Admin), engine.Options{Name: "shop", Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var g sync.WaitGroup
+	var commits int
+	var worst time.Duration
+	conn := c.Connect(b)
+	g.Go(func() {
+		for ctx.Err() == nil {
+			began := time.Now()
+			if _, err := conn.Exec(ctx, "insert into w values (1)"); err != nil {
+				return
+			}
+			commits, worst = commits+1, max(worst, time.Since(began))
+			time.Sleep(time.Millisecond)
+		}
+	})
+	var read int64
+	for b.Loop() {
+		f, err := src.(*Source).fingerprint(ctx, "postgres", usual)
+		if err != nil {
+			b.Fatal(err)
+		}
+		read += f.Bytes
+	}
+	took := b.Elapsed()
+	cancel()
+	g.Wait()
+	b.ReportMetric(float64(read)/1e6/took.Seconds(), "MB/s")
+	b.ReportMetric(float64(worst)/1e6, "worst-commit-ms")
+	b.ReportMetric(float64(commits)/took.Seconds(), "commits/s")
+}

@@ -38,6 +38,9 @@ func (Engine) Fingerprint(ctx context.Context, source engine.Source) (engine.Fin
 	if !ok {
 		return engine.Fingerprint{}, fmt.Errorf("take fingerprint: %T is no PostgreSQL server", source)
 	}
+	if known, err := s.knownCluster(); err != nil || known != "" && known != s.system {
+		return engine.Fingerprint{}, errors.Join(err, anotherCluster(s.system, known))
+	}
 	names, err := s.readable(ctx)
 	if err != nil {
 		return engine.Fingerprint{}, err
