@@ -91,6 +91,9 @@ func (c *console) drillReport(r drill.Report, path string) {
 		c.printf("  %s\n", r.Lost)
 	}
 	c.printf("  stands at %s; base %s, %s\n", r.Reached.Position.Plain(), r.Base, count(r.Segments, "segment"))
+	if at, word := r.Second(); !at.IsZero() {
+		c.printf("  recovered the second of %s, %s\n", clock(at), word)
+	}
 	if r.Local != nil {
 		c.printf("  %s\n", r.Local)
 	}

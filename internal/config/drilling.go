@@ -41,11 +41,8 @@ func (d Drill) IsZero() bool {
 	return d.Every.IsZero() && len(d.To) == 0 && len(d.Checks) == 0 && d.Fingerprint == ""
 }
 
-// fingerprintOff is what Fingerprint says where none are taken.
-const fingerprintOff = "off"
-
 // Fingerprints reports whether digests are taken at the source.
-func (d Drill) Fingerprints() bool { return d.Fingerprint != fingerprintOff }
+func (d Drill) Fingerprints() bool { return d.Fingerprint != switchOff }
 
 // drillTargets are what drills can recover to.
 var drillTargets = []string{"random", "latest", "fingerprint"}

@@ -31,6 +31,8 @@
 //	base, segments         ID of the base, number of log segments
 //	want                   the position at which the target lies
 //	reached                position, time and digest where the engine stopped, by its own word; notes on what it left
+//	sentinel               the row that was written into the source each second, as it was recovered: time and count; absent if
+//	                       there is none, and then the time in reached says which second was recovered
 //	clock                  whose clock stamped the time in reached
 //	local                  what of the log came from the spool of the host: segments, commits, bytes, to, until
 //	verdict                proved, backup-bad, check-failed, data-differs, environment-bad

@@ -260,6 +260,22 @@ func (d *drill) stands(ctx context.Context, reached engine.Reached) error {
 	return nil
 }
 
+// sentinel reads which second the data says it is. One that cannot be read leaves it to the commit times.
+func (d *drill) sentinel(ctx context.Context, server engine.Server) {
+	reader, ok := server.(engine.SentinelReader)
+	if !ok {
+		return
+	}
+	s, ok, err := reader.Sentinel(ctx)
+	if err != nil {
+		d.config.Log.Warn("the sentinel cannot be read", "source", d.config.Source, "error", err)
+	}
+	if ok && err == nil {
+		s.Time = s.Time.UTC()
+		d.report.Sentinel = &s
+	}
+}
+
 // ask starts the server and puts the engine's questions to it, then those of the owner. The server is stopped also when ctx
 // has ended.
 func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.Result, scratch string) error {
@@ -282,6 +298,7 @@ func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.
 	if err != nil {
 		return fmt.Errorf("ask the server: %w", err)
 	}
+	d.sentinel(ctx, server)
 	d.report.Checks = engineChecks(checks)
 	if d.report.sound() {
 		if err := d.compare(ctx, server); err != nil {

@@ -431,3 +431,22 @@ func TestAPausedSourceRests(t *testing.T) {
 		}
 	})
 }
+
+// TestThePlanSpeaksAsTheFile looks for the words of backstay.yaml in what is planned.
+func TestThePlanSpeaksAsTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watch, stop := newWorld().keep(t, promised(t, "check_every: 1d, deep_check_every: 12h, drill: weekly", true))
+		defer stop()
+		time.Sleep(time.Second)
+		want := map[string]string{KindCheck: "daily check ", KindDeepCheck: "every 12h deep check ", KindDrill: "weekly drill "}
+		for _, j := range watch.Plan() {
+			if !strings.HasPrefix(j.Reason, want[j.Kind]) {
+				t.Errorf("%s: %q, want %q", j.Kind, j.Reason, want[j.Kind])
+			}
+			delete(want, j.Kind)
+		}
+		if len(want) > 0 {
+			t.Errorf("not planned: %v", want)
+		}
+	})
+}
