@@ -71,6 +71,15 @@ type Source struct {
 	Repositories []Repository     `json:"repositories" doc:"one entry for each repository of the source"`
 	Advice       []Advice         `json:"advice,omitempty" doc:"what should be changed at the source"`
 	Remains      string           `json:"remains,omitempty" doc:"what stays at the source when Backstay stops"`
+	Sentinel     *Sentinel        `json:"sentinel,omitempty" doc:"the row at the source that says which second it is; absent where none was asked for"`
+}
+
+// Sentinel is the row that is written into a source each second.
+type Sentinel struct {
+	Table   string    `json:"table,omitempty" doc:"where it is written; it stays when Backstay stops"`
+	Written time.Time `json:"written,omitzero" doc:"when it was written last"`
+	Error   string    `json:"error,omitempty" doc:"why it is not written now; commit times serve meanwhile"`
+	Hint    string    `json:"hint,omitempty" doc:"what to do about that"`
 }
 
 // Repository is what one repository holds of one source.

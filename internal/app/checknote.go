@@ -33,7 +33,7 @@ const (
 
 // isDrill tells the report of a drill by its ID.
 func isDrill(id string) bool {
-	return !strings.HasSuffix(id, checkSuffix) && !strings.HasSuffix(id, inviteSuffix)
+	return !strings.HasSuffix(id, checkSuffix) && !strings.HasSuffix(id, inviteSuffix) && !strings.HasSuffix(id, fingerprintSuffix)
 }
 
 // noteCheck leaves the outcome of a check in the repository that was checked. At most maxNoted pieces of damage are named.

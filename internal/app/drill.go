@@ -112,6 +112,9 @@ func (r *Reached) drillFacts(ctx context.Context) (drill.Facts, error) {
 	}
 	f := drill.Facts{Checkpoint: drill.NewCheckpoint(repo.Facts.Head)}
 	f.Origin, f.Spool = r.withSpool(repo.origin())
+	f.Fingerprints = func(ctx context.Context) ([]engine.Fingerprint, error) {
+		return openFingerprints(ctx, repo.Repo, repo.Facts.Reports)
+	}
 	for _, other := range r.Repositories[1:] {
 		f.Others = append(f.Others, other.origin())
 	}

@@ -24,6 +24,9 @@ func (o OpenRepository) History() api.History {
 		out.Gaps = append(out.Gaps, api.Gap{From: g.From, To: g.To, Since: g.Since, Until: g.Until, Reason: g.Reason})
 	}
 	for _, r := range o.Facts.Reports {
+		if !isDrill(r.ID) {
+			continue
+		}
 		out.Drills = append(out.Drills, strings.TrimPrefix(r.Name, "report/"))
 	}
 	return out

@@ -31,6 +31,7 @@ func (p *protected) status() api.Source {
 		Repositories: []api.Repository{},
 	}
 	out.Class, out.Owner = p.belongs()
+	out.Sentinel = p.sentinel.status()
 	for _, a := range s.Identity.Advice {
 		out.Advice = append(out.Advice, api.Advice(a))
 	}

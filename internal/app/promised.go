@@ -47,7 +47,7 @@ func (h *Host) watched(only []string) ([]watch.Source, error) {
 	for _, name := range h.Config.SourceNames() {
 		source := h.Config.Sources[name]
 		source.Promise = limited(source.Promise, only)
-		all = append(all, watch.Source{Name: name, Source: source, Reads: len(key.Identities) > 0})
+		all = append(all, watch.Source{Name: name, Source: source, Reads: len(key.Identities) > 0, Fingerprints: len(only) == 0 && fingerprints(source.URL)})
 	}
 	return all, nil
 }

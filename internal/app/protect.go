@@ -38,6 +38,7 @@ type Protection struct {
 	Stores       []string // where they lie, in the same order
 	MakesKey     string   // the key file that will be made; "" for none
 	Adds         config.Addition
+	Sentinel     bool // the file asks for a row in the source each second
 
 	options ProtectOptions
 	target  string // URL with its path made absolute
@@ -60,6 +61,7 @@ func PlanProtect(ctx context.Context, o ProtectOptions, log *slog.Logger) (*Prot
 		return nil, err
 	}
 	p.Adds = config.Addition{Repositories: map[string]config.Repository{}, Sources: map[string]config.Source{}, Recipients: map[string]string{}}
+	p.Sentinel = cfg.Sources[p.Source].Sentinels()
 	if err := p.repositories(cfg); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (d *daemon) rebuild(ctx context.Context) {
 
 // drilled is a signed drill report as the catalog keeps it.
 func drilled(signed []byte, verifiers []string) (catalog.Drill, error) {
-	if bytes.HasPrefix(signed, []byte(checkTitle)) || bytes.HasPrefix(signed, []byte(inviteTitle)) {
+	if bytes.HasPrefix(signed, []byte(checkTitle)) || bytes.HasPrefix(signed, []byte(inviteTitle)) || isFingerprint(signed) {
 		return catalog.Drill{}, catalog.ErrNoDrill
 	}
 	r, _, err := drill.VerifyReport(signed, verifiers)

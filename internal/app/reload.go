@@ -129,6 +129,7 @@ type capture struct {
 	url          string
 	ack          config.Ack
 	copies       int
+	sentinel     bool
 	limits       [3]config.Size
 	repositories []string
 	stores       []config.Repository
@@ -136,7 +137,7 @@ type capture struct {
 
 func captured(c *config.Config, name string) capture {
 	s := c.Sources[name]
-	out := capture{url: s.URL, ack: s.Ack, copies: s.Copies(), limits: [3]config.Size{s.SpoolLimit, s.HeldLimit, s.SegmentSize}, repositories: s.Everywhere()}
+	out := capture{url: s.URL, ack: s.Ack, copies: s.Copies(), sentinel: s.Sentinels(), limits: [3]config.Size{s.SpoolLimit, s.HeldLimit, s.SegmentSize}, repositories: s.Everywhere()}
 	for _, name := range s.Everywhere() {
 		r := c.Repositories[name]
 		r.Limit = config.Limit{} // it changes on the way
@@ -146,7 +147,7 @@ func captured(c *config.Config, name string) capture {
 }
 
 func (c capture) equal(other capture) bool {
-	return c.url == other.url && c.ack == other.ack && c.copies == other.copies && c.limits == other.limits &&
+	return c.url == other.url && c.ack == other.ack && c.copies == other.copies && c.sentinel == other.sentinel && c.limits == other.limits &&
 		slices.Equal(c.repositories, other.repositories) && slices.Equal(c.stores, other.stores)
 }
 

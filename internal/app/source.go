@@ -19,14 +19,15 @@ var again = backoff.Policy{Min: 200 * time.Millisecond, Max: 30 * time.Second, F
 
 // protected is one source of a running daemon.
 type protected struct {
-	name    string
-	config  config.Source
-	stores  map[string]string // URL of each repository
-	kind    string
-	archive *archive.Archive // nil: another host captures it
-	writers *writers
-	bytes   int64               // of the data, about; for progress
-	told    func(archive.Event) // hears what happens; set before run
+	name     string
+	config   config.Source
+	stores   map[string]string // URL of each repository
+	kind     string
+	archive  *archive.Archive // nil: another host captures it
+	writers  *writers
+	bytes    int64               // of the data, about; for progress
+	sentinel *sentinel           // nil: none is written
+	told     func(archive.Event) // hears what happens; set before run
 
 	mu       sync.Mutex
 	class    string // whose promises hold for it
@@ -57,6 +58,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		return nil, err
 	}
 	p := &protected{name: name, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
+	p.sentinel = newSentinel(cfg.Sentinels(), e, target, engine.Options{Name: name, Log: h.Log, Now: h.Now})
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
 		p.stores[r] = h.Config.Repositories[r].Store
@@ -112,7 +114,13 @@ func (p *protected) run(ctx context.Context) error {
 		<-ctx.Done()
 		return errors.Join(p.writers.close(), ctx.Err())
 	}
-	err := errors.Join(p.archive.Run(ctx), p.writers.close())
+	var aside sync.WaitGroup
+	if p.sentinel != nil {
+		aside.Go(func() { p.sentinel.run(ctx) })
+	}
+	err := p.archive.Run(ctx)
+	aside.Wait()
+	err = errors.Join(err, p.writers.close())
 	if err != nil {
 		return err
 	}

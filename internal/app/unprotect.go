@@ -45,6 +45,15 @@ func (h *Host) Unprotect(ctx context.Context, source string, o UnprotectOptions)
 			}
 		}
 	}
+	if err == nil { // else it was said that the source does not answer
+		what, err := h.dropSentinel(ctx, source, o.DryRun)
+		if err != nil {
+			return steps, &SourceError{Source: source, Err: err}
+		}
+		if what != "" {
+			steps = append(steps, "drop at the source: "+what)
+		}
+	}
 	steps = append(steps, "take "+source+" out of "+config.Name, "remove "+h.sourceState(source), fmt.Sprintf("leave the history in %v", h.Config.Sources[source].Repositories))
 	if o.DryRun {
 		return steps, nil

@@ -163,6 +163,16 @@ func (w working) Drill(ctx context.Context, source, to string, checks []config.C
 	return r, err
 }
 
+// Fingerprint implements watch.Hands.
+func (w working) Fingerprint(ctx context.Context, source string) (taken watch.Taken, err error) {
+	err = w.traced(ctx, trace.Fingerprint, source, func(ctx context.Context, o *trace.Operation) error {
+		taken, err = w.hands.Fingerprint(ctx, source)
+		o.Set(slog.Int64("rows", taken.Rows), slog.Int64("bytes", taken.Bytes))
+		return err
+	})
+	return taken, err
+}
+
 // Check implements watch.Hands.
 func (w working) Check(ctx context.Context, source, repo string, what watch.Check) (c repository.CheckReport, err error) {
 	err = w.traced(ctx, trace.Check, source, func(ctx context.Context, o *trace.Operation) error {

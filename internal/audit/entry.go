@@ -12,23 +12,24 @@ type Action string
 
 // The actions. Others may be in the log: a reader shows them as they are.
 const (
-	Base     Action = "base"     // a base was taken
-	Drop     Action = "drop"     // history was forgotten, by retention or by hand
-	Restore  Action = "restore"  // data was restored
-	Drill    Action = "drill"    // a restore was tried and asked
-	Check    Action = "check"    // a repository was read and compared
-	Repair   Action = "repair"   // a damaged object was replaced
-	Copy     Action = "copy"     // history was copied to another repository
-	Key      Action = "key"      // readers or signers changed, or the identity was rotated
-	Protect  Action = "protect"  // a source came under protection
-	Settings Action = "config"   // the configuration was loaded, or changed
-	Policy   Action = "policy"   // an objective, an exception or a hold changed; a finding began or ended
-	Pause    Action = "pause"    // a source or a job was paused
-	Resume   Action = "resume"   // and went on
-	Gap      Action = "gap"      // log was lost
-	Failover Action = "failover" // another member became primary
-	Hook     Action = "hook"     // what the owner wants done before or after a piece of work was done
-	Daemon   Action = "daemon"   // the daemon began or ended
+	Base     Action = "base"        // a base was taken
+	Drop     Action = "drop"        // history was forgotten, by retention or by hand
+	Restore  Action = "restore"     // data was restored
+	Drill    Action = "drill"       // a restore was tried and asked
+	Check    Action = "check"       // a repository was read and compared
+	Repair   Action = "repair"      // a damaged object was replaced
+	Copy     Action = "copy"        // history was copied to another repository
+	Key      Action = "key"         // readers or signers changed, or the identity was rotated
+	Protect  Action = "protect"     // a source came under protection
+	Settings Action = "config"      // the configuration was loaded, or changed
+	Policy   Action = "policy"      // an objective, an exception or a hold changed; a finding began or ended
+	Pause    Action = "pause"       // a source or a job was paused
+	Resume   Action = "resume"      // and went on
+	Gap      Action = "gap"         // log was lost
+	Failover Action = "failover"    // another member became primary
+	Hook     Action = "hook"        // what the owner wants done before or after a piece of work was done
+	Taken    Action = "fingerprint" // a digest of some of the data was taken at the source
+	Daemon   Action = "daemon"      // the daemon began or ended
 )
 
 // Outcome is how it went.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,13 +30,13 @@ func (o *drillOptions) flags(cmd *cobra.Command) {
 	o.keyFlag(cmd)
 	o.listing.flags(cmd)
 	o.change.flags(cmd)
-	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to restore to, or random")
+	cmd.Flags().StringVar(&o.to, "to", "latest", "the `TARGET` to restore to, random, or fingerprint (the newest moment of which a digest was taken at the source)")
 	cmd.Flags().StringVar(&o.scratch, "scratch", "", "`DIR` for the throwaway restore (default in .backstay; for servers drilled by root /var/lib/backstay/drill)")
 }
 
 func (o *drillOptions) run(ctx context.Context, c *console, args []string) error {
 	work := app.DrillOptions{Tool: version(), Scratch: o.scratch, Pick: drill.Pick(o.to)}
-	if o.to != string(drill.Latest) && o.to != string(drill.Random) {
+	if !slices.Contains([]drill.Pick{drill.Latest, drill.Random, drill.Fingerprinted}, work.Pick) {
 		var err error
 		work.Pick = drill.Given
 		if work.Target, err = parseTarget(o.to, c.now()); err != nil {
@@ -79,7 +80,7 @@ func (o *drillOptions) run(ctx context.Context, c *console, args []string) error
 
 func (c *console) drillReport(r drill.Report, path string) {
 	target := r.Asked
-	if target == string(drill.Random) || target == "" {
+	if target == string(drill.Random) || target == string(drill.Fingerprinted) || target == "" {
 		target = r.Target
 	}
 	c.printf("%s: %s to %s, from %s\n", r.Verdict, r.Source, target, r.Repository)
@@ -90,8 +91,14 @@ func (c *console) drillReport(r drill.Report, path string) {
 		c.printf("  %s\n", r.Lost)
 	}
 	c.printf("  stands at %s; base %s, %s\n", r.Reached.Position.Plain(), r.Base, count(r.Segments, "segment"))
+	if at, word := r.Second(); !at.IsZero() {
+		c.printf("  recovered the second of %s, %s\n", clock(at), word)
+	}
 	if r.Local != nil {
 		c.printf("  %s\n", r.Local)
+	}
+	if with := r.Compared; with != nil && with.Why != "" {
+		c.printf("  not compared with the fingerprint of %s: %s\n", clock(with.Taken), with.Why)
 	}
 	for _, check := range r.Checks {
 		c.printf("  %-8s %s: %s\n", passed(check), check.Name, check.Detail)
@@ -122,6 +129,8 @@ func verdictError(r drill.Report) error {
 		return nil
 	case drill.BackupBad:
 		return &codedError{err: fmt.Errorf("the backup of %s did not prove itself: %s", r.Source, r.Reason), code: exitDamage, hint: fmt.Sprintf("run backstay check %s --deep to see which objects are affected", r.Source)}
+	case drill.DataDiffers:
+		return &codedError{err: fmt.Errorf("what was recovered of %s is not what the source had there: %s", r.Source, r.Reason), code: exitDiffers, hint: fmt.Sprintf("keep the repository as it is; drill the same moment again, run backstay check %s --deep, and take a new base", r.Source)}
 	case drill.CheckFailed:
 		return &codedError{err: fmt.Errorf("a check of the owner of %s failed: %s", r.Source, r.Reason), code: exitCheck, hint: "put the same question to the source: if it answers alike, the expectation in backstay.yaml is wrong; else drill an earlier moment with --to"}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backstaydb/backstay/internal/app"
+	"github.com/backstaydb/backstay/internal/drill"
 )
 
 type drillsOptions struct {
@@ -44,11 +45,20 @@ func (o *drillsOptions) run(ctx context.Context, c *console, args []string) erro
 		c.printf("no drill of %s is known; \"backstay drill %s\" makes the first\n", name, name)
 		return nil
 	}
-	rows := [][]string{{"ENDED", "VERDICT", "TARGET", "REPOSITORY", "HOST", "RESTORE", "CHECKS", "REASON"}}
+	rows := [][]string{{"ENDED", "VERDICT", "TARGET", "SECOND", "REPOSITORY", "HOST", "RESTORE", "CHECKS", "REASON"}}
 	for _, r := range reports {
-		rows = append(rows, []string{clock(r.Ended), string(r.Verdict), r.Target, r.Repository, r.Host, span(seconds(r.FetchSeconds + r.LaySeconds + r.ReplaySeconds + r.StartSeconds)), count(len(r.Checks), "check"), r.Reason})
+		rows = append(rows, []string{clock(r.Ended), string(r.Verdict), r.Target, secondOf(r), r.Repository, r.Host, span(seconds(r.FetchSeconds + r.LaySeconds + r.ReplaySeconds + r.StartSeconds)), count(len(r.Checks), "check"), r.Reason})
 	}
 	return c.columns(rows)
+}
+
+// secondOf is which second a drill recovered; those told by a sentinel have a star.
+func secondOf(r drill.Report) string {
+	at, word := r.Second()
+	if word == "by the sentinel" {
+		return clock(at) + "*"
+	}
+	return clock(at)
 }
 
 // evidence writes the pages and says where.

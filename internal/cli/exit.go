@@ -30,6 +30,7 @@ const (
 	exitSource      = 10
 	exitStore       = 11
 	exitCheck       = 12
+	exitDiffers     = 13
 	exitInterrupted = 130
 )
 
@@ -51,6 +52,7 @@ var exits = []struct {
 	{exitSource, "source", "The source is not there, is not what the URL says, is locked, or does not allow it."},
 	{exitStore, "store", "A store cannot be reached, or refuses."},
 	{exitCheck, "check failed", "Restored data is sound, and does not answer a check of its owner as backstay.yaml expects."},
+	{exitDiffers, "data differs", "Restored data is sound, and is not what a digest says that the source had at that position."},
 	{exitInterrupted, "interrupted", "Ctrl-C or SIGTERM came before it was done."},
 }
 

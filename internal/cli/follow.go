@@ -27,16 +27,27 @@ func (c *console) follow(ctx context.Context, host *app.Host, o app.RunOptions) 
 	return nil
 }
 
-// live draws one line over itself on a terminal, and writes log lines elsewhere.
+// live draws one line over itself on a terminal. Elsewhere it writes a line into the log when a source begins to be in trouble, each
+// minute while it is, and when all is well; nothing more.
 type live struct {
 	c     *console
 	every time.Duration
 	last  api.Status
 	began bool
+
+	said   string    // which sources were in trouble when that was written down last, and why; "" for none
+	saidAt time.Time // zero: nothing was
 }
+
+// sayAgain is how often trouble that lasts is written down.
+const sayAgain = time.Minute
 
 func (l *live) show(s api.Status) {
 	l.last = s
+	if !l.c.tty {
+		l.write(s)
+		return
+	}
 	var parts []string
 	for _, source := range s.Sources {
 		parts = append(parts, l.line(source))
@@ -44,13 +55,60 @@ func (l *live) show(s api.Status) {
 	for _, cl := range s.Clusters {
 		parts = append(parts, fmt.Sprintf("%s %s: %s", cl.Name, cl.State, cl.Reason))
 	}
-	text := strings.Join(parts, " | ")
-	if l.c.tty {
-		l.began = true
-		l.c.draw(text)
+	l.began = true
+	l.c.draw(strings.Join(parts, " | "))
+}
+
+// write writes into the log what is not as it should be, if that changed or lasts.
+func (l *live) write(s api.Status) {
+	var troubles, parts []string
+	for _, source := range s.Sources {
+		if t := trouble(source); t != "" {
+			troubles, parts = append(troubles, source.Name+" "+t), append(parts, l.line(source))
+		}
+	}
+	for _, cl := range s.Clusters {
+		if cl.State != "serving" {
+			t := fmt.Sprintf("%s %s: %s", cl.Name, cl.State, cl.Reason)
+			troubles, parts = append(troubles, cl.Name+" "+cl.State), append(parts, t)
+		}
+	}
+	now, said := l.c.now(), strings.Join(troubles, ", ")
+	switch {
+	case said == "" && (l.said != "" || l.saidAt.IsZero()):
+		l.c.log.Info(allWell(s), "sources", len(s.Sources), "clusters", len(s.Clusters))
+	case said != "" && (said != l.said || now.Sub(l.saidAt) >= sayAgain):
+		l.c.log.Info(strings.Join(parts, " | "))
+	default:
 		return
 	}
-	l.c.log.Info(text)
+	l.said, l.saidAt = said, now
+}
+
+// allWell says what is as it should be.
+func allWell(s api.Status) string {
+	switch {
+	case len(s.Sources) == 0:
+		return "each cluster has its primary"
+	case len(s.Clusters) == 0:
+		return "all sources are captured, and durable in all their repositories"
+	default:
+		return "all sources are captured, and durable in all their repositories; each cluster has its primary"
+	}
+}
+
+// trouble is what is not as it should be with a source, without numbers; "" for nothing. What begins is told, too.
+func trouble(s api.Source) string {
+	var words []string
+	if s.State != "following" && s.State != "elsewhere" || s.Error != "" {
+		words = append(words, s.State)
+	}
+	for _, r := range s.Repositories {
+		if r.State != "ok" {
+			words = append(words, r.Name+" "+r.State)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func (l *live) line(s api.Source) string {

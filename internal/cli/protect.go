@@ -70,6 +70,9 @@ func (c *console) protection(p *app.Protection, o *protectOptions) {
 	case len(p.Adds.Recipients) > 0:
 		c.printf("key         none is made; readable by the recipients that were given\n")
 	}
+	if p.Sentinel {
+		c.printf("sentinel    a row is written into the source each second\n")
+	}
 	c.printf("file        %s\n", o.config)
 	for _, a := range p.Identity.Advice {
 		if !(o.wal && strings.Contains(a.Do, "--wal")) {

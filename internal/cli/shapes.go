@@ -42,14 +42,19 @@ var shapes = []struct {
 var meanings = map[reflect.Type]map[string]string{
 	reflect.TypeFor[drill.Report](): {
 		"format": "version of the report", "source": "what was drilled", "engine": "kind of the source", "repository": "where it was restored from",
-		"tool": "version of backstay", "host": "that drilled", "asked": "latest, random, or a target", "target": "what that came to",
+		"tool": "version of backstay", "host": "that drilled", "asked": "latest, random, fingerprint, or a target", "target": "what that came to",
 		"checkpoint": "the newest signed checkpoint of the repository", "began": "by the clock of the host", "ended": "by the clock of the host",
 		"base": "that was laid", "segments": "of log that were replayed", "want": "the position at which the target lies",
-		"reached": "where the engine stopped, by its own word", "clock": "whose clock stamped the time in reached", "local": "what of the log came from the spool of the host; absent for nothing", "verdict": "proved, backup-bad, check-failed or environment-bad", "reason": "why, in one sentence",
+		"reached": "where the engine stopped, by its own word", "sentinel": "the row that was written into the source each second, as it was recovered; absent if there is none", "clock": "whose clock stamped the time in reached", "local": "what of the log came from the spool of the host; absent for nothing", "verdict": "proved, backup-bad, check-failed, data-differs or environment-bad", "reason": "why, in one sentence",
 		"lost": "with backup-bad: which part of the data", "damaged": "with backup-bad: the object, if it is one", "alternatives": "with backup-bad: what reaches the same target",
-		"checks": "questions asked of the server", "laid_bytes": "of the base, plain", "log_bytes": "of log replayed, plain", "fetch_bytes": "of objects, as stored",
+		"checks": "questions asked of the server", "compared": "with a fingerprint of the source; absent for a target of which there is none", "laid_bytes": "of the base, plain", "log_bytes": "of log replayed, plain", "fetch_bytes": "of objects, as stored",
 		"fetch_seconds": "opening the base's index and waiting for log", "lay_seconds": "fetching, verifying and writing the base, making it durable",
 		"replay_seconds": "replaying log, without waiting for it", "start_seconds": "starting the server", "verify_seconds": "asking it", "drill_seconds": "all of it",
+	},
+	reflect.TypeFor[engine.Second](): {"time": "that it says, by the clock of the source, or of the host that wrote it", "count": "of rows that were written"},
+	reflect.TypeFor[drill.Compared](): {
+		"taken": "when the fingerprint was taken, by the clock of the source", "tables": "that were compared", "rows": "in them",
+		"left_out": "tables that could not be compared", "different": "what is not as it was, one line each", "why": "nothing could be compared",
 	},
 	reflect.TypeFor[app.Retained](): {
 		"repository": "that was decided about", "source": "that it holds", "time": "for which it was decided", "drop": "what nothing keeps",

@@ -125,7 +125,20 @@ func (c *console) sourceLines(s api.Source) []string {
 	if s.Remains != "" {
 		lines = append(lines, "stays at the source: "+s.Remains)
 	}
-	return lines
+	return append(lines, sentinelLines(s.Sentinel)...)
+}
+
+// sentinelLines say how the row does that is written into the source.
+func sentinelLines(s *api.Sentinel) []string {
+	switch {
+	case s == nil:
+		return nil
+	case s.Error != "":
+		return []string{adviceLine(api.Advice{Severity: "warning", Text: "no sentinel is written: " + s.Error, Do: s.Hint})}
+	case s.Written.IsZero():
+		return []string{"the sentinel is about to be written"}
+	}
+	return []string{"a sentinel is written each second: " + s.Table + ", last at " + clock(s.Written) + "; it stays at the source"}
 }
 
 // waits reports whether some repository lacks log that lies in the spool. The spool also keeps what all have as tips,

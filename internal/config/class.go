@@ -20,6 +20,7 @@ type Promise struct {
 	BaseAfter      Size                     `yaml:"base_after,omitempty" json:"base_after,omitempty" doc:"a full base is also due once so much log came behind the newest, as in 10GiB; where there is an rto, also once a restore is forecast to take four fifths of it"`
 	Keep           Keep                     `yaml:"keep,omitempty" json:"keep,omitzero" doc:"bases that are kept beyond the window"`
 	Drill          Drill                    `yaml:"drill,omitempty" json:"drill,omitzero" doc:"when a restore is proved: an expression, or a group of keys"`
+	Sentinel       string                   `yaml:"sentinel,omitempty" json:"sentinel,omitempty" doc:"on: a row is written into the source each second, in a table of its own, so that a drill says which second it recovered; off (the default): commit times say it" enum:"on,off"`
 	CheckEvery     Span                     `yaml:"check_every,omitempty" json:"check_every,omitempty" doc:"every object is read and compared with its digest at least so often"`
 	DeepCheckEvery Span                     `yaml:"deep_check_every,omitempty" json:"deep_check_every,omitempty" doc:"every object is decrypted and decoded at least so often; needs a key on this host"`
 	Recipients     []string                 `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"names of those in recipients who can read new repositories of it; all of them if not given"`
@@ -120,6 +121,15 @@ const DefaultMinimum = 2
 // AtLeast is Minimum or its default.
 func (k Keep) AtLeast() int { return first(k.Minimum, DefaultMinimum) }
 
+// Sentinels reports whether a sentinel is to be written.
+func (p Promise) Sentinels() bool { return p.Sentinel == switchOn }
+
+// The words for something that is done or not.
+const (
+	switchOn  = "on"
+	switchOff = "off"
+)
+
 // Copies is DurableIn or its default.
 func (p Promise) Copies() int { return first(p.DurableIn, 1) }
 
@@ -138,6 +148,7 @@ func over(own, class Promise) Promise {
 	own.Window = first(own.Window, class.Window)
 	own.DurableIn = first(own.DurableIn, class.DurableIn)
 	own.BaseAfter = first(own.BaseAfter, class.BaseAfter)
+	own.Sentinel = first(own.Sentinel, class.Sentinel)
 	own.CheckEvery = first(own.CheckEvery, class.CheckEvery)
 	own.DeepCheckEvery = first(own.DeepCheckEvery, class.DeepCheckEvery)
 	own.Keep = first(own.Keep, class.Keep)

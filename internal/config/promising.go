@@ -48,9 +48,15 @@ func (p *parser) promises(c *Config, own Promise, path ...string) error {
 		}
 	}
 	for _, t := range own.Drill.To {
-		if !slices.Contains([]string{"random", "latest"}, t) {
-			return p.at(at("drill"), fmt.Sprintf("a drill of %s goes to %q", what, t), suggest(t, []string{"random", "latest"}))
+		if !slices.Contains(drillTargets, t) {
+			return p.at(at("drill"), fmt.Sprintf("a drill of %s goes to %q", what, t), suggest(t, drillTargets))
 		}
+	}
+	if choices := []string{"auto", switchOff}; own.Drill.Fingerprint != "" && !slices.Contains(choices, own.Drill.Fingerprint) {
+		return p.at(at("drill"), fmt.Sprintf("fingerprint of %s is %q", what, own.Drill.Fingerprint), suggest(own.Drill.Fingerprint, choices))
+	}
+	if choices := []string{switchOn, switchOff}; own.Sentinel != "" && !slices.Contains(choices, own.Sentinel) {
+		return p.at(at("sentinel"), fmt.Sprintf("sentinel of %s is %q", what, own.Sentinel), suggest(own.Sentinel, choices))
 	}
 	return p.questions(own.Drill, what, at("drill"))
 }

@@ -45,10 +45,13 @@ type Config struct {
 
 // Facts are what a repository says of itself.
 type Facts struct {
-	Origin     recovery.Origin   // of the repository, with its history, and with that of Spool
-	Spool      engine.Log        // log that lies on this host and in no repository yet; nil for none
-	Others     []recovery.Origin // that could serve instead, for advice
-	Checkpoint Checkpoint
+	Origin recovery.Origin   // of the repository, with its history, and with that of Spool
+	Spool  engine.Log        // log that lies on this host and in no repository yet; nil for none
+	Others []recovery.Origin // that could serve instead, for advice
+
+	// Fingerprints opens those that were taken of the source, the newest ones, in any order; nil if there are none.
+	Fingerprints func(ctx context.Context) ([]engine.Fingerprint, error)
+	Checkpoint   Checkpoint
 }
 
 // stopTimeout bounds how long a launched server may take to stop.
@@ -122,6 +125,8 @@ type drill struct {
 	report Report
 	facts  Facts
 	plan   recovery.Plan
+
+	fingerprint *engine.Fingerprint // that is recovered to; nil: another moment is
 }
 
 // run goes: read the repository, choose the target, plan; make scratch; restore; see that it stands at the target;
@@ -186,7 +191,18 @@ func (d *drill) choose(ctx context.Context) error {
 	target := history.Target{Kind: history.Latest}
 	switch d.config.Pick {
 	case Random:
-		target = random(h, d.config.Random)
+		var err error
+		if target, err = d.random(ctx, h); err != nil {
+			return err
+		}
+	case Fingerprinted:
+		all, err := d.fingerprints(ctx)
+		if err != nil {
+			return err
+		}
+		if target, err = d.fingerprinted(ctx, all); err != nil {
+			return err
+		}
 	case Given:
 		resolved, err := recovery.Resolve(ctx, d.facts.Origin, d.facts.Spool, d.config.Engine, d.config.Target)
 		if err != nil {
@@ -244,6 +260,22 @@ func (d *drill) stands(ctx context.Context, reached engine.Reached) error {
 	return nil
 }
 
+// sentinel reads which second the data says it is. One that cannot be read leaves it to the commit times.
+func (d *drill) sentinel(ctx context.Context, server engine.Server) {
+	reader, ok := server.(engine.SentinelReader)
+	if !ok {
+		return
+	}
+	s, ok, err := reader.Sentinel(ctx)
+	if err != nil {
+		d.config.Log.Warn("the sentinel cannot be read", "source", d.config.Source, "error", err)
+	}
+	if ok && err == nil {
+		s.Time = s.Time.UTC()
+		d.report.Sentinel = &s
+	}
+}
+
 // ask starts the server and puts the engine's questions to it, then those of the owner. The server is stopped also when ctx
 // has ended.
 func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.Result, scratch string) error {
@@ -266,7 +298,14 @@ func (d *drill) ask(ctx context.Context, launcher engine.Launcher, res recovery.
 	if err != nil {
 		return fmt.Errorf("ask the server: %w", err)
 	}
-	if d.report.Checks = engineChecks(checks); d.report.sound() {
+	d.sentinel(ctx, server)
+	d.report.Checks = engineChecks(checks)
+	if d.report.sound() {
+		if err := d.compare(ctx, server); err != nil {
+			return err
+		}
+	}
+	if d.report.sound() {
 		if err := d.questions(ctx, server, scratch); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ var meanings = map[Verdict]string{
 	Proved:         "The data was restored from the backup, a real database engine was started on it and found it sound, and it answered every check.",
 	BackupBad:      "The backup is damaged or incomplete: the data could not be restored as it was.",
 	CheckFailed:    "The data was restored and its structure is sound, and it did not answer a check of its owner as expected.",
+	DataDiffers:    "The data was restored and its structure is sound, and it is not what the source had at that position: a digest that was taken there says otherwise.",
 	EnvironmentBad: "The drill could not be carried out on its host. This says nothing about the backup.",
 }
 

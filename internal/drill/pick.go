@@ -1,10 +1,14 @@
 package drill
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 )
 
@@ -16,11 +20,50 @@ const (
 	Latest Pick = "latest"
 	Random Pick = "random" // a random base, and a random moment for which that base is the nearest
 	Given  Pick = "given"  // Config.Target
+
+	Fingerprinted Pick = "fingerprint" // the newest moment of which there is a fingerprint of the source
 )
 
-// random picks a target. Every base has the same chance, so that an old one is proved as often as a new one. Without
-// any base that can be recovered to it picks the latest, which then is unreachable.
-func random(h history.History, rnd *rand.Rand) history.Target {
+// random picks a target. Where fingerprints of the source lie in the stretch of the base, half of the drills go to one of those.
+func (d *drill) random(ctx context.Context, h history.History) (history.Target, error) {
+	since, until, ok := stretchOf(h, d.config.Random)
+	if !ok {
+		return history.Target{Kind: history.Latest}, nil
+	}
+	moment := history.Target{Kind: history.AtTime, Time: since.Add(time.Duration(d.config.Random.Int64N(int64(until.Sub(since)) + 1)))}
+	if d.facts.Fingerprints == nil || d.config.Random.IntN(2) == 0 {
+		return moment, nil
+	}
+	all, err := d.fingerprints(ctx)
+	if err != nil {
+		return moment, err
+	}
+	all = slices.DeleteFunc(all, func(f engine.Fingerprint) bool { return f.Time.Before(since) || f.Time.After(until) })
+	if len(all) == 0 {
+		return moment, nil
+	}
+	target, err := d.fingerprinted(ctx, []engine.Fingerprint{all[d.config.Random.IntN(len(all))]})
+	if _, none := errors.AsType[*refusedError](err); none {
+		return moment, nil
+	}
+	return target, err
+}
+
+// fingerprints opens those of the source.
+func (d *drill) fingerprints(ctx context.Context) ([]engine.Fingerprint, error) {
+	if d.facts.Fingerprints == nil {
+		return nil, nil
+	}
+	all, err := d.facts.Fingerprints(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the fingerprints of the source: %w", err)
+	}
+	return all, nil
+}
+
+// stretchOf picks a base and the moments for which it is the nearest. Every base has the same chance, so that an old one is proved as
+// often as a new one. ok is false without any base that can be recovered to: the latest moment then is unreachable.
+func stretchOf(h history.History, rnd *rand.Rand) (since, until time.Time, ok bool) {
 	type stretch struct{ since, until time.Time }
 	var choices []stretch
 	windows := slices.DeleteFunc(h.Windows(), func(w history.Window) bool { return w.Abandoned })
@@ -40,9 +83,8 @@ func random(h history.History, rnd *rand.Rand) history.Target {
 		choices = append(choices, stretch{b.StopTime, until})
 	}
 	if len(choices) == 0 {
-		return history.Target{Kind: history.Latest}
+		return since, until, false
 	}
 	c := choices[rnd.IntN(len(choices))]
-	at := c.since.Add(time.Duration(rnd.Int64N(int64(c.until.Sub(c.since)) + 1)))
-	return history.Target{Kind: history.AtTime, Time: at}
+	return c.since, c.until, true
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/backstaydb/backstay/internal/engine/postgres"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/ledger"
 )
 
 // recordPostgres protects a real server while 12 orders are put into a database of its own.
@@ -49,8 +50,15 @@ func recordPostgres(t *testing.T) *recording {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- src.Follow(ctx, first.Bookmark, rec.Ship) }()
-	for range 12 {
+	for i := range 12 {
 		run("insert into orders (item) values ('item ' || repeat('x', 100))")
+		if i == 5 || i == 8 {
+			f, err := postgres.Engine{}.Fingerprint(t.Context(), src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.fingerprints = append(r.fingerprints, f)
+		}
 	}
 	captured(t, rec, 12)
 	cancel()
@@ -133,6 +141,53 @@ func TestOwnersChecksOnPostgres(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(c.Scratch, "*")); len(left) != 0 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// TestDrillComparesWithTheSource recovers to where fingerprints were taken: what the source had is proved, and what it had not is found.
+func TestDrillComparesWithTheSource(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers; without -short")
+	}
+	r := recordPostgres(t)
+	c := newWorld().config(t)
+	c.Engine, c.Facts, c.Now, c.Source, c.Scratch = postgres.Engine{}, r.facts, nil, "shop", pgtest.Place(t)
+	c.Pick = Fingerprinted
+	report, err := Run(t.Context(), c)
+	if err != nil || report.Verdict != Proved || report.Compared == nil || report.Compared.Rows != 9 || report.Compared.Why != "" || report.Asked != "fingerprint" {
+		t.Fatalf("%s, %v, %+v", report, err, report.Compared)
+	}
+	c.Pick, c.Random = Random, nil
+	compared, moments := 0, 0
+	for range 12 {
+		if compared > 0 && moments > 0 {
+			break
+		}
+		if report, err = Run(t.Context(), c); err != nil || report.Verdict != Proved {
+			t.Errorf("%s, %v", report, err)
+		}
+		if report.Compared != nil {
+			compared++
+		} else {
+			moments++
+		}
+	}
+	if compared == 0 || moments == 0 {
+		t.Errorf("of the random drills %d went to a fingerprint, %d to another moment", compared, moments)
+	}
+
+	c.Pick = Fingerprinted
+	r.fingerprints[1].Detail = []byte(strings.Replace(string(r.fingerprints[1].Detail), `"rows":9,`, `"rows":10,`, 1))
+	if report, err = Run(t.Context(), c); err != nil || report.Verdict != DataDiffers || report.Lost == "" || !strings.Contains(report.Reason, "public.orders has 9 rows, and had 10") {
+		t.Errorf("%s, %v", report, err)
+	}
+	page, err := Page(report.Signed, c.Signer.(*ledger.Signer).Verifier())
+	if err != nil || !strings.Contains(string(page), "1 differ") {
+		t.Errorf("%v, page %s", err, page)
+	}
+	r.fingerprints = nil
+	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "no fingerprint") {
+		t.Errorf("without any: %v", err)
 	}
 }
 

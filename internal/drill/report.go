@@ -23,6 +23,7 @@ const (
 	BackupBad      Verdict = "backup-bad"
 	CheckFailed    Verdict = "check-failed" // sound data that does not answer as its owner expects
 	EnvironmentBad Verdict = "environment-bad"
+	DataDiffers    Verdict = "data-differs" // sound data that is not what a fingerprint says the source had
 )
 
 // Checkpoint names the state of the repository that was drilled.
@@ -56,7 +57,8 @@ type Report struct {
 	Segments int              `json:"segments"`
 	Want     history.Position `json:"want"`
 	Reached  engine.Reached   `json:"reached"`
-	Clock    string           `json:"clock,omitempty"` // whose clock stamped the time in Reached
+	Clock    string           `json:"clock,omitempty"`    // whose clock stamped the time in Reached
+	Sentinel *engine.Second   `json:"sentinel,omitempty"` // that was recovered; nil if none is in the data
 	Local    *recovery.Local  `json:"local,omitempty"`
 
 	Verdict      Verdict                `json:"verdict"`
@@ -65,6 +67,7 @@ type Report struct {
 	Damaged      *recovery.Object       `json:"damaged,omitempty"`
 	Alternatives []recovery.Alternative `json:"alternatives,omitempty"`
 	Checks       []Check                `json:"checks,omitempty"`
+	Compared     *Compared              `json:"compared,omitempty"` // with a fingerprint of the source; nil if the target has none
 
 	LaidBytes  int64 `json:"laid_bytes"`
 	LogBytes   int64 `json:"log_bytes"`
@@ -97,6 +100,18 @@ func rate(bytes int64, seconds float64) float64 {
 		return 0
 	}
 	return float64(bytes) / seconds
+}
+
+// stale is by how much a sentinel may be older than the last commit: with it, one is written each second.
+const stale = time.Minute
+
+// Second is which second was recovered, and by whose word: that of a sentinel which was written up to then, or else the time of the last
+// commit.
+func (r Report) Second() (at time.Time, word string) {
+	if s := r.Sentinel; s != nil && r.Reached.Time.Sub(s.Time) < stale {
+		return s.Time, "by the sentinel"
+	}
+	return r.Reached.Time, "by the last commit"
 }
 
 // String is the report in one paragraph for people.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/backstaydb/backstay/internal/engine/enginetest"
 	"github.com/backstaydb/backstay/internal/engine/sqlite"
 	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/pack"
 	"github.com/backstaydb/backstay/internal/recovery"
 )
@@ -25,6 +27,9 @@ type recording struct {
 	history history.History
 	bases   map[string]*enginetest.Sink
 	log     *enginetest.Log
+
+	fingerprints []engine.Fingerprint
+	each         func(path string) // before each commit; may be nil
 }
 
 // record protects a new database, lets an application commit n times, and takes a base before and one half-way.
@@ -59,6 +64,9 @@ func (r *recording) record(t *testing.T, n int, take take) {
 	done := make(chan error, 1)
 	go func() { done <- src.Follow(ctx, first.Bookmark, rec.Ship) }()
 	for i := range n {
+		if r.each != nil {
+			r.each(path)
+		}
 		sqlExec(t, db, "INSERT INTO orders (item) VALUES (?)", fmt.Sprintf("item %d %0200d", i, i))
 		if i == n/2 {
 			captured(t, rec, i+1)
@@ -112,7 +120,7 @@ func (r *recording) base(t *testing.T, src engine.Source, after history.Position
 }
 
 func (r *recording) facts(context.Context) (Facts, error) {
-	return Facts{Origin: recovery.Origin{
+	return Facts{Fingerprints: func(context.Context) ([]engine.Fingerprint, error) { return r.fingerprints, nil }, Origin: recovery.Origin{
 		Name: "local", History: r.history,
 		OpenBase: func(_ context.Context, id string) (recovery.Base, error) { return sinkBase{r.bases[id]}, nil },
 		OpenLog:  func(segments []history.Segment) engine.Log { return partOfLog{r.log, segments} },
@@ -242,5 +250,45 @@ func TestDrillSQLiteFindsDamage(t *testing.T) {
 	}
 	if report, err := Run(t.Context(), c); err != nil || report.Verdict != Proved {
 		t.Errorf("intact again: %s, %v", report, err)
+	}
+}
+
+// TestDrillSaysWhichSecond recovers data with a sentinel in it.
+func TestDrillSaysWhichSecond(t *testing.T) {
+	var w engine.Sentinel
+	written := 0
+	r := &recording{bases: map[string]*enginetest.Sink{}, history: history.History{Source: "app", Engine: "sqlite"}}
+	r.each = func(path string) {
+		var err error
+		if w == nil {
+			w, err = sqlite.Engine{}.OpenSentinel(t.Context(), "sqlite:"+path, engine.Options{Name: "app", Now: time.Now})
+		}
+		if err == nil {
+			err = w.Write(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		written++
+	}
+	r.record(t, 10, r.base)
+	defer w.Close()
+	c := newWorld().config(t)
+	c.Source, c.Engine, c.Facts, c.Now = "app", sqlite.Engine{}, r.facts, nil
+	report, err := Run(t.Context(), c)
+	if err != nil || report.Verdict != Proved {
+		t.Fatalf("%s, %v", report, err)
+	}
+	at, word := report.Second()
+	if s := report.Sentinel; s == nil || s.Count < 1 || s.Count > int64(written) || word != "by the sentinel" || !at.Equal(s.Time) {
+		t.Errorf("%+v of %d rows, %s, %s", s, written, at, word)
+	}
+	page, err := Page(report.Signed, c.Signer.(*ledger.Signer).Verifier())
+	if err != nil || !strings.Contains(string(page), "the sentinel says") {
+		t.Errorf("%v, page %s", err, page)
+	}
+	report.Reached.Time = report.Sentinel.Time.Add(time.Hour) // it was not written for an hour
+	if at, word := report.Second(); word != "by the last commit" || !at.Equal(report.Reached.Time) {
+		t.Errorf("a sentinel of before: %s, %s", at, word)
 	}
 }

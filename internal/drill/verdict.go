@@ -50,7 +50,7 @@ func (r *Report) judge() {
 		}
 	}
 	own := len(r.Checks) - asked
-	damage := told(r.Checks, func(c Check) bool { return c.failed() && !c.Owner })
+	damage := told(r.Checks, func(c Check) bool { return c.failed() && !c.Owner && c.Name != fingerprintCheck })
 	unwanted := told(r.Checks, func(c Check) bool { return c.failed() && c.Owner })
 	unasked := told(r.Checks, func(c Check) bool { return c.Unasked != "" })
 	switch {
@@ -58,6 +58,9 @@ func (r *Report) judge() {
 		r.Verdict, r.Reason = EnvironmentBad, "the server was asked nothing"
 	case damage != "":
 		r.Verdict, r.Reason, r.Lost = BackupBad, "the restored data is damaged: "+damage, r.part()
+	case r.differs() != "":
+		r.Verdict, r.Lost = DataDiffers, r.part()
+		r.Reason = fmt.Sprintf("the data was restored and its structure is sound, and it is not what the source had there: %s", r.differs())
 	case unwanted != "":
 		r.Verdict = CheckFailed
 		r.Reason = fmt.Sprintf("the data was restored and its structure is sound, and it does not answer as its owner expects: %s", unwanted)

@@ -68,6 +68,10 @@ func (j *judge) drills() {
 		j.add(breach{Finding: Finding{Objective: Drill, Part: "verdict", Severity: Critical, Since: told.Time,
 			Reason: fmt.Sprintf("what the last drill%s recovered does not answer as its owner expects (limit: no check may fail): %s", where, told.Reason),
 			Do:     "see whether the data or the expectation is wrong: put the same question to the source; backstay drills " + j.f.Source + " shows the answers"}})
+	case DataDiffers:
+		j.add(breach{Finding: Finding{Objective: Drill, Part: "verdict", Severity: Critical, Since: told.Time,
+			Reason: fmt.Sprintf("what the last drill%s recovered is not what the source had there (limit: none may differ): %s", where, told.Reason),
+			Do:     "keep the repository as it is and drill the same moment again; take a new base; see backstay check " + j.f.Source + " --deep, and report it if the repository is whole"}})
 	case BackupBad:
 		j.add(breach{Finding: Finding{Objective: Drill, Part: "verdict", Severity: Critical, Since: told.Time,
 			Reason: fmt.Sprintf("the last drill%s could not recover the source (limit: none may fail): %s", where, told.Reason),

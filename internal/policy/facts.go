@@ -63,6 +63,7 @@ const (
 	BackupBad      Verdict = "backup-bad"
 	CheckFailed    Verdict = "check-failed" // a sound restore, and a check of its owner failed
 	EnvironmentBad Verdict = "environment-bad"
+	DataDiffers    Verdict = "data-differs" // a sound restore, and not what the source had there
 )
 
 // Restore is what a restore to the newest moment needs now.

@@ -65,7 +65,8 @@ func (id ID) of() string {
 // Job is something that is done again and again. Doing it twice changes nothing: that is what whoever runs it promises.
 type Job struct {
 	ID      ID
-	Expr    Expr // zero means that only events start it
+	Expr    Expr   // zero means that only events start it
+	Words   string // when it is done, before its kind, where the expression is not what people wrote; "": the expression
 	Hours   Hours
 	After   []ID          // begins after these in each round; it never waits for one that is paused or has given up
 	Longest time.Duration // it is told to stop after this long; zero means no bound

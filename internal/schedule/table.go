@@ -94,7 +94,11 @@ func (t *table) pause(e *entry, now time.Time) *Pause {
 
 // title is the job in words with its expression before it: "daily full base".
 func (e *entry) title() string {
-	if title := e.job.Expr.title(); title != "" {
+	title := e.job.Words
+	if title == "" {
+		title = e.job.Expr.title()
+	}
+	if title != "" {
 		return title + " " + e.job.ID.noun()
 	}
 	return e.job.ID.noun()

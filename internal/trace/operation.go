@@ -22,6 +22,8 @@ const (
 	Drill   Kind = "drill"
 	Check   Kind = "check"
 	Job     Kind = "job"
+
+	Fingerprint Kind = "fingerprint"
 )
 
 // Operation is a piece of work that is traced. Its methods may be called from any goroutine.

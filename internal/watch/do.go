@@ -60,6 +60,7 @@ func (w *Watch) do(ctx context.Context, t schedule.Task) error {
 // actions are the words of the audit log for the kinds of job.
 var actions = map[string]audit.Action{
 	KindBase: audit.Base, KindDrill: audit.Drill, KindCheck: audit.Check, KindDeepCheck: audit.Check, KindRetention: audit.Drop,
+	KindFingerprint: audit.Taken,
 }
 
 func (w *Watch) remember(ctx context.Context, r Run) {
@@ -79,12 +80,27 @@ func (w *Watch) carryOut(ctx context.Context, s *watched, id schedule.ID) (resul
 		return result{detail: fmt.Sprintf("base %s at %s", b.ID, b.Position.Plain()), objects: []string{"base/" + b.ID}, bytes: b.StoredBytes}, nil
 	case KindDrill:
 		return w.drill(ctx, s)
+	case KindFingerprint:
+		return w.fingerprint(ctx, s)
 	case KindCheck, KindDeepCheck:
 		return w.check(ctx, s, kind == KindDeepCheck)
 	case KindRetention:
 		return w.forget(ctx, s)
 	}
 	return result{}, fmt.Errorf("do %s: nobody knows how", id)
+}
+
+// fingerprint has one taken. A source that does not let us is no job that failed: without one, drills prove what they proved before.
+func (w *Watch) fingerprint(ctx context.Context, s *watched) (result, error) {
+	taken, err := w.c.Hands.Fingerprint(ctx, s.Name)
+	switch {
+	case err != nil:
+		return result{}, err
+	case taken.ID == "":
+		return result{detail: strings.TrimSuffix("none: "+taken.Refused+"; "+taken.Hint, "; ")}, nil
+	}
+	detail := fmt.Sprintf("%d rows in %d tables, at %s or just before", taken.Rows, taken.Tables, taken.Position.Plain())
+	return result{detail: detail, objects: []string{"report/" + taken.ID}, bytes: taken.Bytes}, nil
 }
 
 // drill proves each target that was asked for. A backup that is bad is found, not a job that failed: it is told as a finding.

@@ -18,6 +18,8 @@ const (
 	KindCheck     = "check"
 	KindDeepCheck = "deep-check"
 	KindRetention = "retention"
+
+	KindFingerprint = "fingerprint"
 )
 
 // fullBase is the type of base that every engine takes.
@@ -34,6 +36,8 @@ const (
 	longestBase  = 24 * time.Hour
 	longestDrill = 24 * time.Hour
 	longestCheck = 48 * time.Hour
+
+	longestFingerprint = 10 * time.Minute
 )
 
 // daily is when retention runs.
@@ -65,10 +69,19 @@ func jobsOf(sources []Source) []schedule.Job {
 			}
 			always(KindBase+"/"+kind, s.Base[kind], classRead, longestBase, after...)
 		}
-		add(KindCheck, every(s.CheckEvery), classRead, longestCheck)
+		if s.Fingerprints && s.Drill.Fingerprints() {
+			add(KindFingerprint, s.Drill.Every, "", longestFingerprint)
+		}
+		read := func(kind string, period config.Span) {
+			add(kind, every(period), classRead, longestCheck)
+			if period > 0 {
+				jobs[len(jobs)-1].Words = often(period)
+			}
+		}
+		read(KindCheck, s.CheckEvery)
 		if s.Reads {
 			add(KindDrill, s.Drill.Every, classScratch, longestDrill)
-			add(KindDeepCheck, every(s.DeepCheckEvery), classRead, longestCheck)
+			read(KindDeepCheck, s.DeepCheckEvery)
 		}
 		if s.forgets() {
 			add(KindRetention, daily, "", time.Hour)
@@ -109,6 +122,17 @@ func every(period config.Span) schedule.Expr {
 	}
 	minutes := max(1, int64(time.Duration(period)*9/10/time.Minute))
 	return must(fmt.Sprintf("every %dm", minutes))
+}
+
+// often is a period in words: what was promised, and not the shorter one that keeps it.
+func often(period config.Span) string {
+	switch time.Duration(period) {
+	case 24 * time.Hour:
+		return "daily"
+	case 7 * 24 * time.Hour:
+		return "weekly"
+	}
+	return "every " + period.String()
 }
 
 func must(text string) schedule.Expr {

@@ -25,6 +25,8 @@ import (
 type Source struct {
 	Name  string
 	Reads bool // this host has a key that can read it, so that drills and deep checks are done here
+
+	Fingerprints bool // its data can be fingerprinted, and this host captures it
 	config.Source
 }
 
@@ -34,6 +36,8 @@ type Hands interface {
 	Base(ctx context.Context, source, kind string) (api.Base, error)
 	// Drill recovers to a target ("random", "latest") on scratch, and asks what the owner wants asked.
 	Drill(ctx context.Context, source, to string, checks []config.Check) (drill.Report, error)
+	// Fingerprint has a digest taken of some of the data at the source, for drills to compare with.
+	Fingerprint(ctx context.Context, source string) (Taken, error)
 	// Check reads of a repository what was not read since a round began, and that which was not read for longest first; the report
 	// says how much is left. What it has read counts, also if it is ended or killed.
 	Check(ctx context.Context, source, repo string, c Check) (repository.CheckReport, error)
@@ -58,6 +62,17 @@ type Eyes interface {
 	Drills(ctx context.Context, source string) ([]drill.Report, error)
 	// Checks reads what other hosts found when they checked a repository: the newest check of each kind.
 	Checks(ctx context.Context, source, repo string) ([]Checked, error)
+}
+
+// Taken is what came of a Fingerprint.
+type Taken struct {
+	ID       string // in the repositories; "" if the source does not let us
+	Refused  string // why it does not
+	Hint     string // what would have to be granted
+	Position history.Position
+	Tables   int
+	Rows     int64
+	Bytes    int64 // that were read
 }
 
 // Checked is what came of a check that another host made.

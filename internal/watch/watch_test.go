@@ -37,6 +37,7 @@ type world struct {
 	mends   bool
 	broken  bool          // no base can be taken
 	aged    time.Time     // of what was read last
+	refused string        // why no fingerprint is taken
 	unread  int           // parts of repository far
 	rounds  map[int64]int // parts that were read in each
 }
@@ -75,6 +76,16 @@ func (w *world) Drill(_ context.Context, _, to string, _ []config.Check) (drill.
 	w.count("drill " + to)
 	time.Sleep(time.Minute)
 	return drill.Report{Began: time.Now(), Ended: time.Now(), Verdict: drill.Proved, LaidBytes: 1 << 30, LaySeconds: 30}, nil
+}
+
+func (w *world) Fingerprint(context.Context, string) (Taken, error) {
+	w.count("fingerprint")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refused != "" {
+		return Taken{Refused: w.refused, Hint: "GRANT something"}, nil
+	}
+	return Taken{ID: "20261121T100000.000Z-fingerprint", Position: history.At(1, 7), Tables: 3, Rows: 40, Bytes: 1 << 20}, nil
 }
 
 func (w *world) Check(_ context.Context, _, repo string, c Check) (repository.CheckReport, error) {
@@ -251,6 +262,44 @@ func TestWhatIsPromisedIsDone(t *testing.T) {
 	})
 }
 
+// TestFingerprintsAreTakenWhereTheyCanBe takes one for each drill, also on a host that has no key to drill with.
+func TestFingerprintsAreTakenWhereTheyCanBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			drill   string
+			can     bool
+			refused string
+			want    int
+			says    string
+		}{
+			{"drill: every 2h", true, "", 12, "40 rows in 3 tables, at 1/7"},
+			{"drill: every 2h", true, "the role may read no table", 12, "none: the role may read no table; GRANT something"},
+			{"drill: every 2h", false, "", 0, ""},
+			{"drill: { every: every 2h, fingerprint: off }", true, "", 0, ""},
+			{"base: { full: daily }", true, "", 0, ""},
+		} {
+			w := newWorld()
+			w.refused = c.refused
+			sources := promised(t, c.drill, false)
+			sources[0].Fingerprints = c.can
+			_, stop := w.keep(t, sources)
+			time.Sleep(24*time.Hour + time.Minute)
+			stop()
+			if got := w.times("fingerprint"); got < c.want-1 || got > c.want+1 || w.times("drill random") > 0 {
+				t.Errorf("%+v: %d times", c, got)
+			}
+			for _, r := range w.runs {
+				if r.Kind == KindFingerprint && (r.Outcome != "done" || !strings.HasPrefix(r.Detail, c.says)) {
+					t.Errorf("%+v: run %+v", c, r)
+				}
+			}
+			if entries := w.entriesOf(audit.Taken); len(entries) != w.times("fingerprint") {
+				t.Errorf("%d entries", len(entries))
+			}
+		}
+	})
+}
+
 // TestARestartRepeatsNothing ends a daemon every few hours: what was done is not done again, and what was missed is done once.
 func TestARestartRepeatsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -379,6 +428,25 @@ func TestAPausedSourceRests(t *testing.T) {
 		}
 		if e := w.entriesOf(audit.Pause); len(e) != 1 || e[0].Who.User != "anna" || e[0].Why != "moving disks" {
 			t.Errorf("written down: %+v", e)
+		}
+	})
+}
+
+// TestThePlanSpeaksAsTheFile looks for the words of backstay.yaml in what is planned.
+func TestThePlanSpeaksAsTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watch, stop := newWorld().keep(t, promised(t, "check_every: 1d, deep_check_every: 12h, drill: weekly", true))
+		defer stop()
+		time.Sleep(time.Second)
+		want := map[string]string{KindCheck: "daily check ", KindDeepCheck: "every 12h deep check ", KindDrill: "weekly drill "}
+		for _, j := range watch.Plan() {
+			if !strings.HasPrefix(j.Reason, want[j.Kind]) {
+				t.Errorf("%s: %q, want %q", j.Kind, j.Reason, want[j.Kind])
+			}
+			delete(want, j.Kind)
+		}
+		if len(want) > 0 {
+			t.Errorf("not planned: %v", want)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,7 +30,28 @@ func (Engine) Launch(ctx context.Context, dir string, r engine.Reached) (engine.
 	if err != nil {
 		return nil, fmt.Errorf("launch: %w", err)
 	}
-	return &launched{facts: f, server: srv, role: role, reached: r}, nil
+	l := &launched{facts: f, server: srv, role: role, reached: r}
+	if l.next, err = nextTransaction(ctx, srv.DSN(role, anyDatabase)); err != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return nil, fmt.Errorf("launch: %w", errors.Join(err, l.Stop(stop)))
+	}
+	return l, nil
+}
+
+// nextTransaction is the number of the first transaction that is not in the log.
+func nextTransaction(ctx context.Context, dsn string) (next uint64, err error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return 0, err
+	}
+	defer closeQuietly(conn)
+	var text string
+	err = conn.QueryRow(ctx, "SELECT txid_snapshot_xmax(txid_current_snapshot())::text").Scan(&text)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the next transaction: %w", err)
+	}
+	return strconv.ParseUint(text, 10, 64)
 }
 
 // start starts a private server and finds out who is its first superuser, whom each cluster has.
@@ -97,6 +119,7 @@ type launched struct {
 	server  *server.Server
 	role    string
 	reached engine.Reached
+	next    uint64 // number of the first transaction that is not in the log
 }
 
 // DSN reaches it through its socket.
