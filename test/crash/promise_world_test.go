@@ -62,7 +62,7 @@ func newFirm(t *testing.T) *firm {
 		"classes:\n  critical: { rpo: 5s, rto: 10m, window: 1d, repositories: [local, offsite], base: { full: every "+every+" }, drill: every "+every+
 		", check_every: "+every+", deep_check_every: 7d, keep: { minimum: 2 } }\n"+
 		"sources:\n  app: { url: \""+b.url+"\", class: critical }\n  shop: { url: \"sqlite:./app.db\", class: critical }\n"+notify)
-	f.disk(".backstay", "256m")
+	f.disk(".backstay", "640m") // drills leave 256 MiB free
 	return f
 }
 

@@ -33,7 +33,7 @@ func (l *Ledger) Moment(kind string, e Entry) Moment {
 	case ByLSN:
 		return l.AtLSN(e.After)
 	case ByTime:
-		return l.AtTime(e.Stamp)
+		return l.AtTime(e.Answered)
 	case Latest:
 		return l.Now()
 	}
@@ -56,7 +56,8 @@ func (l *Ledger) AtLSN(at wal.LSN) Moment {
 	}
 }
 
-// AtTime is the moment of a time. Among several writers, commits are stamped in nearly the order in which they are logged.
+// AtTime is the moment of a time: what was answered by then is in. What was stamped by then and not answered may be: between its stamp
+// and its record the log may be said to be whole. Among several writers, commits are stamped in nearly the order in which they are logged.
 func (l *Ledger) AtTime(at time.Time) Moment {
 	about := pastOfStamp
 	if len(l.writers) == 1 {
@@ -64,7 +65,7 @@ func (l *Ledger) AtTime(at time.Time) Moment {
 	}
 	return Moment{
 		Target: at.UTC().Format(time.RFC3339Nano),
-		Least:  l.count(func(e Entry) bool { return e.Acked && !e.Stamp.IsZero() && !e.Stamp.After(at.Add(-about)) }),
+		Least:  l.count(func(e Entry) bool { return e.Acked && !e.Stamp.IsZero() && !e.Answered.After(at) }),
 		Most:   l.count(func(e Entry) bool { return !e.Stamp.After(at.Add(about)) }),
 	}
 }
