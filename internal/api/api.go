@@ -30,6 +30,8 @@ type Controller interface {
 	Resume(ctx context.Context, source string, p Pause) error
 	// RunNow makes a job due, and says what that leads to.
 	RunNow(ctx context.Context, source string, p Pause) (string, error)
+	// Order has something done with a cluster, and waits until it is done or refused.
+	Order(ctx context.Context, cluster string, o ClusterOrder) (ClusterOutcome, error)
 }
 
 // Status is how one host's protection is doing.
@@ -41,6 +43,8 @@ type Status struct {
 	Kept    *bool      `json:"kept,omitempty" doc:"whether all promises are kept; absent where none was made or nobody judges"`
 	Refused string     `json:"refused,omitempty" doc:"why the file as it lies there is not in force: the daemon was told to read it anew, and goes on with the one of before"`
 	Sources []Source   `json:"sources" doc:"one entry for each source"`
+
+	Clusters []Cluster `json:"clusters,omitempty" doc:"one entry for each cluster; only from a running daemon"`
 }
 
 // Source is how one source is doing.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -9,8 +10,11 @@ import (
 
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/mysql"
 	"github.com/backstaydb/backstay/internal/engine/postgres"
+	"github.com/backstaydb/backstay/internal/engine/redis"
 	"github.com/backstaydb/backstay/internal/engine/sqlite"
+	"github.com/backstaydb/backstay/internal/engine/tcp"
 )
 
 // engines is the table of what can be protected.
@@ -22,6 +26,9 @@ var engines = []struct {
 }{
 	{sqlite.Engine{}, "sqlite:FILE", "SQLite 3, in WAL and rollback-journal mode, while any process writes it", true},
 	{postgres.Engine{}, "postgres://USER@HOST:PORT", "PostgreSQL 12 to 18, a whole server, over its replication protocol", false},
+	{mysql.Engine{}, "mysql://USER@HOST:PORT", "MySQL and MariaDB, as members of a cluster that somebody else manages", false},
+	{redis.Engine{}, "redis://HOST:PORT", "Redis and Valkey, as members of a cluster that somebody else manages", false},
+	{tcp.Engine{}, "tcp://HOST:PORT", "any service, as a member of a cluster: clients are led to the first that takes connections", false},
 }
 
 // EngineInfo says what one engine can do.
@@ -29,7 +36,7 @@ type EngineInfo struct {
 	Kind    string   `json:"kind" doc:"scheme of its URLs"`
 	URL     string   `json:"url" doc:"form of its URLs"`
 	About   string   `json:"about" doc:"for people"`
-	Can     []string `json:"can" doc:"protect, restore, drill, condense"`
+	Can     []string `json:"can" doc:"protect, restore, drill, condense, member (clients can be led to it)"`
 	Targets []string `json:"targets" doc:"its own recovery targets, besides latest, times and positions"`
 }
 
@@ -49,6 +56,9 @@ func Engines() []EngineInfo {
 		}
 		if _, ok := e.engine.(engine.Condenser); ok {
 			info.Can = append(info.Can, "condense")
+		}
+		if _, ok := e.engine.(engine.Member); ok {
+			info.Can = append(info.Can, "member")
 		}
 		if r, ok := e.engine.(engine.Resolver); ok {
 			info.Targets = r.Targets()
@@ -96,6 +106,23 @@ func protectorOf(url, dir string) (engine.Protector, string, error) {
 		}
 	}
 	return p, kind + ":" + rest, nil
+}
+
+// otherKinds are schemes that mean an engine of another name.
+var otherKinds = map[string]string{"postgresql": "postgres", "mariadb": "mysql", "rediss": "redis", "valkey": "redis"}
+
+// lookerOf finds who asks the server behind a URL.
+func lookerOf(url string) (engine.Looker, error) {
+	kind, _, _ := strings.Cut(url, ":")
+	e, err := engineOf(cmp.Or(otherKinds[kind], kind))
+	if err != nil {
+		return nil, err
+	}
+	m, ok := e.(engine.Member)
+	if !ok {
+		return nil, &config.Error{File: "URL", Message: fmt.Sprintf("engine %s has no servers that clients could be led to", kind)}
+	}
+	return m.Member(url)
 }
 
 // NameOf suggests a name for the source behind a URL: the file's, without its extension, or the host's, without its

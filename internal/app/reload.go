@@ -65,6 +65,7 @@ type prepared struct {
 	sources   []watch.Source
 	opened    []*protected // those that are new, and those to be captured in another way
 	removed   []string
+	clusters  []*clustered // those that are new, and those to be run in another way
 	receivers []notify.Receiver
 	pings     []*ping.Pinger
 }
@@ -75,8 +76,8 @@ func (d *daemon) prepare(ctx context.Context) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(cfg.Sources) == 0 {
-		return nil, errors.New("backstay.yaml names no source")
+	if len(cfg.Sources) == 0 && len(cfg.Clusters) == 0 {
+		return nil, errNothing
 	}
 	host := *d.host()
 	host.Config = cfg
@@ -88,6 +89,12 @@ func (d *daemon) prepare(ctx context.Context) (*prepared, error) {
 		return nil, err
 	}
 	if p.receivers, p.pings, err = p.host.receivers(ctx, d.well); err != nil {
+		return nil, err
+	}
+	if err := d.sameHouse(cfg); err != nil {
+		return nil, err
+	}
+	if p.clusters, err = d.openClusters(p.host, d.host().Config); err != nil {
 		return nil, err
 	}
 	for _, part := range d.fleet.all() {
@@ -160,7 +167,7 @@ func (d *daemon) follow(ctx context.Context, p *prepared) (changed string, err e
 	for _, source := range p.opened {
 		d.listen(source)
 	}
-	words := d.fleet.replace(p.removed, p.opened)
+	words := append(d.fleet.replace(p.removed, p.opened), d.clusters.replace(p.host.Config, p.clusters)...)
 	for _, part := range d.fleet.all() {
 		s := p.host.Config.Sources[part.name]
 		part.belong(s.Class, s.Owner)

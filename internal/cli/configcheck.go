@@ -30,18 +30,19 @@ func (o *configCheckOptions) run(ctx context.Context, c *console, _ []string) er
 	if err := app.NewHost(cfg, c.log).CheckConfig(ctx); err != nil {
 		return err
 	}
+	if err := app.NewHost(cfg, c.log).CheckClusters(ctx); err != nil {
+		return err
+	}
 	if o.json {
 		return c.json(cfg)
 	}
-	rows := [][]string{{"SOURCE", "CLASS", "RPO", "RTO", "WINDOW", "BASES", "DRILL", "CHECK", "REPOSITORIES"}}
-	for _, name := range cfg.SourceNames() {
-		s := cfg.Sources[name]
-		rows = append(rows, []string{name, orDash(s.Class), spanOrDash(s.RPO), spanOrDash(s.RTO), spanOrDash(s.Window), bases(s.Promise), orDash(s.Drill.Every.String()), spanOrDash(s.CheckEvery), list(s.Repositories)})
-	}
-	if err := c.columns(rows); err != nil {
+	if err := c.checkedSources(cfg); err != nil {
 		return err
 	}
-	c.printf("%s is right: %s, %s\n", o.config, count(len(cfg.Sources), "source"), count(len(cfg.Notify), "receiver"))
+	if err := c.checkedClusters(cfg); err != nil {
+		return err
+	}
+	c.printf("%s is right: %s, %s%s\n", o.config, count(len(cfg.Sources), "source"), count(len(cfg.Notify), "receiver"), clusterCount(cfg))
 	return nil
 }
 
@@ -58,4 +59,35 @@ func spanOrDash(s config.Span) string {
 		return "-"
 	}
 	return s.String()
+}
+
+func (c *console) checkedSources(cfg *config.Config) error {
+	if len(cfg.Sources) == 0 && len(cfg.Clusters) > 0 {
+		return nil
+	}
+	rows := [][]string{{"SOURCE", "CLASS", "RPO", "RTO", "WINDOW", "BASES", "DRILL", "CHECK", "REPOSITORIES"}}
+	for _, name := range cfg.SourceNames() {
+		s := cfg.Sources[name]
+		rows = append(rows, []string{name, orDash(s.Class), spanOrDash(s.RPO), spanOrDash(s.RTO), spanOrDash(s.Window), bases(s.Promise), orDash(s.Drill.Every.String()), spanOrDash(s.CheckEvery), list(s.Repositories)})
+	}
+	return c.columns(rows)
+}
+
+func (c *console) checkedClusters(cfg *config.Config) error {
+	if len(cfg.Clusters) == 0 {
+		return nil
+	}
+	rows := [][]string{{"CLUSTER", "KIND", "MEMBERS", "FAILOVER", "RW", "RO"}}
+	for _, name := range cfg.ClusterNames() {
+		cl := cfg.Clusters[name]
+		rows = append(rows, []string{name, cl.Kind(), list(cl.Order), string(cl.Failover.Mode), orDash(cl.Listen.RW), orDash(cl.Listen.RO)})
+	}
+	return c.columns(rows)
+}
+
+func clusterCount(cfg *config.Config) string {
+	if len(cfg.Clusters) == 0 {
+		return ""
+	}
+	return ", " + count(len(cfg.Clusters), "cluster")
 }

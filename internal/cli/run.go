@@ -13,12 +13,14 @@ import (
 type runOptions struct {
 	place
 	change
+	hosted
 	only []string
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.change.flags(cmd)
+	o.hosted.flags(cmd)
 	cmd.Flags().StringSliceVar(&o.only, "only", nil, "do only these `JOBS`, drill and check, for sources that another host captures; needs a key")
 }
 
@@ -27,8 +29,8 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if len(cfg.Sources) == 0 {
-		return &codedError{err: errors.New("backstay.yaml names no source"), code: exitConfig, hint: `"backstay protect URL" adds one`}
+	if len(cfg.Sources) == 0 && len(cfg.Clusters) == 0 {
+		return &codedError{err: errors.New("backstay.yaml names neither a source nor a cluster"), code: exitConfig, hint: `"backstay protect URL" adds one`}
 	}
 	if o.dryRun {
 		for _, name := range cfg.SourceNames() {
@@ -39,11 +41,15 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 			}
 			c.printf("would protect %s (%s) into %s\n", name, s.URL, list(s.Repositories))
 		}
+		for _, name := range cfg.ClusterNames() {
+			cl := cfg.Clusters[name]
+			c.printf("would lead clients of %s to its primary among %s, at %s\n", name, list(cl.Order), orDash(cl.Listen.RW))
+		}
 		return nil
 	}
 	ctx, reload, stop := c.hangups(ctx)
 	defer stop()
-	return c.follow(ctx, app.NewHost(cfg, c.log), reload, o.only...)
+	return c.follow(ctx, app.NewHost(cfg, c.log), app.RunOptions{Reload: reload, Only: o.only, Host: o.host})
 }
 
 // reloads implements reloader.

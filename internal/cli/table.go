@@ -5,6 +5,7 @@ const (
 	groupProtect = "protect"
 	groupRecover = "recover"
 	groupProve   = "prove"
+	groupReach   = "reach"
 	groupInfo    = "info"
 )
 
@@ -12,6 +13,7 @@ var groups = []struct{ id, title string }{
 	{groupProtect, "Protect:"},
 	{groupRecover, "Recover:"},
 	{groupProve, "Prove:"},
+	{groupReach, "Keep reachable:"},
 	{groupInfo, "Know:"},
 }
 
@@ -244,6 +246,88 @@ when that starts again, and writes nothing before.`,
 			make:    func() command { return &keyRotateOptions{} },
 		},
 		{
+			use: "cluster", group: groupReach,
+			short: "Work with clusters: servers of which one is primary, behind one address",
+			long: `backstay.yaml names the members of a cluster and the addresses at which applications reach it. "backstay run" leads clients to the
+primary, holds them while there is none, and, where the file says so, makes another member primary when it is lost.`,
+		},
+		{
+			use: "cluster init [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short: "Check that the members can be a cluster, and make what its hosts need",
+			long: `Asks every member what it is, and says in plain words why they can't be a cluster, or which rights and settings are missing, with the
+SQL that gives them. It changes nothing at the servers. Where several hosts work together it makes, on this one, the authority that certifies
+them, and prints for each other host the command with which it joins. Run it again at any time: what is there stays.`,
+			example: "backstay cluster init shop\nbackstay cluster init shop --dry-run",
+			make:    func() command { return &clusterInitOptions{} },
+		},
+		{
+			use: "cluster token HOST", args: arity{1, 1}, lists: true,
+			short:   "Let one more host join",
+			long:    "Prints a command for that host, good for one day and one use. Only the host where cluster init was run can do this.",
+			example: "backstay cluster token ha3",
+			make:    func() command { return &clusterTokenOptions{} },
+		},
+		{
+			use: "cluster join TOKEN", args: arity{1, 1},
+			short:   "Have this host join the others",
+			long:    "Makes this host's key and has it certified by the host that gave the token, whose daemon must run. The key never leaves this host.",
+			example: "backstay cluster join --host ha2 bsj1...",
+			make:    func() command { return &clusterJoinOptions{} },
+		},
+		{
+			use: "cluster status [CLUSTER]", args: arity{0, 1}, lists: true,
+			short:   "Show who is primary, who follows, how far behind, and why",
+			long:    "Asks the daemon of this folder if one runs, else the members themselves.",
+			example: "backstay cluster status\nbackstay cluster status shop --json",
+			make:    func() command { return &clusterStatusOptions{} },
+		},
+		{
+			use: "cluster watch [CLUSTER]", args: arity{0, 1},
+			short:   "Show the status of clusters as it changes",
+			long:    "On a terminal the picture is drawn anew each second; elsewhere it is printed whenever something changed. Ctrl-C ends it.",
+			example: "backstay cluster watch shop",
+			make:    func() command { return &clusterWatchOptions{} },
+		},
+		{
+			use: "cluster pause [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short:   "Have no failover happen by itself",
+			long:    "What a person asks for is still done, clients are led as before, and replicas are not told whom to follow. It lasts until cluster resume.",
+			example: "backstay cluster pause shop --reason \"moving disks\"",
+			make:    func() command { return &orderOptions{verb: "pause"} },
+		},
+		{
+			use: "cluster resume [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short:   "End a pause",
+			long:    "If the primary is lost by then, another one is made at once.",
+			example: "backstay cluster resume shop",
+			make:    func() command { return &orderOptions{verb: "resume"} },
+		},
+		{
+			use: "switchover [CLUSTER]", group: groupReach, args: arity{0, 1}, lists: true, changes: true,
+			short: "Make another member primary, as planned",
+			long: `Transactions run to their end and new ones wait; when the target has everything the old primary is stopped, the target promoted, and idle
+sessions go on there. Nothing is lost and no session is broken, or it does not happen: the reason is printed and all is as before.`,
+			example: "backstay switchover shop --to db2",
+			make:    func() command { return &orderOptions{verb: "switchover"} },
+		},
+		{
+			use: "failover [CLUSTER]", group: groupReach, args: arity{0, 1}, lists: true, changes: true,
+			short: "Make another member primary because the old one is gone",
+			long: `For clusters whose failover is manual, and where a person knows better. The same fences hold as for one that happens by itself: it is refused
+where the old primary may still acknowledge writes, or where acknowledged ones would be lost, unless --lose says so. With --dry-run it says
+what would be done now, and why.`,
+			example: "backstay failover shop --dry-run\nbackstay failover shop --to db2 --reason \"db1 is on fire\"",
+			make:    func() command { return &orderOptions{verb: "failover"} },
+		},
+		{
+			use: "rejoin [CLUSTER] MEMBER", group: groupReach, args: arity{1, 2}, lists: true, changes: true,
+			short: "Bring a member back as a replica of the primary",
+			long: `Agents do this by themselves. The member is fenced, rewound where its log went its own way, or cloned where that is not possible; what would
+be discarded is saved first.`,
+			example: "backstay rejoin db1",
+			make:    func() command { return &orderOptions{verb: "rejoin"} },
+		},
+		{
 			use: "store", group: groupProve,
 			short: "Work with stores",
 			long:  "A store is where objects are kept: a folder or a bucket.",
@@ -276,6 +360,13 @@ deletes the files, recovers to just before the mistake, and compares row by row 
 			long:    "Started by demo as a process of its own. Prints what it committed, one JSON line each.",
 			example: "backstay demo-shop ./demo",
 			make:    func() command { return &shopOptions{} },
+		},
+		{
+			use: "guard DEADLINE DATA", hidden: true, args: arity{2, 2},
+			short:   "The guard of a member: stops its server when the deadline of its agent has passed",
+			long:    "Started by run, as a process of its own, for members with guard: true in backstay.yaml. It ends by itself.",
+			example: "backstay guard /dev/shm/backstay/deadline /var/lib/postgresql/15/main",
+			make:    func() command { return &guardOptions{} },
 		},
 		{
 			use: "version", group: groupInfo, args: arity{0, 0}, lists: true,

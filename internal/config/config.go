@@ -28,6 +28,9 @@ type Config struct {
 	Classes      map[string]Class      `yaml:"classes,omitempty" json:"classes,omitempty" doc:"promises that sources share, by name"`
 	Sources      map[string]Source     `yaml:"sources" json:"sources" doc:"what is protected, by name"`
 	Recipients   map[string]string     `yaml:"recipients,omitempty" json:"recipients,omitempty" doc:"who can read what new repositories hold: a name and an age recipient (age1...) each; without any, backstay.key is made beside this file"`
+	Clusters     map[string]Cluster    `yaml:"clusters,omitempty" json:"clusters,omitempty" doc:"servers of which one is primary, and the address at which it is reached, by name"`
+	Coordination *Coordination         `yaml:"coordination,omitempty" json:"coordination,omitempty" doc:"where the hosts of clusters keep who is primary; one host decides alone if not given"`
+	Hosts        map[string]Machine    `yaml:"hosts,omitempty" json:"hosts,omitempty" doc:"how the hosts that run this file reach each other, by name; by the name itself if not given"`
 	Notify       []Receiver            `yaml:"notify,omitempty" json:"notify,omitempty" doc:"who is told what changed"`
 	Metrics      *Metrics              `yaml:"metrics,omitempty" json:"metrics,omitempty" doc:"where Prometheus reads; nowhere if not given"`
 	Trace        *Trace                `yaml:"trace,omitempty" json:"trace,omitempty" doc:"where traces of backups, restores and drills go; what OTEL_EXPORTER_OTLP_ENDPOINT says if not given"`
@@ -115,6 +118,9 @@ func (c *Config) SourceNames() []string { return sorted(c.Sources) }
 
 // RepositoryNames lists the repositories in order.
 func (c *Config) RepositoryNames() []string { return sorted(c.Repositories) }
+
+// ClusterNames lists the clusters in order.
+func (c *Config) ClusterNames() []string { return sorted(c.Clusters) }
 
 func sorted[V any](m map[string]V) []string {
 	names := make([]string, 0, len(m))

@@ -38,6 +38,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		}
 	}
 	c.inherit()
+	p.clusterDefaults(c)
 	if err := p.validate(c); err != nil {
 		return nil, err
 	}
@@ -119,6 +120,9 @@ func (p *parser) keys(n ast.Node, t reflect.Type) error {
 	}
 	if _, scalar := n.(ast.ScalarNode); scalar && t == reflect.TypeFor[Drill]() {
 		return p.keys(n, reflect.TypeFor[schedule.Expr]())
+	}
+	if _, scalar := n.(ast.ScalarNode); scalar && t == reflect.TypeFor[Failover]() {
+		return nil // a mode, which validate looks at
 	}
 	switch t.Kind() {
 	case reflect.Struct:

@@ -26,17 +26,19 @@ func schemaOf(t reflect.Type) map[string]any {
 	case t == reflect.TypeFor[Size]():
 		return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9.]+ ?([kKMGT]i?)?B?$`}
 	case t == reflect.TypeFor[Span]():
-		return map[string]any{"type": "string", "pattern": `^[0-9]+ ?[wdhms]$`}
+		return map[string]any{"type": "string", "pattern": `^[0-9]+ ?(ms|[wdhms])$`}
 	case t == reflect.TypeFor[schedule.Expr](), t == reflect.TypeFor[schedule.Windows]():
 		return map[string]any{"type": "string"}
 	case t == reflect.TypeFor[Date]():
 		return map[string]any{"type": "string", "format": "date"}
-	case t == reflect.TypeFor[Drill]():
+	case t == reflect.TypeFor[Drill](), t == reflect.TypeFor[Failover]():
 		return map[string]any{"oneOf": []any{map[string]any{"type": "string"}, structSchema(t)}}
 	case t.Kind() == reflect.Pointer:
 		return schemaOf(t.Elem())
 	case t.Kind() == reflect.Int:
 		return map[string]any{"type": "integer", "minimum": 0}
+	case t.Kind() == reflect.Bool:
+		return map[string]any{"type": "boolean"}
 	case t.Kind() == reflect.Struct:
 		out := structSchema(t)
 		if t == reflect.TypeFor[Source]() {

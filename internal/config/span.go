@@ -2,25 +2,26 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Span is a stretch of time. It is written as in "5s", "10m", "12h", "30d" or "8w".
+// Span is a stretch of time. It is written as in "500ms", "5s", "10m", "12h", "30d" or "8w".
 type Span time.Duration
 
 var spanUnits = []struct {
 	name string
 	unit time.Duration
-}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}}
 
 // maxSpan is ten times what any lock is for; more is a slip of the hand that nobody could undo.
 const maxSpan = 100 * 366 * 24 * time.Hour
 
 // ParseSpan reads a stretch of time.
 func ParseSpan(s string) (Span, error) {
-	for _, u := range spanUnits {
+	for _, u := range slices.Backward(spanUnits) { // ms before s and m
 		number, ok := strings.CutSuffix(strings.TrimSpace(s), u.name)
 		if !ok {
 			continue
@@ -30,7 +31,7 @@ func ParseSpan(s string) (Span, error) {
 			return Span(time.Duration(n) * u.unit), nil
 		}
 	}
-	return 0, fmt.Errorf("parse span %q: want a whole number and a unit, as in 5s, 10m, 12h, 30d or 8w", s)
+	return 0, fmt.Errorf("parse span %q: want a whole number and a unit, as in 500ms, 5s, 10m, 12h, 30d or 8w", s)
 }
 
 // UnmarshalText reads what a person wrote.

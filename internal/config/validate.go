@@ -47,6 +47,9 @@ func (p *parser) validate(c *Config) error {
 			return err
 		}
 	}
+	if err := p.clusters(c); err != nil {
+		return err
+	}
 	return p.receivers(c)
 }
 

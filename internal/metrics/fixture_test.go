@@ -49,6 +49,11 @@ func wellStatus(now time.Time, n int) api.Status {
 				}},
 			},
 		},
+		Clusters: []api.Cluster{{
+			Name: "shop", Kind: "postgres", Mode: "automatic", Running: true, State: "serving", Primary: "db1", Epoch: 7,
+			Members:   []api.ClusterMember{{Name: "db1", Role: "primary", LagSeconds: -1}, {Name: "db2", Role: "replica", LagSeconds: 0.25, LagBytes: 8192}},
+			Listeners: []api.ClusterListener{{Role: "rw", Address: "127.0.0.1:6432", Open: 40, Accepted: 900 + int64(n), Moved: 38, Up: 5 << 20, Down: 80 << 20}},
+		}},
 	}
 }
 
@@ -105,6 +110,10 @@ func sickStatus(now time.Time, n int) api.Status {
 	orders.SpoolBytes, orders.HeldBytes = 9*gib, 12*gib
 	offsite := &orders.Repositories[1]
 	offsite.State, offsite.LagSeconds, offsite.Error = "failing", 7200, "put: no route to host"
+	shop := &s.Clusters[0]
+	shop.State, shop.Primary, shop.Paused = "closed", "", true
+	shop.Members[0].Role = "unknown"
+	shop.Listeners[0].Held, shop.Listeners[0].Expired, shop.Listeners[0].Severed, shop.Listeners[0].Unknown = 31, 4, 2, 1
 	sessions := &s.Sources[1]
 	sessions.Repositories[0].State, sessions.Repositories[0].LagSeconds = "behind", 3600
 	s.Sources = append(s.Sources, api.Source{

@@ -31,13 +31,17 @@ func series(name string, kind Kind, labels []string, help string) Series {
 	return Series{Name: name, Kind: kind, Labels: labels, Help: help, desc: prometheus.NewDesc(name, help, labels, nil)}
 }
 
-// The labels of what belongs to one source, to one repository of it, to one kind of job, to one promise, and to one receiver of notices.
+// The labels of what belongs to one source, to one repository of it, to one kind of job, to one promise, to one receiver of notices,
+// to one cluster, one member, one listener of it.
 var (
 	ofSource     = []string{"source"}
 	ofRepository = []string{"source", "repository"}
 	ofJob        = []string{"source", "kind"}
 	ofObjective  = []string{"source", "objective"}
 	ofReceiver   = []string{"receiver"}
+	ofCluster    = []string{"cluster"}
+	ofMember     = []string{"cluster", "member"}
+	ofListener   = []string{"cluster", "listener"}
 )
 
 // What the status says of the daemon.
@@ -71,6 +75,23 @@ var (
 	repositoryBases   = series("backstay_repository_bases", Gauge, ofRepository, "number of base backups here")
 	repositoryBase    = series("backstay_repository_last_base_timestamp_seconds", Gauge, ofRepository, "when the newest base stood")
 	repositoryStored  = series("backstay_repository_stored_bytes", Gauge, ofRepository, "size of all objects of this source here")
+)
+
+// What the status says of a cluster, of its members, and of the addresses at which applications reach it.
+var (
+	clusterState   = series("backstay_cluster_state", Gauge, []string{"cluster", "state"}, "1 for what clients are led to here and 0 for the others: serving (the primary), holding (a planned change), closed (there is none)")
+	clusterEpoch   = series("backstay_cluster_epoch", Gauge, ofCluster, "counts up with each change of the primary")
+	clusterPaused  = series("backstay_cluster_paused", Gauge, ofCluster, "1 while no failover happens by itself because a person said so")
+	memberUp       = series("backstay_member_up", Gauge, ofMember, "1 if the member answered the newest question")
+	memberPrimary  = series("backstay_member_primary", Gauge, ofMember, "1 for the member that clients are led to")
+	memberLag      = series("backstay_member_lag_seconds", Gauge, ofMember, "of a replica: how old its data is; absent if nobody knows")
+	memberLagBytes = series("backstay_member_lag_bytes", Gauge, ofMember, "of a replica: log that it lacks")
+	listenerOpen   = series("backstay_listener_connections", Gauge, ofListener, "connections of clients that stand")
+	listenerHeld   = series("backstay_listener_waiting", Gauge, ofListener, "of them, that wait for a primary")
+	listenerCame   = series("backstay_listener_accepted_total", Counter, ofListener, "connections that came")
+	listenerEnds   = series("backstay_listener_ended_total", Counter, []string{"cluster", "listener", "reason"}, "what could not be carried on: refused (too many), expired (waited too long), failed (no session came of it), unmoved (idle, and holds what can't be moved), severed (in a transaction, which did not happen), unknown (it may have happened)")
+	listenerMoved  = series("backstay_listener_moved_total", Counter, ofListener, "idle sessions that went on at another member without an error")
+	listenerBytes  = series("backstay_listener_bytes_total", Counter, []string{"cluster", "listener", "direction"}, "carried: up to servers, down to clients")
 )
 
 // What was decided about the promises.
@@ -115,6 +136,8 @@ func All() []Series {
 		up, build, startTime,
 		sourceInfo, sourceState, sourcePosition, sourceBehind, sourceHeld, sourceHoldsUp, sourceSpool, sourceLimit, sourceAdvice,
 		repositoryState, repositoryLag, repositoryLagP99, repositoryLagMax, repositoryBehind, repositoryDurable, repositoryBases, repositoryBase, repositoryStored,
+		clusterState, clusterEpoch, clusterPaused, memberUp, memberPrimary, memberLag, memberLagBytes,
+		listenerOpen, listenerHeld, listenerCame, listenerEnds, listenerMoved, listenerBytes,
 		objectiveKept, objectiveExcepted, objectiveMeasured, objectiveBound, findings,
 		jobRuns, jobDuration, jobTook, jobSuccess, jobFailures, jobDue, jobRunning,
 		receiverState, noticesSent, noticesLost, noticesWaiting, noticesDelivered,

@@ -23,8 +23,10 @@ type statusCollector struct{ *asker }
 // Describe implements prometheus.Collector.
 func (statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, s := range All() {
-		if strings.HasPrefix(s.Name, "backstay_source_") || strings.HasPrefix(s.Name, "backstay_repository_") {
-			out <- s.desc
+		for _, prefix := range []string{"backstay_source_", "backstay_repository_", "backstay_cluster_", "backstay_member_", "backstay_listener_"} {
+			if strings.HasPrefix(s.Name, prefix) {
+				out <- s.desc
+			}
 		}
 	}
 	for _, s := range []Series{up, build, startTime, receiverState, noticesSent, noticesLost, noticesWaiting, noticesDelivered} {
@@ -47,6 +49,9 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, source := range s.Sources {
 		w.source(source)
+	}
+	for _, c := range s.Clusters {
+		w.cluster(c)
 	}
 	for _, r := range f.receivers {
 		w.receiver(r)

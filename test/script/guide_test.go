@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -51,6 +52,9 @@ func TestGuide(t *testing.T) {
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			t.Parallel()
 			s := &session{t: t, dir: openFolder(t), bin: bin}
+			if filepath.Base(page) == "availability.md" {
+				s.cluster(bin)
+			}
 			if filepath.Base(page) == "postgresql.md" {
 				s.server = pgtest.New(t, pgtest.Options{})
 				s.server.HBA(t, "local all all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n")
@@ -135,6 +139,8 @@ func (b consoleBlock) pattern() string {
 type session struct {
 	t          *testing.T
 	server     *pgtest.Cluster // that the page calls db1; nil for none
+	standby    *pgtest.Cluster // that the page calls db2; nil for none
+	names      []string        // of the page, and what stands for them here
 	dir        string
 	bin        string
 	background *exec.Cmd
@@ -148,7 +154,7 @@ func (s *session) bash(ctx context.Context, command string) *exec.Cmd {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		command = strings.ReplaceAll(command, "db1:5432", u.Host)
+		command = s.here(strings.ReplaceAll(command, "db1:5432", u.Host))
 		env = []string{"PGHOST=" + u.Hostname(), "PGPORT=" + u.Port(), "PGUSER=postgres", "PGDATABASE=postgres"}
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-c", command)
@@ -161,7 +167,7 @@ func (s *session) bash(ctx context.Context, command string) *exec.Cmd {
 func (s *session) run(b consoleBlock) {
 	s.t.Helper()
 	if b.file != "" {
-		if err := os.WriteFile(filepath.Join(s.dir, b.file), []byte(strings.Join(b.want, "\n")+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.dir, b.file), []byte(s.here(strings.Join(b.want, "\n"))+"\n"), 0o600); err != nil {
 			s.t.Fatal(err)
 		}
 		return
@@ -198,7 +204,8 @@ func (s *session) follow(b consoleBlock, command string) {
 	}
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		status, err := s.bash(s.t.Context(), "backstay status --json").Output()
-		if err == nil && bytes.Contains(status, []byte(`"state": "following"`)) && !bytes.Contains(status, []byte(`"bases": 0`)) {
+		follows := bytes.Contains(status, []byte(`"state": "following"`)) && !bytes.Contains(status, []byte(`"bases": 0`))
+		if err == nil && (follows || bytes.Contains(status, []byte(`"state": "serving"`))) {
 			time.Sleep(1500 * time.Millisecond) // A person takes as long until the next command.
 			if !regexp.MustCompile(b.pattern()).MatchString(s.out.String()) {
 				s.t.Fatalf("line %d: %s prints\n%s\nwant\n%s", b.line, b.command, s.out.String(), strings.Join(b.want, "\n"))
@@ -208,6 +215,37 @@ func (s *session) follow(b consoleBlock, command string) {
 	}
 	s.t.Fatalf("line %d: %s does not begin to follow:\n%s", b.line, b.command, s.out.String())
 }
+
+// cluster makes a primary and a standby, addresses to listen on, and an ssh that reaches the two.
+func (s *session) cluster(bin string) {
+	s.t.Helper()
+	s.server = pgtest.New(s.t, pgtest.Options{})
+	s.server.HBA(s.t, "local all all trust\nlocal replication all trust\nhost all backstay,postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
+	s.server.Exec(s.t, "DROP ROLE "+pgtest.Backup, "SELECT pg_reload_conf()")
+	s.standby = s.server.Standby(s.t, "db2")
+	shim := "#!/bin/sh\ncase $1 in\n"
+	for name, c := range map[string]*pgtest.Cluster{"db1": s.server, "db2": s.standby} {
+		s.names = append(s.names, name+":5432", fmt.Sprintf("127.0.0.1:%d", c.Port))
+		shim += fmt.Sprintf("%s) export PGDATA='%s' PATH='%s':$PATH;;\n", name, c.Dir, c.Programs.Dir)
+	}
+	shim += "esac\nshift\nif [ $(id -u) = 0 ]; then exec setpriv --reuid=$(stat -c %u $PGDATA) --regid=$(stat -c %g $PGDATA) --clear-groups \"$@\"; fi\nexec \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(shim), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, at := range []string{"127.0.0.1:6432", "127.0.0.1:6433"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.names = append(s.names, at, l.Addr().String())
+		if err := l.Close(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// here is a text of the page with what stands for its names.
+func (s *session) here(text string) string { return strings.NewReplacer(s.names...).Replace(text) }
 
 // end is Ctrl-C in the other terminal; it must end cleanly.
 func (s *session) end() {

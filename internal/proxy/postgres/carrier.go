@@ -217,6 +217,9 @@ func (c *Carrier) verifier(ctx context.Context, p parameters) (v verifier, ended
 	}
 	role := p.get("user")
 	kept, err := c.Verifiers(ctx, role)
+	if errors.Is(err, ErrUnread) {
+		return v, false, nil
+	}
 	if err != nil {
 		return v, false, fmt.Errorf("read the verifier of a role: %w", err)
 	}

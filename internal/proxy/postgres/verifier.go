@@ -12,8 +12,11 @@ import (
 )
 
 // Verifiers gives the verifier of a role as servers keep it (pg_authid.rolpassword), "" if there is no such role or it
-// has none.
+// has none. Where it returns ErrUnread the login passes through.
 type Verifiers func(ctx context.Context, role string) (string, error)
+
+// ErrUnread says that nobody lets the proxy read a verifier.
+var ErrUnread = errors.New("no server lets the proxy read password verifiers")
 
 // verifier is what a server keeps of a password for SCRAM-SHA-256 (RFC 5803).
 type verifier struct {
