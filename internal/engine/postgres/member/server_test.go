@@ -57,6 +57,7 @@ func yes() bool { return true }
 
 // TestALifeOfAServer goes through all that an agent does to it, but for streaming.
 func TestALifeOfAServer(t *testing.T) {
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Settings: small})
 	s := serverOf(t, c, nil)
 	c.Exec(t, "create table t as select generate_series(1, 1000) n")
@@ -117,6 +118,7 @@ func TestALifeOfAServer(t *testing.T) {
 
 // TestTheEndOfTheLogIsWhatRecoveryFinds, whatever lies behind it, and however the log went over segments.
 func TestTheEndOfTheLogIsWhatRecoveryFinds(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -153,6 +155,7 @@ func TestALogEndsOnTheTimelineOfItsLastRecord(t *testing.T) {
 
 // TestStandbysFollowOverNumbersThatLedNowhere: promotions that failed leave gaps in the timelines.
 func TestStandbysFollowOverNumbersThatLedNowhere(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -176,6 +179,7 @@ func TestStandbysFollowOverNumbersThatLedNowhere(t *testing.T) {
 
 // TestLogIsFetched from a repository, and from a sibling that follows nobody: a candidate gets what it lacks.
 func TestLogIsFetched(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -215,6 +219,7 @@ func TestLogIsFetched(t *testing.T) {
 }
 
 func TestATimelineThatIsTakenIsRefused(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -234,6 +239,7 @@ func TestATimelineThatIsTakenIsRefused(t *testing.T) {
 
 // TestStopEndsWhatHangs: frozen processes are gone when it returns, all of them.
 func TestStopEndsWhatHangs(t *testing.T) {
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Settings: small})
 	s := serverOf(t, c, nil)
 	pid := c.Server().PID()
@@ -263,6 +269,7 @@ func TestStopEndsWhatHangs(t *testing.T) {
 
 // TestAServerOutlivesItsAgent, and the next agent finds it.
 func TestAServerOutlivesItsAgent(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
