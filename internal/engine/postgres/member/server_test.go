@@ -267,6 +267,29 @@ func TestStopEndsWhatHangs(t *testing.T) {
 	}
 }
 
+// TestStopEndsWhatIsOnlyStarting: a start that was broken off has no postmaster.pid yet, and would be up a moment later.
+func TestStopEndsWhatIsOnlyStarting(t *testing.T) {
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	must(t, s.Stop(t.Context()))
+	for range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		started := make(chan error, 1)
+		go func() { started <- s.Start(ctx, cluster.Primary) }()
+		for len(processes(c.Dir, 0)) == 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		cancel()
+		must(t, s.Stop(t.Context()))
+		<-started
+		time.Sleep(30 * time.Millisecond)
+		if all := processes(c.Dir, 0); len(all) > 0 {
+			t.Fatalf("processes %v are up after the stop", all)
+		}
+	}
+}
+
 // TestAServerOutlivesItsAgent, and the next agent finds it.
 func TestAServerOutlivesItsAgent(t *testing.T) {
 	t.Parallel()
