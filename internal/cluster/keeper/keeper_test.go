@@ -57,6 +57,21 @@ func TestADeadPrimaryIsReplaced(t *testing.T) {
 
 // TestAKeeperDiesAfterEachStep: whatever it did last, the next one goes on, and nothing is lost.
 func TestAKeeperDiesAfterEachStep(t *testing.T) {
+	t.Run("failover", func(t *testing.T) {
+		dies(t, 8, func(w *world) { w.kill("db1") }, func(s cluster.State) bool { return serves("")(s) && s.Primary != "db1" })
+	})
+	t.Run("switchover", func(t *testing.T) {
+		dies(t, 8, func(w *world) {
+			if _, err := Ask(w.t.Context(), w.store, "cluster-shop", cluster.Request{Kind: cluster.Switchover, To: "db2", By: "anna"}); err != nil {
+				w.t.Fatal(err)
+			}
+		}, func(s cluster.State) bool { return serves("")(s) && s.Request == nil })
+	})
+}
+
+// dies kills a keeper after its first, second … change or action since something began, and starts another one. At least so many there must be.
+func dies(t *testing.T, least int, begin func(*world), done func(cluster.State) bool) {
+	t.Helper()
 	for step := 1; ; step++ {
 		over := false
 		run(t, three, func(w *world) {
@@ -73,21 +88,24 @@ func TestAKeeperDiesAfterEachStep(t *testing.T) {
 				}
 			}
 			w.mu.Unlock()
-			w.kill("db1")
+			begin(w)
 			time.Sleep(3 * time.Second)
 			w.mu.Lock()
 			over, w.tell = n < step, nil
 			w.mu.Unlock()
 			_, end := w.keep(w.config())
-			w.until(fmt.Sprintf("keeper dead after step %d", step), 5*time.Second, func(s cluster.State) bool { return serves("")(s) && s.Primary != "db1" })
-			w.commit(1)
+			w.until(fmt.Sprintf("keeper dead after step %d", step), 10*time.Second, done)
+			w.until("the proxy carries", 2*time.Second, func(s cluster.State) bool { return w.proxy.live().Primary == s.Primary })
+			if !w.commit(1) {
+				t.Errorf("keeper dead after step %d: %s acknowledges nothing", step, w.state().Primary)
+			}
 			w.whole()
 			stop()
 			end()
 		})
 		if over || t.Failed() {
-			if step < 8 {
-				t.Errorf("a failover has %d steps only", step)
+			if step < least && !t.Failed() {
+				t.Errorf("there are %d steps only", step)
 			}
 			return
 		}
