@@ -223,6 +223,17 @@ func (h *hosts) strangers(t *testing.T) {
 
 func (h *hosts) avoid(t *testing.T) {
 	before := h.leader()
+	if leads, err := h.open(before).Leads(t.Context()); err != nil || !leads {
+		t.Errorf("%s leads: %v, %v", before, leads, err)
+	}
+	without, err := Open(Config{EndPoints: h.ends("ha1"), TLS: h.files("ha1"), Host: "ha9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer without.Close()
+	if leads, err := without.Leads(t.Context()); err != nil || leads {
+		t.Errorf("a host without a voter leads: %v, %v", leads, err)
+	}
 	if err := h.open(before).Avoid(t.Context(), "shop", before); err != nil {
 		t.Fatal(err)
 	}
