@@ -156,6 +156,46 @@ func TestSQLAlone(t *testing.T) {
 	}
 }
 
+// TestASwitchoverOverSQL: the old primary can't be stopped, and the ballot fences it.
+func TestASwitchoverOverSQL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three servers more")
+	}
+	t.Parallel()
+	w := newWorld(t, 2)
+	members, _, _ := w.decide("ha1", true)
+	w.until("db1 is adopted", serves("db1", 1))
+	w.servers["db1"].Exec(t, "insert into t values (1)")
+	asked, err := keeper.Ask(t.Context(), w.store, "cluster-shop", cluster.Request{Kind: cluster.Switchover, To: "db3", By: "anna"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	s, err := keeper.Outcome(t.Context(), w.store, "cluster-shop", asked, nil)
+	if err != nil || s.Primary != "db3" || s.Epoch != 2 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	t.Logf("switchover took %s", time.Since(begin))
+	w.servers["db3"].Exec(t, "insert into t values (2)")
+	if got := w.servers["db3"].Ask(t, "select string_agg(n::text, ',' order by n) from t"); got != "1,2" {
+		t.Errorf("db3 has rows %s", got)
+	}
+	w.until("db2 follows", func(cluster.State) bool { return fact(t, members["db2"]).Following == "db3" })
+	if f := fact(t, members["db1"]); f.Role != cluster.Primary || f.Promised != 1 || f.Epoch != 1 {
+		t.Errorf("the old primary %+v", f)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	conn, err := w.servers["db1"].Dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(ctx, "insert into t values (3)"); err == nil {
+		t.Error("a client of the old primary was told that its write is committed")
+	}
+}
+
 func fact(t *testing.T, m *Member) cluster.Fact {
 	t.Helper()
 	r, err := m.Probe(t.Context())

@@ -1,15 +1,21 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/backstaydb/backstay/internal/authority"
 	"github.com/backstaydb/backstay/internal/lease"
@@ -449,5 +455,96 @@ func TestAVoterThatCannotBeIsAnError(t *testing.T) {
 	defer l.Close()
 	if err := h.start(ctx, ServerConfig{Name: "ha1", Voters: h.voters}); err == nil {
 		t.Error("it started on a port that is taken")
+	}
+}
+
+// TestAnEndPointThatNeverAnswersCostsOneTry: a host that is cut off takes connections' bytes for a long time.
+func TestAnEndPointThatNeverAnswersCostsOneTry(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, "ha1")
+	h.all()
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	s, err := Open(Config{EndPoints: append([]EndPoint{{URL: "https://" + hole.Addr().String(), Name: "ha0"}}, h.ends("ha1")...), TLS: h.files("ha1"), Try: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	begin := time.Now()
+	e, err := s.Swap(t.Context(), "k", 0, []byte("v"))
+	if took := time.Since(begin); err != nil || took > time.Second {
+		t.Errorf("the first swap took %s, %v", took, err)
+	}
+	begin = time.Now()
+	if e, err = s.Swap(t.Context(), "k", e.Revision, []byte("w")); err != nil || time.Since(begin) > 150*time.Millisecond {
+		t.Errorf("the second one took %s, %v", time.Since(begin), err)
+	}
+	// What was not answered may have been carried out: a comparison that fails after it proves nothing.
+	s.last.Store(0)
+	if _, err := s.Swap(t.Context(), "k", 1, []byte("x")); err == nil || errors.Is(err, lease.ErrStale) {
+		t.Errorf("after an unanswered try: %v", err)
+	}
+	if _, err := s.Swap(t.Context(), "k", 1, []byte("x")); !errors.Is(err, lease.ErrStale) {
+		t.Errorf("with every try answered: %v", err)
+	}
+	if got, err := s.Get(t.Context(), "k"); err != nil || got.Revision != e.Revision {
+		t.Errorf("read %+v, %v", got, err)
+	}
+}
+
+// TestABrokenFolderEndsTheVoterOnly: etcd would end the process.
+func TestABrokenFolderEndsTheVoterOnly(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, "ha1")
+	h.all()
+	s := h.running["ha1"]
+	delete(h.running, "ha1")
+	s.Close()
+	logs, err := filepath.Glob(filepath.Join(h.dir, "ha1", "member", "wal", "*.wal"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	slices.Sort(logs)
+	f, err := os.OpenFile(logs[0], os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xa5}, 256), 64); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	if err := h.start(ctx, ServerConfig{Name: "ha1", Voters: h.voters}); err == nil || ctx.Err() != nil {
+		t.Errorf("a voter with a broken log: %v", err)
+	} else {
+		t.Log(err)
+	}
+}
+
+func TestWhatEndsEtcdIsTold(t *testing.T) {
+	var out bytes.Buffer
+	died := make(chan error, 1)
+	l := logger(slog.New(slog.NewTextHandler(&out, nil)), func(err error) { died <- err })
+	ended := make(chan bool)
+	go func() {
+		defer close(ended)
+		l.Fatal("failed to save Raft entries", zap.Error(errors.New("no space left on device")))
+	}()
+	<-ended
+	if err := <-died; err == nil || err.Error() != "failed to save Raft entries: no space left on device" {
+		t.Errorf("told %v", err)
+	}
+	for range 5 {
+		l.Error("a peer is down", zap.String("peer", "ha2"))
+		l.Warn("slow")
+	}
+	if text := out.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "a peer is down") != 1 || !strings.Contains(text, "peer=ha2") || strings.Contains(text, "slow") {
+		t.Errorf("the log says\n%s", text)
 	}
 }
