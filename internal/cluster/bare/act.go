@@ -128,7 +128,8 @@ func (m *Member) tame(ctx context.Context, s *session, now sight) error {
 	}
 	m.mu.Unlock()
 	if due {
-		if _, err := s.ask(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and application_name not like 'backstay %'"); err != nil {
+		if _, err := s.ask(ctx, `select pg_terminate_backend(pid) from pg_stat_activity join pg_roles r on r.oid = usesysid
+where backend_type = 'client backend' and application_name not like 'backstay %' and (not rolsuper or (select rolsuper from pg_roles where rolname = current_user))`); err != nil {
 			return err
 		}
 	}
