@@ -23,6 +23,7 @@ type host struct {
 	sight  agent.Sight
 	quorum cluster.Quorum
 	done   []string
+	broken bool          // its server does not start
 	cut    bool          // keepers don't reach it, its agent reaches the store
 	slow   time.Duration // of Act
 	late   time.Duration // of Probe
@@ -134,6 +135,12 @@ func (h *host) Look(context.Context) (agent.Sight, error) {
 }
 
 func (h *host) Start(_ context.Context, as cluster.Role) error {
+	h.w.mu.Lock()
+	broken := h.broken
+	h.w.mu.Unlock()
+	if broken {
+		return errors.New("the server does not start")
+	}
 	h.change("start "+string(as), func(s *agent.Sight) { s.Role, s.Following, s.Streaming = as, "", false })
 	return nil
 }

@@ -391,3 +391,21 @@ func TestTheRepositorySavesWhatTheReplicasLack(t *testing.T) {
 		}
 	})
 }
+
+// TestAServerThatStoppedIsNotWaitedFor: its agent says so, which is no silence.
+func TestAServerThatStoppedIsNotWaitedFor(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		w.mu.Lock()
+		h := w.hosts["db1"]
+		h.sight.Role, h.broken = cluster.Stopped, true
+		w.mu.Unlock()
+		took := w.until("db3 takes over", 5*time.Second, serves("db3"))
+		if took > 600*time.Millisecond { // a look of 150 ms, the ballot, 80 ms of promotion
+			t.Errorf("it took %s", took)
+		}
+		w.whole()
+	})
+}

@@ -133,6 +133,13 @@ func TestLookChangesNothing(t *testing.T) {
 		if s, err := Look(w.t.Context(), c); err != nil || s.Decision.Row != "drain" {
 			t.Errorf("supposed: %s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
 		}
+		w.mu.Lock()
+		w.hosts["db1"].cut = true // from us only
+		w.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if s, err := Look(w.t.Context(), w.config()); err != nil || s.Decision.Row != "serve" {
+			t.Errorf("heard by others: %s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
+		}
 		w.kill("db1")
 		before := w.state()
 		time.Sleep(2 * time.Second)
