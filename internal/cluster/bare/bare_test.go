@@ -138,6 +138,12 @@ func TestSQLAlone(t *testing.T) {
 	if _, err := members["db2"].Grant(t.Context(), ask); !errors.Is(err, peer.ErrRefused) {
 		t.Errorf("a replica gave a route: %v", err)
 	}
+	if err := members["db1"].pen.use(t.Context(), func(s *session) error {
+		_, err := s.ask(t.Context(), commit)
+		return err
+	}); err != nil {
+		t.Errorf("the write probe: %v", err)
+	}
 	insert := func(name string, n int) {
 		w.t.Helper()
 		w.servers[name].Exec(t, fmt.Sprintf("insert into t values (%d)", n))
