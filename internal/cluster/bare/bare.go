@@ -95,7 +95,7 @@ type Member struct {
 	want     []route.ID
 	granted  map[route.ID]time.Duration
 	dropped  map[route.ID]bool
-	holding  bool // the lock
+	holding  bool              // the lock
 	complain map[string]string // what fails, and with what
 	booted   time.Duration
 	ended    time.Duration // when another one's session was last ended
