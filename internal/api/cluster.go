@@ -18,6 +18,7 @@ type Cluster struct {
 	Request   string            `json:"request,omitempty" doc:"what a person asked for and is not done yet"`
 	Keeper    string            `json:"keeper,omitempty" doc:"host that decides now"`
 	Sync      string            `json:"sync,omitempty" doc:"who must have a commit before it is acknowledged; absent for nobody"`
+	Degraded  bool              `json:"degraded,omitempty" doc:"fewer members must have a commit than was promised, since too few are there"`
 	Members   []ClusterMember   `json:"members" doc:"in the order of the file"`
 	Listeners []ClusterListener `json:"listeners,omitempty" doc:"of this host"`
 }

@@ -61,19 +61,19 @@ func runFile(t *testing.T, file string) *Host {
 
 func until(t *testing.T, what string, ok func() bool, instead ...func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add((10 + 10*slow) * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			for _, f := range instead {
 				what += ": " + f()
 			}
-			t.Fatalf("not so after 15s: %s", what)
+			t.Fatalf("not so after a while: %s", what)
 		}
 	}
 }
 
 // say asks through a listener, on a connection of its own.
 func say(ctx context.Context, address, query string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*slow*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, fmt.Sprintf("postgres://app@%s/postgres?sslmode=disable", address))
 	if err != nil {

@@ -35,9 +35,18 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	lines := make([]string, len(e.Refusals))
-	for i, r := range e.Refusals {
-		lines[i] = r.Error()
+	var lines []string
+	for _, r := range e.Refusals {
+		if i := slices.IndexFunc(e.Refusals, func(s cluster.Refusal) bool { return s.Reason == r.Reason }); e.Refusals[i].Member != r.Member {
+			continue // said with the first of them
+		}
+		var members []string
+		for _, s := range e.Refusals {
+			if s.Reason == r.Reason && s.Member != "" {
+				members = append(members, s.Member)
+			}
+		}
+		lines = append(lines, strings.TrimPrefix(strings.Join(members, ", ")+": "+r.Reason, ": "))
 	}
 	return "cluster " + e.Cluster + ": " + strings.Join(lines, "; ")
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/cluster/router"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/notify"
@@ -189,6 +191,72 @@ func (d *daemon) changed(name string, c router.Change) {
 	if err := d.notifier.Tell(n); err != nil {
 		d.host().Log.Error("what happened is told, and is not on disk", "cluster", name, "err", err)
 	}
+}
+
+// findingsEvery is how often it is looked for what is wrong with clusters.
+const findingsEvery = 2 * time.Second
+
+// judgeClusters tells people what is wrong with clusters for as long as it lasts, until ctx ends.
+func (d *daemon) judgeClusters(ctx context.Context) error {
+	since := map[string]time.Time{}
+	for {
+		if err := backoff.Sleep(ctx, findingsEvery); err != nil {
+			return err
+		}
+		now := d.host().Now()
+		var told []notify.Notice
+		still := map[string]time.Time{}
+		for _, c := range d.clusters.shown() {
+			for _, n := range clusterNotices(c) {
+				at, lasts := since[n.Fingerprint]
+				if !lasts {
+					at = now
+				}
+				if still[n.Fingerprint] = at; now.Sub(at) >= settles[n.Objective] {
+					n.Since = at
+					told = append(told, n)
+				}
+			}
+		}
+		since = still
+		d.notifier.Report("cluster", told)
+	}
+}
+
+// settles says how long something must last until people are told: a failover is over sooner, and so is a restart.
+var settles = map[string]time.Duration{"primary": 15 * time.Second, "member": time.Minute, "sync": 30 * time.Second, "lag": time.Minute}
+
+// clusterNotices are what is wrong with a cluster now.
+func clusterNotices(c api.Cluster) []notify.Notice {
+	var all []notify.Notice
+	add := func(severity notify.Severity, objective, member, reason, do string) {
+		n := notify.Notice{Fingerprint: objective + "/" + c.Name, Objective: objective, Severity: severity, Reason: "cluster " + c.Name + ": " + reason, Do: do}
+		if member != "" {
+			n.Fingerprint += "/" + member
+		}
+		all = append(all, n)
+	}
+	status := "backstay cluster status " + c.Name + " says why, and what would be done next"
+	if c.State == "closed" {
+		reason := "clients are led to no primary: " + c.Reason
+		if c.Next != "" {
+			reason += "; " + c.Next
+		}
+		add(notify.Critical, "primary", "", reason, status)
+	}
+	for _, m := range c.Members {
+		if m.Role == "unknown" || m.Role == "stopped" {
+			reason := m.Name + " is " + m.Role
+			if m.Error != "" {
+				reason += ": " + m.Error
+			}
+			add(notify.Warning, "member", m.Name, reason, "see that its server and its agent run; an agent brings it back by itself")
+		}
+	}
+	if c.Degraded {
+		add(notify.Critical, "sync", "", "commits are acknowledged by fewer members than was promised, for want of them: the loss of the primary would lose some", "bring the missing members back")
+	}
+	return all
 }
 
 // shown are the clusters as they do now.

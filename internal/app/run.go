@@ -64,6 +64,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	d.clusters.start(ctx, g)
 	d.promise(ctx, g)
+	g.Go(func() error { return d.judgeClusters(ctx) })
 	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
 	g.Go(func() error { return d.heard(ctx) })
 	if o.Observe != nil {
