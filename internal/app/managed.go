@@ -258,9 +258,9 @@ func (m *managed) holders() []renew.Granter {
 		case own.Host != "":
 			all = append(all, renew.Granter{Member: name, Granter: m.granterAt(own.Host)})
 		default: // the keeper that holds the lock on it, on whichever host
-			all = append(all, renew.Granter{Member: name, Granter: m.bare[name]})
+			all = append(all, renew.Granter{Member: name, Remote: true, Granter: m.bare[name]})
 			for _, other := range m.house.host.otherHosts(m.house.name) {
-				all = append(all, renew.Granter{Member: name, Granter: m.granterAt(other)})
+				all = append(all, renew.Granter{Member: name, Remote: true, Granter: m.granterAt(other)})
 			}
 		}
 	}

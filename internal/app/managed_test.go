@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 )
@@ -29,8 +30,26 @@ func prepare(t *testing.T, db1 *pgtest.Cluster) {
 	t.Helper()
 	db1.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
 	db1.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role app login password '%s'", pgtest.Password), "create table notes (n serial, text text)",
-		"grant all on notes, notes_n_seq to app", "alter role backstay superuser", "create schema backstay",
-		"create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
+		"grant all on notes, notes_n_seq to app")
+	for _, agent := range []bool{true, false} { // all that is asked for, and no more
+		l, err := lookerOf(fmt.Sprintf("postgres://backstay@127.0.0.1:%d/?sslmode=disable", db1.Port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		found, err := l.(engine.Inspector).Inspect(t.Context(), engine.Needs{Members: 3, Manages: true, Agent: agent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sql := range append(found.Missing, found.Wishes...) {
+			for statement := range strings.SplitSeq(sql, ";\n") {
+				if !strings.Contains(statement, "fsync") {
+					db1.Exec(t, statement)
+				}
+			}
+		}
+	}
+	db1.Exec(t, "select pg_reload_conf()")
 }
 
 // newTrio makes a primary and two standbys, and a cluster of them with one host that decides. bare: their hosts have no agents.
