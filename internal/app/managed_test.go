@@ -243,6 +243,50 @@ func TestAPersonMovesThePrimary(t *testing.T) {
 	}
 }
 
+func TestAReplicaIsAdded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with servers: not with -short")
+	}
+	t.Setenv("PGPASSWORD", pgtest.Password)
+	db1 := pgtest.New(t, pgtest.Options{Settings: small})
+	prepare(t, db1)
+	db1.Exec(t, "insert into notes (text) values ('before')")
+	empty, sockets := pgtest.Folder(t), pgtest.Folder(t)
+	t.Cleanup(func() {
+		for _, dir := range []string{db1.Dir, empty} {
+			if err := member.Halt(context.Background(), dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	rw := freeAddress(t)
+	_, port, _ := strings.Cut(freeAddress(t), ":")
+	h := runFile(t, fmt.Sprintf(`clusters:
+  shop:
+    members:
+      db1: { url: "postgres://backstay@127.0.0.1:%[1]d/?sslmode=disable", host: here, data: %[2]s, programs: %[3]s, local: "%[4]s" }
+      db2: { url: "postgres://backstay@127.0.0.1:%[5]s/?sslmode=disable", host: here, data: %[6]s, programs: %[3]s, local: "postgres://postgres@/postgres?host=%[7]s&port=%[5]s",
+        arguments: ["-c", port=%[5]s, "-c", listen_addresses=127.0.0.1, "-c", unix_socket_directories=%[7]s] }
+    listen: { rw: "%[8]s" }
+    failover: { mode: manual, sync: 0 }
+`, db1.Port, db1.Dir, db1.Programs.Dir, db1.SocketURL(pgtest.Admin), port, empty, sockets, rw))
+	w := &trio{Host: h}
+	until(t, "the only server with data is adopted", func() bool { return w.cluster(t).Primary == "db1" }, func() string { return fmt.Sprintf("%+v", w.cluster(t)) })
+	var out api.ClusterOutcome
+	until(t, "the empty member is filled, and follows", func() (ok bool) {
+		var err error
+		out, err = w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "rejoin", To: "db2", By: "anna"})
+		return err == nil && out.Done
+	}, func() string { return fmt.Sprintf("%+v, %+v", out, w.cluster(t)) })
+	out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna"})
+	if err != nil || out.Primary != "db2" {
+		t.Fatalf("switchover to it: %+v, %v", out, err)
+	}
+	if got, err := say(t.Context(), rw, "select text || inet_server_port()::text from notes"); err != nil || got != "before"+port {
+		t.Errorf("notes %q, %v", got, err)
+	}
+}
+
 func TestServersWithoutAgents(t *testing.T) {
 	w := newTrio(t, true)
 	first := w.serving(t, "")
