@@ -20,6 +20,7 @@ type trio struct {
 	*Host
 	servers []*pgtest.Cluster
 	rw, ro  string
+	file    string
 }
 
 // small are the settings of members that share a machine.
@@ -79,7 +80,7 @@ func newTrio(t *testing.T, bare bool) *trio {
 			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
 	}
 	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: %ds, lease: %dms, max_loss: 0B }\n", w.rw, w.ro, slow, 1500*slow)
-	w.Host = runFile(t, file)
+	w.file, w.Host = file, runFile(t, file)
 	return w
 }
 
@@ -240,6 +241,45 @@ func TestAPersonMovesThePrimary(t *testing.T) {
 	w.serving(t, "")
 	if got, err := say(t.Context(), w.rw, "select (count(*) > 0)::text from notes"); err != nil || got != "true" {
 		t.Errorf("after it was resumed: %q, %v", got, err)
+	}
+}
+
+func TestAReloadChangesClusters(t *testing.T) {
+	w := newTrio(t, false)
+	first := w.serving(t, "")
+	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('one') returning text"); err != nil {
+		t.Fatal(err)
+	}
+	moved := freeAddress(t)
+	next := strings.Replace(strings.Replace(w.file, w.rw, moved, 1), "after: ", "degraded: true, after: ", 1)
+	reload(t, w.Host, strings.Replace(next, "max_loss: 0B", "max_loss: 0B, sync: 5", 1))
+	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "sync: 5") {
+		t.Errorf("a file that is refused: %q, %v", s.Refused, err)
+	}
+	if got, err := say(t.Context(), w.rw, "select text from notes"); err != nil || got != "one" {
+		t.Errorf("after a file that is refused: %q, %v", got, err)
+	}
+	reload(t, w.Host, strings.Replace(next, "clusters:", "hosts: { here: { address: 127.0.0.1 } }\nclusters:", 1))
+	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "restart") {
+		t.Errorf("a file that needs a restart: %q, %v", s.Refused, err)
+	}
+	reload(t, w.Host, next)
+	if s, err := w.Status(t.Context()); err != nil || s.Refused != "" {
+		t.Errorf("a file that is right: %q, %v", s.Refused, err)
+	}
+	until(t, "clients are led from the new address", func() bool {
+		got, err := say(t.Context(), moved, "select text from notes")
+		return err == nil && got == "one"
+	})
+	if _, err := say(t.Context(), w.rw, "select 1"); err == nil {
+		t.Error("the old address is still served")
+	}
+	if c := w.cluster(t); c.Primary != first.Primary || c.Epoch != first.Epoch {
+		t.Errorf("the reload moved the primary: %+v", c)
+	}
+	reload(t, w.Host, "clusters: { other: { members: { a: { url: \"tcp://127.0.0.1:9\" } } } }\n")
+	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "restart") {
+		t.Errorf("a file without a managed cluster: %q, %v", s.Refused, err)
 	}
 }
 
