@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ func newWorld(t *testing.T, replicas int) *world {
 	t.Helper()
 	w := &world{t: t, store: mem.New(), servers: map[string]*pgtest.Cluster{}, cfg: cluster.Config{Cluster: "shop", Sync: 1, Peers: []cluster.Peer{{Name: "db1", Bare: true}}}}
 	w.servers["db1"] = pgtest.New(t, pgtest.Options{Settings: map[string]string{"wal_retrieve_retry_interval": "100ms", "wal_receiver_status_interval": "1s"}})
-	w.servers["db1"].Exec(t, "create table t (n int)")
+	w.servers["db1"].Exec(t, "create table t (n int)", rights(t))
 	for i := range replicas {
 		name := fmt.Sprint("db", i+2)
 		w.servers[name] = w.servers["db1"].Standby(t, name)
@@ -38,11 +39,26 @@ func newWorld(t *testing.T, replicas int) *world {
 	return w
 }
 
+// rights are what the guide says that the role may do, and it has no others.
+func rights(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/guide/sql-alone.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```sql\n")
+	block, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page says nothing of rights")
+	}
+	return block
+}
+
 // member is db as one decider sees it.
 func (w *world) member(db, host string, alone bool) *Member {
 	return New(Config{
 		Cluster: w.cfg, Member: db, Host: host, Store: w.store, Key: "cluster-shop", Alone: alone,
-		URL: func() (string, error) { return w.servers[db].URL(pgtest.Admin), nil },
+		URL: func() (string, error) { return w.servers[db].URL(pgtest.Backup), nil },
 		Upstream: func(from string) (string, error) {
 			return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' application_name=%s", w.servers[from].Port, pgtest.Backup, pgtest.Password, db), nil
 		},
@@ -121,6 +137,12 @@ func TestSQLAlone(t *testing.T) {
 	}
 	if _, err := members["db2"].Grant(t.Context(), ask); !errors.Is(err, peer.ErrRefused) {
 		t.Errorf("a replica gave a route: %v", err)
+	}
+	if err := members["db1"].pen.use(t.Context(), func(s *session) error {
+		_, err := s.ask(t.Context(), commit)
+		return err
+	}); err != nil {
+		t.Errorf("the write probe: %v", err)
 	}
 	insert := func(name string, n int) {
 		w.t.Helper()
