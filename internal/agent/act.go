@@ -149,6 +149,9 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 	if err := a.promise(act.Epoch); err != nil {
 		return err
 	}
+	if a.self().Guard && a.c.Guarded != nil && !a.c.Guarded() {
+		return peer.Refuse(a.c.Member + " counts as guarded, and no guard runs")
+	}
 	if !a.holds(act.Epoch) {
 		a.beat(ctx, act.Epoch)
 	}

@@ -55,6 +55,9 @@ type Config struct {
 
 	// Deadline is shared with a guard; nil: an agent that is dead or frozen stops nothing.
 	Deadline *Deadline
+	// Guarded reports whether a guard runs (GuardProcess.Alive). A member that counts as guarded does not begin to lead without one.
+	// Nil: yes.
+	Guarded func() bool
 
 	Now  func() time.Duration // the clock; nil: one that counts suspended time
 	Tell func(Event)          // for log and audit; nil: nobody. It must not wait

@@ -190,6 +190,21 @@ func TestNoPromotionWithoutTenure(t *testing.T) {
 	})
 }
 
+func TestNoPromotionWithoutTheGuardThatCounts(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 7, cluster.Promoting, "db1" })
+		alive := false
+		w.agent.c.Cluster.Peers = append([]cluster.Peer{{Name: "db1", Guard: true}}, three.Peers[1:]...)
+		w.agent.c.Guarded = func() bool { return alive }
+		promote := cluster.Action{Verb: cluster.Promote, Epoch: 7, Upto: history.At(1, 100), Timeline: 2, Quorum: quorum(3)}
+		refused(t, "without its guard", w.act(promote))
+		alive = true
+		if err := w.act(promote); err != nil || w.server.count("lead") != 1 {
+			t.Errorf("with its guard: %v", err)
+		}
+	})
+}
+
 // TestATenureThatEndsDuringThePromotion leaves no primary.
 func TestATenureThatEndsDuringThePromotion(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
@@ -368,6 +383,43 @@ func TestAHungServerIsSilent(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if f := w.probe(); f.Promised != 8 || w.server.count("stop") == 0 {
 			t.Errorf("fenced: %+v", f)
+		}
+	})
+}
+
+// TestAHungPrimaryIsStoppedInTheEnd: its agent speaks for it no more, so that it shows without proxies too.
+func TestAHungPrimaryIsStoppedInTheEnd(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		w.server.mu.Lock()
+		w.server.hung = true
+		w.server.mu.Unlock()
+		time.Sleep(hung / 2)
+		if w.server.count("stop") != 0 {
+			t.Fatal("a server that is slow was stopped")
+		}
+		time.Sleep(hung + three.Lease)
+		if w.server.count("stop") != 1 || w.server.role() != cluster.Primary {
+			t.Errorf("stopped %d times, then %s", w.server.count("stop"), w.server.role())
+		}
+	})
+}
+
+func TestAFrozenDiskIsToldThoughTheServerHangs(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		w.server.mu.Lock()
+		w.server.hung, w.server.s.Stalled = true, time.Second
+		w.server.mu.Unlock()
+		f := w.probe()
+		if f.Stalled == cluster.Never || f.Promised != 0 {
+			t.Errorf("told %+v", f)
+		}
+		time.Sleep(2 * time.Second)
+		beat := w.state().Beat
+		time.Sleep(time.Second)
+		if w.state().Beat != beat {
+			t.Error("it beats though its disk takes nothing")
 		}
 	})
 }

@@ -18,6 +18,9 @@ const (
 	impatience = 250 * time.Millisecond
 	// stalls is how long a write may wait before the disk counts as one that takes none: a busy disk takes a while too.
 	stalls = 500 * time.Millisecond
+	// hung is how long a server may answer nothing before its agent speaks for it no more. Clients that wait show it sooner, through
+	// the proxies; a server that is merely overloaded must not be stopped for it.
+	hung = 5 * time.Second
 )
 
 // round renews the tenure: by a beat, and by the others' word while that does not come back.
@@ -56,7 +59,7 @@ func (a *Agent) beat(ctx context.Context, epoch uint64) {
 	}
 	a.mu.Lock()
 	a.unanswered = true
-	reached, able := a.sight.Received, !a.stalled() && !a.lost
+	reached, able := a.sight.Received, !a.stalled() && !a.lost && a.now()-max(a.seen, a.booted) < hung
 	a.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, max(a.c.Cluster.Lease/2, 2*impatience))
 	defer cancel()
@@ -216,7 +219,7 @@ func (a *Agent) arm() {
 func (a *Agent) askOthers(ctx context.Context) {
 	a.mu.Lock()
 	epoch, sent := a.state.Epoch, a.now()
-	mine := a.known && a.state.Holder() == a.c.Member && a.tenure.Epoch == epoch && !a.stalled() && !a.lost
+	mine := a.known && a.state.Holder() == a.c.Member && a.tenure.Epoch == epoch && !a.stalled() && !a.lost && a.now()-max(a.seen, a.booted) < hung
 	a.mu.Unlock()
 	if !mine || a.c.Voucher == nil {
 		return

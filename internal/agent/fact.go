@@ -9,7 +9,8 @@ import (
 	"github.com/backstaydb/backstay/internal/peer"
 )
 
-// Probe implements peer.Member. A server that runs and does not answer gives an error: to a keeper, silence.
+// Probe implements peer.Member. A server that runs and does not answer gives an error: to a keeper, silence. Where the reason is its disk, that
+// is told, with what was last seen and no promise.
 func (a *Agent) Probe(ctx context.Context) (peer.Report, error) {
 	a.mu.Lock()
 	k, asked := a.kept, a.now() // before the look: what is told of the log is then no older than the promise
@@ -20,12 +21,19 @@ func (a *Agent) Probe(ctx context.Context) (peer.Report, error) {
 	look, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s, err := a.c.Server.Look(look)
-	if err != nil {
-		return peer.Report{}, fmt.Errorf("look at the server of %s: %w", a.c.Member, err)
+	if err == nil {
+		a.note(s, asked)
 	}
-	a.note(s, asked)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err != nil {
+		if s.Stalled < stalls {
+			return peer.Report{}, fmt.Errorf("look at the server of %s: %w", a.c.Member, err)
+		}
+		stalled := s.Stalled
+		s, k.Promised = a.sight, 0
+		s.Stalled = stalled
+	}
 	now := a.now()
 	r := peer.Report{
 		Fact: cluster.Fact{

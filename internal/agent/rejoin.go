@@ -61,7 +61,7 @@ func (a *Agent) reunite(s Sight) {
 
 func (a *Agent) rejoin(ctx context.Context, primary string, timeline uint32, epoch uint64) error {
 	begun := a.now()
-	a.tell(epoch, "rejoining", fmt.Sprintf("%s parted from %s and is brought back", a.c.Member, primary), nil)
+	a.tell(epoch, "rejoining", fmt.Sprintf("%s is brought back to %s: their logs have parted, or it has no data", a.c.Member, primary), nil)
 	err := a.c.Server.Rejoin(ctx, primary, timeline, func(whole history.Position) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)

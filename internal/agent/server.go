@@ -12,7 +12,7 @@ import (
 // two at any time. All end with ctx, and all may be called again after any error: what is done already is not done twice.
 type Server interface {
 	// Look says what the server is now. All of a Sight is seen after Look was called. It returns an error where the server
-	// runs and can't be asked; one that does not run is a Sight.
+	// runs and can't be asked, and then a Sight with Stalled alone; a server that does not run is a whole Sight.
 	Look(ctx context.Context) (Sight, error)
 
 	// Start starts the server as Primary or as Standby and waits until it can be asked. As a Standby it follows nobody. However else
@@ -26,7 +26,8 @@ type Server interface {
 	// Detach lets a running standby follow nobody and returns when it can acknowledge nothing more to anybody.
 	Detach(ctx context.Context) error
 
-	// Follow lets a standby stream from a member, and starts it if it does not run. It does not wait for the stream.
+	// Follow lets a standby stream from a member, or take log from cluster.Repository, and starts it if it does not run. It does not wait for
+	// the log.
 	Follow(ctx context.Context, member string) error
 
 	// Lead makes a standby that follows nobody primary on the timeline of l, and on no other. It counts l.Quorum from its first commit

@@ -19,6 +19,9 @@ func (a *Agent) observe(ctx context.Context) {
 	defer cancel()
 	s, err := a.c.Server.Look(looking)
 	if err != nil {
+		a.mu.Lock()
+		a.sight.Stalled = s.Stalled
+		a.mu.Unlock()
 		return
 	}
 	a.note(s, asked)

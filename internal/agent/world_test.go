@@ -69,7 +69,9 @@ func (f *fake) Look(ctx context.Context) (Sight, error) {
 	f.mu.Unlock()
 	if hung {
 		<-ctx.Done()
-		return Sight{}, ctx.Err()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return Sight{Stalled: f.s.Stalled}, ctx.Err()
 	}
 	if look != nil {
 		look()

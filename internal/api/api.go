@@ -30,6 +30,8 @@ type Controller interface {
 	Resume(ctx context.Context, source string, p Pause) error
 	// RunNow makes a job due, and says what that leads to.
 	RunNow(ctx context.Context, source string, p Pause) (string, error)
+	// Order has something done with a cluster, and waits until it is done or refused.
+	Order(ctx context.Context, cluster string, o ClusterOrder) (ClusterOutcome, error)
 }
 
 // Status is how one host's protection is doing.

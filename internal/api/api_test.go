@@ -58,6 +58,13 @@ func (s *shop) RunNow(_ context.Context, source string, p Pause) (string, error)
 	return p.Kind + " of " + source + " begins", nil
 }
 
+func (s *shop) Order(_ context.Context, cluster string, o ClusterOrder) (ClusterOutcome, error) {
+	if cluster != "shop" {
+		return ClusterOutcome{}, hinted{errors.New("no such cluster")}
+	}
+	return ClusterOutcome{Cluster: cluster, Done: !o.DryRun, Primary: o.To}, nil
+}
+
 type hinted struct{ error }
 
 func (hinted) Hint() string { return "try app" }
@@ -173,5 +180,17 @@ func TestJobsAreAskedFor(t *testing.T) {
 	}
 	if text, err := c.RunNow(t.Context(), "app", Pause{Kind: "drill"}); err != nil || text != "drill of app begins" {
 		t.Errorf("run: %q, %v", text, err)
+	}
+}
+
+func TestOrdersReachClusters(t *testing.T) {
+	c := serve(t, t.TempDir(), &shop{})
+	out, err := c.Order(t.Context(), "shop", ClusterOrder{Verb: "switchover", To: "db2", By: "anna"})
+	if err != nil || !out.Done || out.Primary != "db2" {
+		t.Errorf("order: %+v, %v", out, err)
+	}
+	var e *Error
+	if _, err := c.Order(t.Context(), "crm", ClusterOrder{}); !errors.As(err, &e) || e.Hint() != "try app" {
+		t.Errorf("order to another: %v", err)
 	}
 }

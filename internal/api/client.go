@@ -62,6 +62,12 @@ func (c *Client) RunNow(ctx context.Context, source string, p Pause) (string, er
 	return text, c.ask(ctx, http.MethodPost, "/run/"+url.PathEscape(source), p, &text)
 }
 
+// Order has something done with a cluster; ErrNotRunning if no daemon is there.
+func (c *Client) Order(ctx context.Context, cluster string, o ClusterOrder) (ClusterOutcome, error) {
+	var out ClusterOutcome
+	return out, c.ask(ctx, http.MethodPost, "/order/"+url.PathEscape(cluster), o, &out)
+}
+
 // ask sends one question and reads its one answer.
 func (c *Client) ask(ctx context.Context, method, path string, question, into any) error {
 	var send io.Reader

@@ -96,3 +96,24 @@ type JoinToken struct {
 	Token string    `json:"token" doc:"a secret: for backstay cluster join on that host"`
 	Ends  time.Time `json:"ends" doc:"when it is good no more"`
 }
+
+// ClusterOrder is what a person wants done with a cluster.
+type ClusterOrder struct {
+	Verb   string `json:"verb"`              // switchover, failover, pause, resume or rejoin
+	To     string `json:"to,omitempty"`      // member: the next primary; of rejoin the one that is to come back
+	By     string `json:"by"`                // who asks
+	Why    string `json:"why,omitempty"`     // for the audit log
+	Lose   bool   `json:"lose,omitempty"`    // failover: go on though acknowledged writes are lost, or may be
+	DryRun bool   `json:"dry_run,omitempty"` // say what would be done now, and do nothing
+}
+
+// ClusterOutcome is what came of an order.
+type ClusterOutcome struct {
+	Cluster string   `json:"cluster" doc:"that it was about"`
+	Done    bool     `json:"done" doc:"whether it is done; false for a dry run"`
+	Text    string   `json:"text" doc:"what came of it, or what would be done and why, in one sentence"`
+	Primary string   `json:"primary,omitempty" doc:"member that is primary now"`
+	Epoch   uint64   `json:"epoch,omitempty" doc:"that counts now"`
+	Seconds float64  `json:"seconds" doc:"how long it took"`
+	Actions []string `json:"actions,omitempty" doc:"of a dry run: what would be done first"`
+}

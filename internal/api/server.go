@@ -93,6 +93,15 @@ func handler(c Controller, exit func(error) int) http.Handler {
 	ask("/pause", func(ctx context.Context, source string, p Pause) (string, error) { return "", c.Pause(ctx, source, p) })
 	ask("/resume", func(ctx context.Context, source string, p Pause) (string, error) { return "", c.Resume(ctx, source, p) })
 	ask("/run", c.RunNow)
+	mux.HandleFunc("POST /order/{cluster}", func(w http.ResponseWriter, r *http.Request) {
+		var o ClusterOrder
+		var out ClusterOutcome
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&o)
+		if err == nil {
+			out, err = c.Order(r.Context(), r.PathValue("cluster"), o)
+		}
+		reply(w, out, err, exit)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(versionHeader, strconv.Itoa(Version))
 		if r.Header.Get(versionHeader) != strconv.Itoa(Version) {

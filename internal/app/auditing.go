@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,6 +56,9 @@ func who() string {
 func (d *daemon) record(ctx context.Context, e audit.Entry) error {
 	if e.Config == "" {
 		e.Config = d.host().Config.Digest
+	}
+	if d.log == nil {
+		return errors.New("the audit log is not open yet")
 	}
 	_, err := d.log.Append(ctx, e)
 	return err

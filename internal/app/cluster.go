@@ -30,8 +30,10 @@ type clustered struct {
 	config config.Cluster
 	host   *Host
 	table  *proxy.Table
-	router *router.Router
 	doors  []*door
+
+	router  *router.Router // somebody else decides who is primary
+	managed *managed       // Backstay does
 }
 
 // door is one address of a cluster.
@@ -47,26 +49,50 @@ type door struct {
 	err    error        // why not
 }
 
-// openCluster builds a cluster, and opens no socket. told hears of each change of the primary.
-func (h *Host) openCluster(name string, told func(router.Change)) (*clustered, error) {
+// openCluster builds a cluster of the file for this host, and opens no socket of its listeners.
+func (d *daemon) openCluster(h *Host, name string) (*clustered, error) {
+	if !h.Config.Clusters[name].Managed() {
+		return h.openRouted(name, d.name, func(change router.Change) { d.changed(name, change) })
+	}
+	c := &clustered{name: name, config: h.Config.Clusters[name], host: h}
+	if l := c.config.Listen; l.Listens(d.name) && (l.RW != "" || l.RO != "") {
+		c.table = proxy.NewTable()
+	}
+	var err error
+	if c.managed, err = d.house.openManaged(name, c.table, func(e managedEvent) { d.hear(name, e) }); err != nil {
+		return nil, err
+	}
+	if c.table != nil {
+		err = c.build(c.managed.lookers, c.managed.reachable)
+	}
+	if err != nil {
+		c.managed.close()
+	}
+	return c, err
+}
+
+// openRouted builds a cluster that somebody else manages. told hears of each change of the primary; it may be nil.
+func (h *Host) openRouted(name, host string, told func(router.Change)) (*clustered, error) {
 	c := &clustered{name: name, config: h.Config.Clusters[name], host: h, table: proxy.NewTable()}
 	var members []router.Member
+	var lookers []engine.Looker
 	for _, member := range c.config.Order {
 		m := c.config.Members[member]
 		l, err := lookerOf(m.URL)
 		if err != nil {
 			return nil, &ClusterError{Cluster: name, Member: member, Err: err}
 		}
-		members = append(members, router.Member{Name: member, Priority: m.Priority, Looker: l})
+		members, lookers = append(members, router.Member{Name: member, Priority: m.Priority, Looker: l}), append(lookers, l)
 	}
 	c.router = router.New(router.Config{Cluster: name, Members: members, Table: c.table, After: time.Duration(c.config.Failover.After), Told: told, Log: h.Log})
-	return c, c.build(members)
+	if !c.config.Listen.Listens(host) {
+		return c, nil
+	}
+	return c, c.build(lookers, c.router.Reachable)
 }
 
-var errManaged = errors.New("this version leads clients to a primary that somebody else manages: say failover: external")
-
 // build makes the doors.
-func (c *clustered) build(members []router.Member) error {
+func (c *clustered) build(members []engine.Looker, reachable func() []engine.Looker) error {
 	l := c.config.Listen
 	common := proxy.Config{MaxLag: time.Duration(l.MaxLag), Wait: time.Duration(l.Wait), Clients: l.Max, Header: l.Header}
 	for _, e := range []struct {
@@ -78,7 +104,7 @@ func (c *clustered) build(members []router.Member) error {
 		}
 		common.Role = e.role
 		d := &door{role: e.name, address: e.address, listener: proxy.NewListener(c.table, common)}
-		if err := c.carry(d, members); err != nil {
+		if err := c.carry(d, members, reachable); err != nil {
 			return err
 		}
 		c.doors = append(c.doors, d)
@@ -90,15 +116,15 @@ func (c *clustered) build(members []router.Member) error {
 }
 
 // carry gives a door what speaks its protocol.
-func (c *clustered) carry(d *door, members []router.Member) error {
+func (c *clustered) carry(d *door, members []engine.Looker, reachable func() []engine.Looker) error {
 	if kind := c.config.Kind(); cmpKind(kind) != "postgres" {
 		d.carrier = proxy.TCP{Listener: d.listener}
 		return nil
 	}
-	known := newVerifiers(c.router.Reachable)
+	known := newVerifiers(reachable)
 	o := postgres.Config{Verifiers: known.find, PassTLS: c.config.Listen.Pass, Ask: time.Duration(c.config.Listen.Idle), Log: c.host.Log.Info}
-	for _, m := range members {
-		if s, ok := m.Looker.(engine.Secured); ok && s.TLS() != nil {
+	for _, l := range members {
+		if s, ok := l.(engine.Secured); ok && s.TLS() != nil {
 			o.Members = s.TLS()
 		}
 	}
@@ -193,7 +219,11 @@ func (c *clustered) unlisten() {
 // run leads clients until ctx ends.
 func (c *clustered) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.router.Run(ctx) })
+	if c.managed != nil {
+		g.Go(func() error { return c.managed.run(ctx) })
+	} else {
+		g.Go(func() error { return c.router.Run(ctx) })
+	}
 	for _, d := range c.doors {
 		g.Go(func() error { return c.serve(ctx, d) })
 	}
@@ -242,15 +272,24 @@ func (c *clustered) health() http.Handler {
 
 // status shows the cluster.
 func (c *clustered) status() api.Cluster {
+	if c.managed != nil {
+		return c.managedStatus()
+	}
 	s := c.router.Status()
 	out := api.Cluster{Name: c.name, Kind: cmpKind(c.config.Kind()), Mode: string(c.config.Failover.Mode), Running: true, State: string(c.table.View().Open()),
 		Primary: s.Primary, Epoch: s.Epoch, Reason: s.Reason, Members: shownMembers(c.config, s, c.host.Now())}
+	out.Listeners = c.listeners()
+	return out
+}
+
+func (c *clustered) listeners() []api.ClusterListener {
+	var all []api.ClusterListener
 	for _, d := range c.doors {
 		if d.listener != nil {
-			out.Listeners = append(out.Listeners, d.status())
+			all = append(all, d.status())
 		}
 	}
-	return out
+	return all
 }
 
 func (d *door) status() api.ClusterListener {

@@ -42,10 +42,10 @@ func runFile(t *testing.T, file string) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := NewHost(cfg, slog.New(slog.DiscardHandler))
+	h := NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx, RunOptions{Exit: func(error) int { return 1 }}) }()
+	go func() { ended <- h.Run(ctx, RunOptions{Host: "here", Exit: func(error) int { return 1 }}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -59,10 +59,13 @@ func runFile(t *testing.T, file string) *Host {
 	return h
 }
 
-func until(t *testing.T, what string, ok func() bool) {
+func until(t *testing.T, what string, ok func() bool, instead ...func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
+			for _, f := range instead {
+				what += ": " + f()
+			}
 			t.Fatalf("not so after 15s: %s", what)
 		}
 	}

@@ -144,9 +144,6 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 	all.Wait()
 	ask := cluster.Ask{Config: h.decided(name), Voters: h.voters()}
 	for i, m := range out.Members {
-		if own.Members[m.Name].Receiver {
-			continue
-		}
 		r := cluster.Report{Name: m.Name, Reached: m.Error == "", SystemID: m.SystemID, Major: m.Major, Primary: m.Primary, Timeline: found[i].Timeline,
 			Agent: own.Members[m.Name].Host != "", Checksums: found[i].Checksums}
 		if !own.Managed() {
@@ -171,9 +168,6 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 func (h *Host) inspect(ctx context.Context, own config.Cluster, member string) (api.ClusterInspection, engine.Inspection) {
 	m := own.Members[member]
 	out := api.ClusterInspection{Name: member, Address: addressOf(m.URL)}
-	if m.Receiver {
-		return out, engine.Inspection{}
-	}
 	l, err := lookerOf(m.URL)
 	var found engine.Inspection
 	if err == nil {

@@ -159,10 +159,7 @@ func (d *daemon) openClusters(h *Host, before *config.Config) ([]*clustered, err
 		if before != nil && sameCluster(before, h.Config, name) {
 			continue
 		}
-		if h.Config.Clusters[name].Managed() {
-			return nil, &ClusterError{Cluster: name, Err: errManaged}
-		}
-		c, err := h.openCluster(name, func(change router.Change) { d.changed(name, change) })
+		c, err := d.openCluster(h, name)
 		if err != nil {
 			return nil, err
 		}

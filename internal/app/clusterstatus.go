@@ -32,7 +32,7 @@ const lookFor = 3 * time.Second
 func (h *Host) restingClusters(ctx context.Context) ([]api.Cluster, error) {
 	var all []api.Cluster
 	for _, name := range h.Config.ClusterNames() {
-		c, err := h.openCluster(name, nil)
+		c, err := h.openRouted(name, HostName(""), nil)
 		if err != nil {
 			return nil, err
 		}

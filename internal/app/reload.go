@@ -91,6 +91,9 @@ func (d *daemon) prepare(ctx context.Context) (*prepared, error) {
 	if p.receivers, p.pings, err = p.host.receivers(ctx, d.well); err != nil {
 		return nil, err
 	}
+	if err := d.sameHouse(cfg); err != nil {
+		return nil, err
+	}
 	if p.clusters, err = d.openClusters(p.host, d.host().Config); err != nil {
 		return nil, err
 	}

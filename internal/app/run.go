@@ -24,6 +24,7 @@ import (
 type RunOptions struct {
 	Version string
 	Exit    func(error) int  // finds the exit code of an error, for commands that ask
+	Host    string           // the name by which the file knows this host; "" is the system's own
 	Only    []string         // kinds of jobs, drill and check, of sources that another host captures; none means all, and capture
 	Every   time.Duration    // how often Observe is told
 	Observe func(api.Status) // may be nil
@@ -44,7 +45,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	defer unlock()
 	h.sweep()
-	d := &daemon{version: o.Version, only: o.Only, started: h.Now()}
+	d := &daemon{version: o.Version, only: o.Only, started: h.Now(), name: HostName(o.Host)}
 	if d.manager, err = systemd.FromEnvironment(); err != nil {
 		h.Log.Warn("the service manager is not understood", "err", err)
 	}
@@ -57,6 +58,10 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	d.fleet.start(ctx, g)
+	if d.house != nil {
+		d.house.told = d.joined
+		g.Go(func() error { return d.house.run(ctx) })
+	}
 	d.clusters.start(ctx, g)
 	d.promise(ctx, g)
 	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
@@ -84,7 +89,9 @@ type daemon struct {
 	manager systemd.Manager
 	now     atomic.Pointer[Host] // what the file in force says; a reload puts another in its place
 
+	name     string // of this host in the file
 	fleet    fleet
+	house    *house // nil: no cluster of the file is managed here
 	clusters clusters
 	watch    *watch.Watch
 	catalog  *catalog.Catalog
@@ -102,7 +109,7 @@ type daemon struct {
 func (d *daemon) host() *Host { return d.now.Load() }
 
 // open opens all that the daemon works with. What was opened when it fails is left to close.
-func (d *daemon) open(ctx context.Context) error {
+func (d *daemon) open(ctx context.Context) (err error) {
 	names := d.host().Config.SourceNames()
 	if len(names) == 0 && len(d.host().Config.Clusters) == 0 {
 		return errNothing
@@ -114,6 +121,9 @@ func (d *daemon) open(ctx context.Context) error {
 			return err
 		}
 		d.fleet.add(p)
+	}
+	if d.house, err = d.host().openHouse(d.name); err != nil {
+		return err
 	}
 	opened, err := d.openClusters(d.host(), nil)
 	if err != nil {
@@ -143,6 +153,9 @@ func (d *daemon) openSource(ctx context.Context, h *Host, name string) (*protect
 func (d *daemon) close() error {
 	d.clusters.close()
 	err := d.fleet.close()
+	if d.house != nil {
+		_ = d.house.close() // most of it was closed by what ran
+	}
 	if d.log != nil {
 		err = errors.Join(err, d.log.Close())
 	}

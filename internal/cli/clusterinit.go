@@ -97,8 +97,6 @@ func (c *console) inspected(f api.ClusterCheck) error {
 		switch {
 		case m.Error != "":
 			role = "?"
-		case m.Address == "":
-			role = "receiver"
 		case m.Primary:
 			role = "primary"
 		}

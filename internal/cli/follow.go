@@ -11,14 +11,14 @@ import (
 	"github.com/backstaydb/backstay/internal/app"
 )
 
-// follow runs the daemon in the foreground and shows how it does, until ctx ends. Each value of reload, which may be nil, has it read
-// its file anew; only limits it to some jobs.
-func (c *console) follow(ctx context.Context, host *app.Host, reload <-chan struct{}, only ...string) error {
+// follow runs the daemon in the foreground, as o says, and shows how it does, until ctx ends.
+func (c *console) follow(ctx context.Context, host *app.Host, o app.RunOptions) error {
 	shown := &live{c: c, every: 10 * time.Second}
 	if c.tty {
 		shown.every = 500 * time.Millisecond
 	}
-	err := host.Run(ctx, app.RunOptions{Version: version(), Exit: exitCode, Only: only, Every: shown.every, Observe: shown.show, Ended: shown.stop, Reload: reload})
+	o.Version, o.Exit, o.Every, o.Observe, o.Ended = version(), exitCode, shown.every, shown.show, shown.stop
+	err := host.Run(ctx, o)
 	shown.end()
 	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
 		return err

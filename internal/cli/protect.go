@@ -54,7 +54,7 @@ func (o *protectOptions) run(ctx context.Context, c *console, args []string) err
 	if p.MakesKey != "" {
 		c.keyAdvice(p.MakesKey)
 	}
-	return c.follow(ctx, host, nil)
+	return c.follow(ctx, host, app.RunOptions{})
 }
 
 // protection says what is going to be set up.

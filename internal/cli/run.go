@@ -13,12 +13,14 @@ import (
 type runOptions struct {
 	place
 	change
+	hosted
 	only []string
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
 	o.place.flags(cmd)
 	o.change.flags(cmd)
+	o.hosted.flags(cmd)
 	cmd.Flags().StringSliceVar(&o.only, "only", nil, "do only these `JOBS`, drill and check, for sources that another host captures; needs a key")
 }
 
@@ -47,7 +49,7 @@ func (o *runOptions) run(ctx context.Context, c *console, _ []string) error {
 	}
 	ctx, reload, stop := c.hangups(ctx)
 	defer stop()
-	return c.follow(ctx, app.NewHost(cfg, c.log), reload, o.only...)
+	return c.follow(ctx, app.NewHost(cfg, c.log), app.RunOptions{Reload: reload, Only: o.only, Host: o.host})
 }
 
 // reloads implements reloader.

@@ -32,6 +32,7 @@ var shapes = []struct {
 	{"backstay cluster status", []api.Cluster{}},
 	{"backstay cluster init", api.ClusterCheck{}},
 	{"backstay cluster token", api.JoinToken{}},
+	{"backstay switchover", api.ClusterOutcome{}},
 	{"backstay engines", []app.EngineInfo{}},
 	{"backstay demo", demoResult{}},
 	{"backstay version", buildInfo{}},

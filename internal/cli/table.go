@@ -289,6 +289,45 @@ them, and prints for each other host the command with which it joins. Run it aga
 			make:    func() command { return &clusterWatchOptions{} },
 		},
 		{
+			use: "cluster pause [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short:   "Have no failover happen by itself",
+			long:    "What a person asks for is still done, clients are led as before, and replicas are not told whom to follow. It lasts until cluster resume.",
+			example: "backstay cluster pause shop --reason \"moving disks\"",
+			make:    func() command { return &orderOptions{verb: "pause"} },
+		},
+		{
+			use: "cluster resume [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short:   "End a pause",
+			long:    "If the primary is lost by then, another one is made at once.",
+			example: "backstay cluster resume shop",
+			make:    func() command { return &orderOptions{verb: "resume"} },
+		},
+		{
+			use: "switchover [CLUSTER]", group: groupReach, args: arity{0, 1}, lists: true, changes: true,
+			short: "Make another member primary, as planned",
+			long: `Transactions run to their end and new ones wait; when the target has everything the old primary is stopped, the target promoted, and idle
+sessions go on there. Nothing is lost and no session is broken, or it does not happen: the reason is printed and all is as before.`,
+			example: "backstay switchover shop --to db2",
+			make:    func() command { return &orderOptions{verb: "switchover"} },
+		},
+		{
+			use: "failover [CLUSTER]", group: groupReach, args: arity{0, 1}, lists: true, changes: true,
+			short: "Make another member primary because the old one is gone",
+			long: `For clusters whose failover is manual, and where a person knows better. The same fences hold as for one that happens by itself: it is refused
+where the old primary may still acknowledge writes, or where acknowledged ones would be lost, unless --lose says so. With --dry-run it says
+what would be done now, and why.`,
+			example: "backstay failover shop --dry-run\nbackstay failover shop --to db2 --reason \"db1 is on fire\"",
+			make:    func() command { return &orderOptions{verb: "failover"} },
+		},
+		{
+			use: "rejoin [CLUSTER] MEMBER", group: groupReach, args: arity{1, 2}, lists: true, changes: true,
+			short: "Bring a member back as a replica of the primary",
+			long: `Agents do this by themselves. The member is fenced, rewound where its log went its own way, or cloned where that is not possible; what would
+be discarded is saved first.`,
+			example: "backstay rejoin db1",
+			make:    func() command { return &orderOptions{verb: "rejoin"} },
+		},
+		{
 			use: "store", group: groupProve,
 			short: "Work with stores",
 			long:  "A store is where objects are kept: a folder or a bucket.",
@@ -321,6 +360,13 @@ deletes the files, recovers to just before the mistake, and compares row by row 
 			long:    "Started by demo as a process of its own. Prints what it committed, one JSON line each.",
 			example: "backstay demo-shop ./demo",
 			make:    func() command { return &shopOptions{} },
+		},
+		{
+			use: "guard DEADLINE DATA", hidden: true, args: arity{2, 2},
+			short:   "The guard of a member: stops its server when the deadline of its agent has passed",
+			long:    "Started by run, as a process of its own, for members with guard: true in backstay.yaml. It ends by itself.",
+			example: "backstay guard /dev/shm/backstay/deadline /var/lib/postgresql/15/main",
+			make:    func() command { return &guardOptions{} },
 		},
 		{
 			use: "version", group: groupInfo, args: arity{0, 0}, lists: true,

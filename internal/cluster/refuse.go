@@ -113,6 +113,11 @@ func refuseMembers(a Ask, refuse refuser) {
 
 func refusePromises(a Ask, refuse refuser) {
 	c := a.Config
+	for _, p := range c.Peers {
+		if p.Bare && p.Guard {
+			refuse(p.Name, "run an agent on its host, or take guard away", "is reached over SQL alone: a guard is part of an agent")
+		}
+	}
 	others := len(c.Peers) - 1
 	switch {
 	case c.MaxLoss == 0 && c.Sync == 0 && !c.Manual:

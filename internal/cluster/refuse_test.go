@@ -41,6 +41,7 @@ func TestRefusals(t *testing.T) {
 		{"sync: 2 of 2: the loss of any member stops all writes", func(a *Ask) { a.Config.Sync = 2 }},
 		{"sync: 3, but a primary has 2 other members", func(a *Ask) { a.Config.Sync = 3 }},
 		{"db2: neither checksums nor wal_log_hints", func(a *Ask) { a.Members[1].Checksums = false }},
+		{"db2: is reached over SQL alone: a guard", func(a *Ask) { a.Config.Peers[1].Bare, a.Config.Peers[1].Guard = true, true }},
 		{"db2: has the address of db1", func(a *Ask) { a.Config.Peers[1].Address = a.Config.Peers[0].Address }},
 	} {
 		a := sound()

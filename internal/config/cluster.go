@@ -21,16 +21,17 @@ type Cluster struct {
 
 // Member is one server of a cluster.
 type Member struct {
-	URL        string `yaml:"url,omitempty" json:"url,omitempty" doc:"how the server is reached: postgres://backstay@10.0.0.2:5432/, mysql://…, redis://…, or tcp://HOST:PORT for anything else"`
-	Host       string `yaml:"host,omitempty" json:"host,omitempty" doc:"name of the host on which the server runs and an agent of Backstay acts: the one that says run --host of it. Without an agent nobody can stop the server, or bring it back as a replica"`
-	Priority   int    `yaml:"priority,omitempty" json:"priority,omitempty" doc:"the higher is taken where nothing else decides"`
-	NoFailover bool   `yaml:"nofailover,omitempty" json:"nofailover,omitempty" doc:"it never becomes primary by itself"`
-	Receiver   bool   `yaml:"receiver,omitempty" json:"receiver,omitempty" doc:"it is no server but Backstay's own receiver of the log on its host: it acknowledges, and never becomes primary"`
-	Guard      bool   `yaml:"guard,omitempty" json:"guard,omitempty" doc:"a process beside the agent stops the server by its deadline even where the agent is dead or frozen"`
-	Data       string `yaml:"data,omitempty" json:"data,omitempty" doc:"data directory on its host, for the agent"`
-	Programs   string `yaml:"programs,omitempty" json:"programs,omitempty" doc:"folder of the server's programs (pg_ctl, postgres, pg_rewind) on its host; found if not given"`
-	User       string `yaml:"user,omitempty" json:"user,omitempty" doc:"who runs the server on its host; the owner of the data directory if not given"`
-	Config     string `yaml:"config_file,omitempty" json:"config_file,omitempty" doc:"postgresql.conf where it is not in the data directory, as with Debian's packages"`
+	URL        string   `yaml:"url,omitempty" json:"url,omitempty" doc:"how the server is reached: postgres://backstay@10.0.0.2:5432/, mysql://…, redis://…, or tcp://HOST:PORT for anything else"`
+	Host       string   `yaml:"host,omitempty" json:"host,omitempty" doc:"name of the host on which the server runs and an agent of Backstay acts: the one that says run --host of it. Without an agent nobody can stop the server, or bring it back as a replica"`
+	Priority   int      `yaml:"priority,omitempty" json:"priority,omitempty" doc:"the higher is taken where nothing else decides"`
+	NoFailover bool     `yaml:"nofailover,omitempty" json:"nofailover,omitempty" doc:"it never becomes primary by itself"`
+	Receiver   bool     `yaml:"receiver,omitempty" json:"receiver,omitempty" doc:"it is no server but Backstay's own receiver of the log on its host: it acknowledges, and never becomes primary"`
+	Guard      bool     `yaml:"guard,omitempty" json:"guard,omitempty" doc:"a process beside the agent stops the server by its deadline even where the agent is dead or frozen"`
+	Local      string   `yaml:"local,omitempty" json:"local,omitempty" doc:"how a superuser reaches the server on its host, for the agent; postgres://postgres@/postgres?host=/var/run/postgresql with the port of url if not given"`
+	Watchdog   string   `yaml:"watchdog,omitempty" json:"watchdog,omitempty" doc:"a device that restarts the host when the guard cannot write to it in time, as in /dev/watchdog: the one fence for a host that hangs as a whole"`
+	Data       string   `yaml:"data,omitempty" json:"data,omitempty" doc:"data directory on its host, for the agent"`
+	Programs   string   `yaml:"programs,omitempty" json:"programs,omitempty" doc:"folder of the server's programs (pg_ctl, postgres, pg_rewind) on its host; found if not given"`
+	Arguments  []string `yaml:"arguments,omitempty" json:"arguments,omitempty" doc:"of the server's program beside -D, as in [-c, config_file=/etc/postgresql/15/main/postgresql.conf]; those that it was last started with if not given"`
 }
 
 // Listen is where applications reach a cluster.
@@ -160,7 +161,7 @@ func (c *Config) Decided(name string, address func(url string) string) cluster.C
 		Sync: f.Synchronous(), Degraded: f.Degraded, MaxLoss: uint64(f.MaxLoss), Unfenced: f.Unfenced}
 	for _, member := range own.Order {
 		m := own.Members[member]
-		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Receiver: m.Receiver, Guard: m.Guard}
+		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Guard: m.Guard, Bare: m.Host == ""}
 		if m.URL != "" {
 			p.Address = address(m.URL)
 		}

@@ -13,8 +13,8 @@ import (
 // clustered is the file of the issue, with all that a member may say.
 const clustered = `clusters:
   shop:
-    members: { db1: { url: "postgres://backstay@10.0.0.2/", priority: 100, host: ha1, guard: true }, db2: { url: "postgres://backstay@10.0.0.3/", host: ha2 },
-      db3: { url: "postgres://backstay@10.0.0.4/", nofailover: true }, aa: { receiver: true, host: ha3 } }
+    members: { db1: { url: "postgres://backstay@10.0.0.2/", priority: 100, host: ha1, guard: true, data: /srv/pg }, db2: { url: "postgres://backstay@10.0.0.3/", host: ha2, data: /srv/pg },
+      db3: { url: "postgres://backstay@10.0.0.4/", nofailover: true }, aa: { url: "postgres://backstay@10.0.0.5/" } }
     listen:  { rw: "127.0.0.1:6432", ro: "127.0.0.1:6433", max_replica_lag: 2s }
     failover: { mode: automatic, after: 750ms, max_loss: 0B }
   old: { members: { a: { url: "postgres://10.0.1.2/" } }, failover: external }
@@ -41,8 +41,8 @@ func TestClustersMeanWhatTheySay(t *testing.T) {
 	want := cluster.Config{Cluster: "shop", After: 750 * time.Millisecond, Sync: 1, Peers: []cluster.Peer{
 		{Name: "db1", Address: "10.0.0.2:5432", Agent: "10.0.0.2:7430", Priority: 100, Guard: true},
 		{Name: "db2", Address: "10.0.0.3:5432", Agent: "10.0.0.3:9999"},
-		{Name: "db3", Address: "10.0.0.4:5432", NoFailover: true},
-		{Name: "aa", Agent: "ha3:7430", Receiver: true},
+		{Name: "db3", Address: "10.0.0.4:5432", NoFailover: true, Bare: true},
+		{Name: "aa", Address: "10.0.0.5:5432", Bare: true},
 	}}.WithDefaults()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

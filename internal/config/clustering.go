@@ -75,16 +75,16 @@ func (p *parser) members(c *Config, name string) error {
 		switch {
 		case !ValidName(member):
 			return p.at(at, fmt.Sprintf("name %q", member), "names hold letters, digits, and - _ = . inside, at most 64 of them")
-		case m.Receiver && m.Host == "":
-			return p.at(at, fmt.Sprintf("receiver %s of cluster %s has no host", member, name), "add host: NAME, where it runs")
-		case m.Receiver && m.URL != "":
-			return p.at(at, fmt.Sprintf("receiver %s of cluster %s has a url, and is no server", member, name), "leave out url, or receiver")
-		case !m.Receiver && m.URL == "":
+		case m.URL == "":
 			return p.at(at, fmt.Sprintf("member %s of cluster %s has no url", member, name), `add url: "postgres://backstay@10.0.0.2/"`)
-		case !m.Receiver && scheme != cl.Kind():
+		case scheme != cl.Kind():
 			return p.at(at, fmt.Sprintf("member %s of cluster %s is of another kind (%s) than the others (%s)", member, name, scheme, cl.Kind()), "a cluster has servers of one kind")
+		case m.Host != "" && m.Data == "" && cl.Managed():
+			return p.at(at, fmt.Sprintf("member %s of cluster %s has an agent on %s, which does not know where the data lies", member, name, m.Host), "add data: DIRECTORY")
 		case m.Guard && m.Host == "":
 			return p.at(at, fmt.Sprintf("member %s of cluster %s has a guard and no host", member, name), "a guard runs beside the agent: add host: NAME")
+		case m.Watchdog != "" && !m.Guard:
+			return p.at(at, fmt.Sprintf("member %s of cluster %s has a watchdog and no guard", member, name), "the guard writes to it: add guard: true")
 		}
 		if err := p.noSecret(m.URL, "clusters", name, "members", member, "url"); err != nil {
 			return err

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -53,6 +54,12 @@ func (k *Keeper) act(ctx context.Context, d cluster.Decision) {
 }
 
 func (k *Keeper) send(ctx context.Context, a cluster.Action, key string, written record) {
+	i := slices.IndexFunc(k.c.Cluster.Peers, func(p cluster.Peer) bool { return p.Name == a.Member })
+	if i < 0 {
+		delete(k.busy, key)
+		k.failed(a.Member, string(a.Verb), errors.New("it is not in the file any more"))
+		return
+	}
 	k.short.Go(func() {
 		written.wait(ctx)
 		within, stop := context.WithTimeout(ctx, actWithin)
@@ -61,7 +68,6 @@ func (k *Keeper) send(ctx context.Context, a cluster.Action, key string, written
 		k.post(ctx, func() {
 			delete(k.busy, key)
 			k.failed(a.Member, string(a.Verb), err)
-			i := slices.IndexFunc(k.c.Cluster.Peers, func(p cluster.Peer) bool { return p.Name == a.Member })
 			if err == nil && k.state.Phase != cluster.Serving {
 				k.probeMember(ctx, i)
 			}

@@ -62,6 +62,7 @@ type Repository interface {
 
 // Auditor keeps what was decided.
 type Auditor interface {
+	// Record makes an entry durable. Calls come one at a time, and end with ctx.
 	Record(ctx context.Context, e Entry) error
 }
 
@@ -90,10 +91,10 @@ type Keeper struct {
 	turned   time.Duration // when loop last came round
 	swapping bool
 	reading  bool
-	asking   map[string]int    // questions under way, by whom
-	busy     map[string]bool   // actions under way
-	recorded map[string]record // actions of this step that are in the audit log
-	complain map[string]string // what each last failed with, so that it is told once
+	asking   map[string]int       // questions under way, by whom
+	busy     map[string]bool      // actions under way
+	recorded map[string]record    // actions of this step that are in the audit log
+	complain map[string]complaint // what each fails with, so that it is told once
 	decision cluster.Decision
 	moved    time.Duration // when leadership was last asked to move
 
@@ -111,7 +112,7 @@ func New(c Config) (*Keeper, error) {
 	}
 	k := &Keeper{
 		c: c, now: c.Now, news: make(chan func(), 64), audit: make(chan record, 256), moved: cluster.Never,
-		asking: map[string]int{}, busy: map[string]bool{}, recorded: map[string]record{}, complain: map[string]string{},
+		asking: map[string]int{}, busy: map[string]bool{}, recorded: map[string]record{}, complain: map[string]complaint{},
 	}
 	if k.now == nil {
 		k.now = func() time.Duration { return time.Duration(proxy.Now()) }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -203,11 +205,12 @@ func TestNothingIsDoneWhilePaused(t *testing.T) {
 // slowStore answers one keeper's next swap late.
 type slowStore struct {
 	lease.Store
-	wait chan struct{} // nil: at once
+	slow atomic.Bool
+	wait chan struct{}
 }
 
 func (s *slowStore) Swap(ctx context.Context, key string, from uint64, value []byte) (lease.Entry, error) {
-	if s.wait != nil {
+	if s.slow.Load() {
 		<-s.wait
 	}
 	return s.Store.Swap(context.WithoutCancel(ctx), key, from, value)
@@ -216,12 +219,12 @@ func (s *slowStore) Swap(ctx context.Context, key string, from uint64, value []b
 // TestAStaleKeeperChangesNothing: its claim comes when another one has claimed already, and its orders come after that too.
 func TestAStaleKeeperChangesNothing(t *testing.T) {
 	run(t, three, func(w *world) {
-		slow := &slowStore{Store: w.store}
+		slow := &slowStore{Store: w.store, wait: make(chan struct{})}
 		c := w.config()
 		c.Store = slow
 		_, stop := w.keep(c)
 		w.settle()
-		slow.wait = make(chan struct{})
+		slow.slow.Store(true)
 		w.kill("db1")
 		time.Sleep(1500 * time.Millisecond) // it has decided, and its swap is on the way
 		_, end := w.keep(w.config())
@@ -245,15 +248,115 @@ func TestAStaleKeeperChangesNothing(t *testing.T) {
 		w.whole()
 		stop()
 		end()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if strings.Contains(text(w.events), "change the state") {
+			t.Errorf("being too late was told as a failure:\n%s", text(w.events))
+		}
 	})
+}
+
+// TestABeatIsASignOfLife, the last one, of a primary that neither keepers nor proxies nor replicas hear.
+func TestABeatIsASignOfLife(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		w.proxy.mu.Lock()
+		w.proxy.mute = true
+		w.proxy.mu.Unlock()
+		w.mu.Lock()
+		w.hosts["db1"].cut = true
+		w.mu.Unlock()
+		time.Sleep(4 * time.Second)
+		if s := w.state(); s.Epoch != 1 {
+			t.Errorf("it was failed over: %s", s.Reason)
+		}
+		w.kill("db1")
+		if took := w.until("db3 takes over", 5*time.Second, serves("db3")); took < 1500*time.Millisecond {
+			t.Errorf("after %s, though the proxy may carry for a lease after the last beat", took)
+		}
+	})
+}
+
+// hanging is a member that heeds no deadline.
+type hanging struct {
+	peer.Member
+	wait       time.Duration
+	mu         sync.Mutex
+	busy, most int
+}
+
+func (h *hanging) count(by int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy += by
+	h.most = max(h.most, h.busy)
+}
+
+func (h *hanging) Probe(ctx context.Context) (peer.Report, error) {
+	h.count(1)
+	time.Sleep(h.wait)
+	h.count(-1)
+	return peer.Report{Fact: cluster.Fact{Name: "db2", Role: cluster.Standby}}, nil
+}
+
+// TestAnAnswerThatComesLateIsNone, and who does not answer is not asked without bound.
+func TestAnAnswerThatComesLateIsNone(t *testing.T) {
+	run(t, three, func(w *world) {
+		c := w.config()
+		h := &hanging{wait: 1100 * time.Millisecond}
+		c.Members["db2"] = h
+		k, stop := w.keep(c)
+		time.Sleep(4 * time.Second)
+		if s := k.Status(); s.View.Facts[1].Answered != cluster.Never || s.View.Facts[0].Answered == cluster.Never {
+			t.Errorf("facts %+v", s.View.Facts)
+		}
+		h.mu.Lock()
+		if h.most > atOnce || h.most < 2 {
+			t.Errorf("%d questions waited at once", h.most)
+		}
+		h.mu.Unlock()
+		stop()
+		time.Sleep(2 * time.Second)
+	})
+}
+
+func TestNotes(t *testing.T) {
+	id := route.ID{Name: "app", Life: "1"}
+	for _, c := range []struct {
+		name  string
+		ack   route.Ack
+		heard time.Duration
+		want  cluster.Proxy
+	}{
+		{"nothing stands", route.Ack{Proxy: id, Epoch: 7, Version: 4, Closed: true}, time.Second, cluster.Proxy{ID: id, Answered: 10 * time.Second, Heard: 9 * time.Second, Closed: 7, Epoch: 7}},
+		{"something stands", route.Ack{Proxy: id, Epoch: 7, Version: 4}, -1, cluster.Proxy{ID: id, Answered: 10 * time.Second, Heard: cluster.Never, Epoch: 7}},
+		{"drained", route.Ack{Proxy: id, Epoch: 7, Version: 4, Drained: true}, -1, cluster.Proxy{ID: id, Answered: 10 * time.Second, Heard: cluster.Never, Epoch: 7, Drained: 4}},
+	} {
+		if got := proxyOf(c.ack, c.heard, 10*time.Second); got != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+	k := &Keeper{now: func() time.Duration { return 0 }, view: cluster.View{Facts: []cluster.Fact{{Name: "db1", Answered: cluster.Never}}}}
+	k.note(t.Context(), 0, cluster.Fact{Name: "db1", Answered: 2, Promised: 8})
+	k.note(t.Context(), 0, cluster.Fact{Name: "db1", Answered: 1, Promised: 7})
+	if k.view.Facts[0].Promised != 8 {
+		t.Error("an older answer replaced a newer one")
+	}
+	k.noteProxy(t.Context(), cluster.Proxy{ID: id, Answered: 2, Epoch: 7, Heard: 2})
+	k.noteProxy(t.Context(), cluster.Proxy{ID: id, Answered: 1, Epoch: 6, Closed: 6})
+	if p := k.view.Proxies[0]; p.Epoch != 7 || p.Closed != 6 || p.Heard != 2 {
+		t.Errorf("an older ack: %+v", p) // what it closed counts all the same
+	}
 }
 
 // TestAFrozenKeeperBeginsAnew: what nobody could say while it stood still is no silence.
 func TestAFrozenKeeperBeginsAnew(t *testing.T) {
 	run(t, three, func(w *world) {
 		c := w.config()
-		jump := time.Duration(0)
-		c.Now = func() time.Duration { return w.now() + jump }
+		var jump atomic.Int64
+		c.Now = func() time.Duration { return w.now() + time.Duration(jump.Load()) }
 		k, stop := w.keep(c)
 		w.settle()
 		for _, h := range w.hosts { // the primary's answer is the last to come
@@ -265,7 +368,7 @@ func TestAFrozenKeeperBeginsAnew(t *testing.T) {
 		w.proxy.mute = true
 		w.proxy.mu.Unlock()
 		time.Sleep(time.Second)
-		jump = 10 * time.Second
+		jump.Store(int64(10 * time.Second))
 		time.Sleep(3 * time.Second)
 		if s := w.state(); s.Epoch != 1 {
 			t.Errorf("it was failed over: %s", s.Reason)
@@ -429,5 +532,75 @@ func TestRequestsAreRefusedInPlainWords(t *testing.T) {
 		if _, err := Ask(w.t.Context(), w.store, "cluster-shop", other); err == nil || !strings.Contains(err.Error(), "asked for by anna is under way") {
 			t.Errorf("another one: %v", err)
 		}
+	})
+}
+
+// TestAStateThatWasLostIsReinstated: the members know epochs that it does not.
+func TestAStateThatWasLostIsReinstated(t *testing.T) {
+	for _, gone := range []string{"an older copy", "all of it"} {
+		run(t, three, func(w *world) {
+			k, stop := w.keep(w.config())
+			w.settle()
+			old, _, err := Read(w.t.Context(), w.store, "cluster-shop")
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.kill("db1")
+			w.until("db3 takes over", 5*time.Second, serves("db3"))
+			w.commit(7)
+			if k.Status().State.Epoch != 2 {
+				w.t.Fatal("it is no news that is lost")
+			}
+			stop()
+			if gone == "all of it" {
+				old = cluster.State{}
+			}
+			if _, err := Change(w.t.Context(), w.store, "cluster-shop", func(s *cluster.State) error { *s = old; return nil }); err != nil {
+				w.t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if _, absent, err := Reinstate(w.t.Context(), w.config(), "anna", "the voters burnt", false); err == nil || fmt.Sprint(absent) != "[db1]" {
+				t.Errorf("with db1 dead: %v, absent %v", err, absent)
+			}
+			s, _, err := Reinstate(w.t.Context(), w.config(), "anna", "the voters burnt", true)
+			if err != nil || s.Epoch < 1002 || s.Phase != cluster.Fencing || s.Primary != "" || s.Timeline != 2 {
+				t.Errorf("%s: %+v, %v", gone, s, err)
+			}
+			_, end := w.keep(w.config())
+			w.until("it serves again", 10*time.Second, serves(""))
+			w.commit(1)
+			w.whole()
+			end()
+		})
+	}
+}
+
+func TestKeysArePlain(t *testing.T) {
+	for name, want := range map[string]string{"shop": "cluster-shop", "a.b/c": "cluster-a_2eb_2fc", "a_b": "cluster-a_5fb"} {
+		if got := Key(name); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestAPrimaryThatAnswersIsHeard when a state is reinstated: what it counts is on record again.
+func TestAPrimaryThatAnswersIsHeard(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		w.settle()
+		stop()
+		time.Sleep(time.Second)
+		if _, err := Change(w.t.Context(), w.store, "cluster-shop", func(s *cluster.State) error { *s = cluster.State{}; return nil }); err != nil {
+			w.t.Fatal(err)
+		}
+		s, absent, err := Reinstate(w.t.Context(), w.config(), "anna", "the voters burnt", false)
+		if err != nil || len(absent) > 0 || s.Primary != "db1" || len(s.Quorums) != 1 || s.Quorums[0].K != 1 || s.Request != nil {
+			t.Errorf("%+v, %v, %v", s, absent, err)
+		}
+		_, end := w.keep(w.config())
+		defer end()
+		w.until("it serves again", 10*time.Second, serves(""))
+		w.commit(1)
+		w.whole()
 	})
 }

@@ -52,7 +52,7 @@ func (k *Keeper) note(ctx context.Context, i int, f cluster.Fact) {
 	}
 	news := f.Promised != have.Promised || f.Role != have.Role || f.Epoch != have.Epoch
 	*have = f
-	if news && k.state.Phase != cluster.Serving || k.state.Phase == cluster.Draining {
+	if news && k.state.Phase != cluster.Serving || k.state.Phase == cluster.Draining || k.c.DryRun { // whoever only looks waits for what comes of the newest answers
 		k.decide(ctx)
 	}
 }

@@ -49,15 +49,22 @@ func (k *Keeper) tell(e Event) {
 	}
 }
 
-// failed tells that something failed, once for each reason, and nothing when it works.
+// complaint is what something last failed with.
+type complaint struct {
+	text string
+	told time.Duration
+}
+
+// failed tells that something failed, when it begins to, and when it fails for another reason, but not often; nothing when it works again.
 func (k *Keeper) failed(whom, what string, err error) {
 	key := whom + " " + what
+	have, failing := k.complain[key]
 	switch {
 	case err == nil:
 		delete(k.complain, key)
 	case errors.Is(err, context.Canceled):
-	case k.complain[key] != err.Error():
-		k.complain[key] = err.Error()
+	case !failing || have.text != err.Error() && k.now()-have.told > 10*time.Second:
+		k.complain[key] = complaint{err.Error(), k.now()}
 		k.tell(Event{Kind: Failed, Epoch: k.state.Epoch, Phase: k.state.Phase, Whom: whom, Text: what, Err: err})
 	}
 }

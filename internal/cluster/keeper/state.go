@@ -5,14 +5,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/lease"
 )
 
-// Key is the document of a cluster's state.
-func Key(name string) string { return "cluster-" + name }
+// Key is the document of a cluster's state: a plain name, whatever the cluster is called.
+func Key(name string) string {
+	var b strings.Builder
+	b.WriteString("cluster-")
+	for _, c := range []byte(name) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	return b.String()
+}
 
 func decode(e lease.Entry) (s cluster.State, err error) {
 	if e.Revision > 0 {

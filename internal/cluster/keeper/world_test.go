@@ -49,6 +49,7 @@ type host struct {
 	sight  agent.Sight
 	quorum cluster.Quorum
 	done   []string
+	cut    bool          // keepers don't reach it, its agent reaches the store
 	slow   time.Duration // of Act
 	late   time.Duration // of Probe
 }
@@ -257,6 +258,13 @@ func (h *host) reach(ctx context.Context, pause func(*host) time.Duration) error
 func soon(*host) time.Duration { return 0 }
 
 func (h *host) Probe(ctx context.Context) (peer.Report, error) {
+	h.w.mu.Lock()
+	cut := h.cut
+	h.w.mu.Unlock()
+	if cut {
+		<-ctx.Done()
+		return peer.Report{}, errDown
+	}
 	if err := h.reach(ctx, func(h *host) time.Duration { return h.late }); err != nil {
 		return peer.Report{}, err
 	}
@@ -321,7 +329,7 @@ func (h *host) Look(context.Context) (agent.Sight, error) {
 		slices.SortFunc(s.Replicas, func(a, b agent.Replica) int { return strings.Compare(a.Name, b.Name) })
 	}
 	if p := h.w.hosts[s.Following]; s.Role == cluster.Standby {
-		if s.Heard = -1; p != nil && !p.down && p.sight.Role == cluster.Primary {
+		if s.Heard = -1; p != nil && !p.down && !p.cut && p.sight.Role == cluster.Primary {
 			s.Heard = 0
 		}
 	}

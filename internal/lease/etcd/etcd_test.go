@@ -451,3 +451,40 @@ func TestAVoterThatCannotBeIsAnError(t *testing.T) {
 		t.Error("it started on a port that is taken")
 	}
 }
+
+// TestAnEndPointThatNeverAnswersCostsOneTry: a host that is cut off takes connections' bytes for a long time.
+func TestAnEndPointThatNeverAnswersCostsOneTry(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, "ha1")
+	h.all()
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	s, err := Open(Config{EndPoints: append([]EndPoint{{URL: "https://" + hole.Addr().String(), Name: "ha0"}}, h.ends("ha1")...), TLS: h.files("ha1"), Try: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	begin := time.Now()
+	e, err := s.Swap(t.Context(), "k", 0, []byte("v"))
+	if took := time.Since(begin); err != nil || took > time.Second {
+		t.Errorf("the first swap took %s, %v", took, err)
+	}
+	begin = time.Now()
+	if e, err = s.Swap(t.Context(), "k", e.Revision, []byte("w")); err != nil || time.Since(begin) > 150*time.Millisecond {
+		t.Errorf("the second one took %s, %v", time.Since(begin), err)
+	}
+	// What was not answered may have been carried out: a comparison that fails after it proves nothing.
+	s.last.Store(0)
+	if _, err := s.Swap(t.Context(), "k", 1, []byte("x")); err == nil || errors.Is(err, lease.ErrStale) {
+		t.Errorf("after an unanswered try: %v", err)
+	}
+	if _, err := s.Swap(t.Context(), "k", 1, []byte("x")); !errors.Is(err, lease.ErrStale) {
+		t.Errorf("with every try answered: %v", err)
+	}
+	if got, err := s.Get(t.Context(), "k"); err != nil || got.Revision != e.Revision {
+		t.Errorf("read %+v, %v", got, err)
+	}
+}

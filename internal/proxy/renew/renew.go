@@ -34,7 +34,7 @@ type Config struct {
 	Host    string // the name of this host
 	Table   *proxy.Table
 	Lease   time.Duration // how long a route may be granted for; zero means 1.5s
-	Holders []Granter     // whom to ask; those of one host speak as one, and may stand there once
+	Holders []Granter     // whom to ask; several may stand for one member, of which one holds it
 }
 
 // again is the pause between two questions while there is no route.
@@ -90,13 +90,12 @@ func (r *Renewer) renew(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.c.Lease/3)
 	defer cancel()
 	v := r.c.Table.View()
-	named := slices.IndexFunc(r.c.Holders, func(h Granter) bool { return h.Member == v.Primary && v.Primary != "" })
-	if named >= 0 && v.Open() != route.Closed {
-		r.ask(ctx, r.c.Holders[named])
-		return
+	holders := r.c.Holders
+	if v.Open() != route.Closed && v.Primary != "" {
+		holders = slices.DeleteFunc(slices.Clone(holders), func(h Granter) bool { return h.Member != v.Primary })
 	}
 	var all sync.WaitGroup
-	for _, h := range r.c.Holders {
+	for _, h := range holders {
 		all.Go(func() {
 			if r.ask(ctx, h) {
 				cancel() // nobody else holds the epoch

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,14 @@ func position(timeline uint32, at wal.LSN) history.Position {
 	return history.Position{Timeline: timeline, Seq: uint64(at), Mark: at.String()}
 }
 
-// lies reads the end of the log from the disk, once for each stop of the server.
-func (s *Server) lies() (ending, error) {
+// lies reads the end of the log from the disk, once for each stop of the server. One reads, and others wait for that.
+func (s *Server) lies(ctx context.Context) (ending, error) {
+	select {
+	case s.scan <- struct{}{}:
+		defer func() { <-s.scan }()
+	case <-ctx.Done():
+		return ending{}, ctx.Err()
+	}
 	s.mu.Lock()
 	e := s.ends
 	s.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/cluster"
 )
 
 // Version from which on a running standby takes these settings.
@@ -55,6 +57,12 @@ func (s *Server) Follow(ctx context.Context, member string) error {
 }
 
 func (s *Server) following(member string) (map[string]string, error) {
+	if member == cluster.Repository {
+		if s.c.Restore == "" {
+			return nil, fmt.Errorf("%s has no command that fetches log from a repository", s.c.Name)
+		}
+		return map[string]string{"primary_conninfo": "", "primary_slot_name": "", "recovery_target_timeline": "latest", "restore_command": s.c.Restore}, nil
+	}
 	conninfo, err := s.conninfo(member)
 	if err != nil {
 		return nil, err

@@ -114,11 +114,22 @@ func (s *Server) launch(ctx context.Context) error {
 	return s.ready(ctx, ended, from)
 }
 
+// unheard is how long a server that runs may have no socket where it should be. It makes that before it does anything that takes long.
+const unheard = 15 * time.Second
+
 func (s *Server) ready(ctx context.Context, ended <-chan error, from int64) error {
+	heard := time.Now()
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		row, err := s.ask(ctx, "select pg_is_in_recovery()")
 		if err == nil && len(row) == 1 {
 			return nil
+		}
+		if !noSocket(err) {
+			heard = time.Now()
+		}
+		if time.Since(heard) > unheard {
+			err := fmt.Errorf("start the server of %s: it runs, but is not found where its URL says: %w", s.c.Name, err)
+			return errors.Join(err, s.Stop(ctx))
 		}
 		select {
 		case werr := <-ended:
@@ -142,23 +153,40 @@ func (s *Server) said(from int64) string {
 
 const optsName = "last-arguments"
 
-// arguments are those that the server was last started with, by anybody. The file that has them goes with the data, so a copy is kept.
+// arguments are those that the server was last started with, by anybody. The file that has them goes with the data, so a copy is kept aside.
 func (s *Server) arguments() ([]string, error) {
 	if s.c.Arguments != nil {
 		return s.c.Arguments, nil
 	}
 	b, err := os.ReadFile(s.path("postmaster.opts"))
 	if errors.Is(err, os.ErrNotExist) {
-		if b, err = os.ReadFile(s.aside(optsName)); errors.Is(err, os.ErrNotExist) {
-			return nil, nil
-		}
-	} else if err == nil {
-		err = atomicfile.Write(s.aside(optsName), b, 0o600)
+		b, err = os.ReadFile(s.aside(optsName))
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read how the server of %s was started: %w", s.c.Name, err)
 	}
 	return parseOpts(string(b)), nil
+}
+
+// remember keeps the arguments of a process that runs aside, once.
+func (s *Server) remember(pid int) {
+	s.mu.Lock()
+	known := s.pid == pid
+	s.pid = pid
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	b, err := os.ReadFile(s.path("postmaster.opts"))
+	if err == nil {
+		err = atomicfile.Write(s.aside(optsName), b, 0o600)
+	}
+	if err != nil {
+		s.say("how the server of %s was started can't be kept: %v", s.c.Name, err)
+	}
 }
 
 // parseOpts reads postmaster.opts: the program's path, then each argument in double quotes. -D is left out.

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/backstaydb/backstay/internal/agent"
-	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
@@ -47,13 +46,7 @@ func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) e
 	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(l.Quorum), "restart_after_crash": "off"}); err != nil {
 		return err
 	}
-	reserved, err := s.reserve(l.Timeline)
-	defer func() {
-		for _, name := range reserved {
-			_ = os.Remove(name) // it says nothing, and the next promotion would only go past it
-		}
-	}()
-	if err != nil {
+	if err := s.reserve(l.Timeline); err != nil {
 		return err
 	}
 	return s.with(ctx, func(conn *pgconn.PgConn) error {
@@ -78,41 +71,40 @@ func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) e
 	})
 }
 
-// reserve makes the server choose a timeline: it takes the first number that has no history file, so those below get one, for the moment. It
-// returns the files that it made.
-func (s *Server) reserve(timeline uint32) (made []string, err error) {
+// reserve makes the server choose a timeline: it takes the first number that has no history file, so those below get one, which says that
+// they led nowhere. The files stay: standbys ask for each up to their primary's, and find the newest by counting up.
+func (s *Server) reserve(timeline uint32) error {
 	r, err := openLog(s.c.Dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.close()
 	entries, err := os.ReadDir(s.path("pg_wal"))
 	if err != nil {
-		return nil, err
+		return err
 	}
+	there := map[uint32]bool{}
 	for _, e := range entries {
-		if taken, err := wal.ParseHistoryName(e.Name()); err == nil && taken >= timeline {
-			return nil, fmt.Errorf("promote %s to timeline %d: it has the history of %d already", s.c.Name, timeline, taken)
+		if t, err := wal.ParseHistoryName(e.Name()); err == nil {
+			there[t] = true
+			if t >= timeline {
+				return fmt.Errorf("promote %s to timeline %d: it has the history of %d already", s.c.Name, timeline, t)
+			}
 		}
 	}
 	if r.highest >= timeline {
-		return nil, fmt.Errorf("promote %s to timeline %d: it has log of timeline %d already", s.c.Name, timeline, r.highest)
+		return fmt.Errorf("promote %s to timeline %d: it has log of timeline %d already", s.c.Name, timeline, r.highest)
 	}
 	for t := r.highest + 1; t < timeline; t++ {
-		name := s.path("pg_wal", wal.HistoryName(t))
-		err := atomicfile.CreateOnly(name, []byte("# given to another member\n"), 0o600)
-		if errors.Is(err, os.ErrExist) {
+		if there[t] {
 			continue
 		}
-		if err == nil {
-			made = append(made, name)
-			err = s.user.Give(name)
-		}
-		if err != nil {
-			return made, err
+		name := s.path("pg_wal", wal.HistoryName(t))
+		if err := s.put(name, []byte("# given to another member\n")); err != nil {
+			return err
 		}
 	}
-	return made, nil
+	return nil
 }
 
 // checkpoint has the new timeline stand in the server's control file, in the background: a rewind from here would not see it otherwise.

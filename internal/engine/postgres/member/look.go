@@ -56,24 +56,27 @@ func (s *Server) Look(ctx context.Context) (agent.Sight, error) {
 		return sight, err
 	}
 	if pid == 0 {
-		return s.atRest(sight)
+		return s.atRest(ctx, sight)
 	}
 	a, err := s.answer(ctx)
 	switch {
 	case err == nil:
 	case code(err) == cannotConnectNow, noSocket(err):
-		return s.atRest(sight) // it starts or stops
+		return s.atRest(ctx, sight) // it starts or stops
 	default:
 		return sight, err
 	}
 	if !s.opens() {
 		return sight, fmt.Errorf("the server of %s lets no new session in", s.c.Name)
 	}
+	s.remember(pid)
 	sight.SystemID = a.System
 	if a.Standby {
-		return sight, s.seeStandby(&sight, a)
+		err = s.seeStandby(ctx, &sight, a)
+	} else {
+		err = s.seePrimary(&sight, a)
 	}
-	return sight, s.seePrimary(&sight, a)
+	return sight, err
 }
 
 func (s *Server) answer(ctx context.Context) (a answer, err error) {
@@ -101,14 +104,14 @@ func (s *Server) empty() bool {
 }
 
 // atRest is a server that serves nobody.
-func (s *Server) atRest(sight agent.Sight) (agent.Sight, error) {
+func (s *Server) atRest(ctx context.Context, sight agent.Sight) (agent.Sight, error) {
 	sight.Role = cluster.Stopped
 	if sight.Empty {
 		return sight, nil
 	}
-	e, err := s.lies()
+	e, err := s.lies(ctx)
 	if err != nil {
-		return sight, err
+		return agent.Sight{Stalled: sight.Stalled}, err
 	}
 	sight.SystemID, sight.Received = e.system, e.received
 	return sight, nil
@@ -177,7 +180,7 @@ func (s *Server) silent(name, reply string) bool {
 	return now.Sub(s.replies[name].at) > mute
 }
 
-func (s *Server) seeStandby(sight *agent.Sight, a answer) error {
+func (s *Server) seeStandby(ctx context.Context, sight *agent.Sight, a answer) error {
 	sight.Role, sight.Streaming = cluster.Standby, a.Streaming
 	sight.Following = followed(a.Conninfo)
 	if a.Heard != nil {
@@ -187,7 +190,7 @@ func (s *Server) seeStandby(sight *agent.Sight, a answer) error {
 	received, err := wal.ParseLSN(a.Received)
 	if err != nil {
 		// Nothing was received since it started: its log ends where the files do.
-		e, err := s.lies()
+		e, err := s.lies(ctx)
 		if err != nil {
 			return err
 		}

@@ -64,12 +64,14 @@ type Server struct {
 
 	look chan struct{} // holds one: the kept session is used by one at a time
 	kept *pgconn.PgConn
+	scan chan struct{} // holds one: the log on the disk is read by one at a time
 
 	mu      sync.Mutex
 	fresh   pulse               // of new sessions
 	ends    ending              // of the log of a server that does not run
 	asked   inquiry             // of the member that it should follow
 	replies map[string]lastWord // of standbys
+	pid     int                 // of the process whose arguments are kept
 	busy    sync.WaitGroup      // goroutines
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -98,7 +100,7 @@ func New(c Config) (*Server, error) {
 	if c.Log == "" {
 		c.Log = filepath.Join(c.Aside, "server.log")
 	}
-	s := &Server{c: c, user: user, conf: conf, look: make(chan struct{}, 1), replies: map[string]lastWord{}}
+	s := &Server{c: c, user: user, conf: conf, look: make(chan struct{}, 1), scan: make(chan struct{}, 1), replies: map[string]lastWord{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.disk = watchDisk(c.Dir)
 	return s, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/engine/postgres/server"
 	"github.com/backstaydb/backstay/internal/history"
 )
 
@@ -35,12 +36,9 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 	if err != nil {
 		return err
 	}
-	if _, err := s.arguments(); err != nil { // kept aside before the data may go
-		return err
-	}
 	whole := position(up.system.Timeline, up.system.Flushed)
 	if s.empty() {
-		err = s.anew(ctx, member, whole, begun)
+		err = s.anew(ctx, member, up, whole, begun)
 	} else {
 		err = s.back(ctx, member, up, whole, begun)
 	}
@@ -88,7 +86,7 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 		return errors.Join(rerr, atomicfile.Write(s.mark(), nil, 0o600)) // half of it may be done
 	}
 	s.say("%s can't be rewound, and is copied anew: %v", s.c.Name, rerr)
-	return s.anew(ctx, member, whole, func(history.Position) error { return nil })
+	return s.anew(ctx, member, up, whole, func(history.Position) error { return nil })
 }
 
 // recover has the server replay its log and end cleanly, which a rewind needs.
@@ -106,7 +104,15 @@ func (s *Server) recover(ctx context.Context) error {
 }
 
 // anew fills the data directory with a copy. A mark says that it is not one yet, across whatever ends this.
-func (s *Server) anew(ctx context.Context, member string, whole history.Position, begun func(history.Position) error) error {
+func (s *Server) anew(ctx context.Context, member string, up *upstream, whole history.Position, begun func(history.Position) error) error {
+	p := s.c.Programs
+	if p.Dir == "" {
+		found, err := server.Find(up.conn.Version())
+		if err != nil {
+			return err
+		}
+		p = found
+	}
 	own, err := s.keepOwn()
 	if err != nil {
 		return err
@@ -120,42 +126,69 @@ func (s *Server) anew(ctx context.Context, member string, whole history.Position
 	if err := s.Stop(ctx); err != nil {
 		return err
 	}
-	if err := clear(s.c.Dir); err != nil {
+	waldir, err := s.clear()
+	if err != nil {
 		return err
 	}
-	if err := s.copyFrom(ctx, member); err != nil {
+	if err := s.copyFrom(ctx, p, member, waldir); err != nil {
 		return err
 	}
 	return s.giveBack(own)
 }
 
-// clear empties a folder, which may be a mount point.
-func clear(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+// clear empties the data directory, which may be a mount point, and what its links lead to. It returns where the log was, if that is elsewhere.
+func (s *Server) clear() (waldir string, err error) {
+	if to, err := os.Readlink(s.path("pg_wal")); err == nil {
+		waldir = to
+		if err := empty(waldir, ""); err != nil {
+			return "", err
+		}
 	}
+	spaces, err := filepath.Glob(s.path("pg_tblspc", "*"))
+	if err != nil {
+		return "", err
+	}
+	for _, link := range spaces {
+		if to, err := os.Readlink(link); err == nil {
+			if err := empty(to, "PG_"); err != nil { // others may have files there
+				return "", err
+			}
+		}
+	}
+	if err := os.MkdirAll(s.c.Dir, 0o700); err != nil {
+		return "", err
+	}
+	return waldir, empty(s.c.Dir, "")
+}
+
+// empty removes what is in a folder and has a name that begins with prefix.
+func empty(dir, prefix string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		if strings.HasPrefix(e.Name(), prefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
 	}
 	return err
 }
 
 // copyFrom fills the empty data directory.
-func (s *Server) copyFrom(ctx context.Context, member string) error {
+func (s *Server) copyFrom(ctx context.Context, p server.Programs, member, waldir string) error {
 	conninfo := s.c.Members[member]
 	if s.c.Recloner != nil {
 		return s.c.Recloner.Reclone(ctx, s.c.Dir, conninfo)
 	}
-	p, err := s.programs()
-	if err != nil {
-		return err
-	}
 	if err := s.user.Give(s.c.Dir); err != nil {
 		return err
 	}
-	cmd := p.Command(s.user, "pg_basebackup", "-D", s.c.Dir, "-d", conninfo, "-X", "stream", "--checkpoint=fast", "--no-password")
-	if out, err := combined(ctx, cmd); err != nil {
+	arguments := []string{"-D", s.c.Dir, "-d", conninfo, "-X", "stream", "--checkpoint=fast", "--no-password"}
+	if waldir != "" {
+		arguments = append(arguments, "--waldir="+waldir)
+	}
+	if out, err := combined(ctx, p.Command(s.user, "pg_basebackup", arguments...)); err != nil {
 		return fmt.Errorf("copy %s: %w: %s", member, err, tail(out))
 	}
 	return nil

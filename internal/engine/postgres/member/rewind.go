@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 	"github.com/backstaydb/backstay/internal/history"
@@ -36,6 +38,7 @@ func (s *Server) rewind(ctx context.Context, member string) error {
 			arguments = append(arguments, "--config-file="+file)
 		}
 	}
+	s.hurry(ctx, member)
 	begun := time.Now()
 	out, err := combined(ctx, p.Command(s.user, "pg_rewind", arguments...))
 	if err != nil {
@@ -43,6 +46,23 @@ func (s *Server) rewind(ctx context.Context, member string) error {
 	}
 	s.say("%s was rewound in %s", s.c.Name, time.Since(begun).Round(time.Millisecond))
 	return s.giveBack(own)
+}
+
+// hurry asks a new primary for the checkpoint that a rewind reads its timeline from. It began one when it was promoted, which may take its time;
+// where we have no right to hurry it, that one is waited for by trying again.
+func (s *Server) hurry(ctx context.Context, member string) {
+	conf, err := pgconn.ParseConfig(s.c.Members[member] + " dbname=postgres")
+	if err != nil {
+		return
+	}
+	conn, err := pgconn.ConnectConfig(ctx, conf)
+	if err != nil {
+		return
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := query(ctx, conn, "checkpoint"); err != nil {
+		s.say("%s can't ask %s for a checkpoint before it is rewound: %v", s.c.Name, member, plain(err))
+	}
 }
 
 // configFile is where the server's settings are when that is not in the data directory.
@@ -86,10 +106,7 @@ func (s *Server) keepOwn() (own, error) {
 // giveBack writes them as they were.
 func (s *Server) giveBack(files own) error {
 	for name, b := range files {
-		if err := atomicfile.Write(s.path(name), b, 0o600); err != nil {
-			return err
-		}
-		if err := s.user.Give(s.path(name)); err != nil {
+		if err := s.put(s.path(name), b); err != nil {
 			return err
 		}
 	}

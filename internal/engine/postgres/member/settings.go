@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/backstaydb/backstay/internal/atomicfile"
 )
 
 const (
@@ -121,11 +119,7 @@ func (s *Server) write(settings map[string]string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the settings of %s: %w", s.c.Name, err)
 	}
-	text := withSettings(string(old), settings)
-	if err := atomicfile.Write(s.path(autoConf), []byte(text), 0o600); err != nil {
-		return fmt.Errorf("write the settings of %s: %w", s.c.Name, err)
-	}
-	return s.user.Give(s.path(autoConf))
+	return s.put(s.path(autoConf), []byte(withSettings(string(old), settings)))
 }
 
 // withSettings replaces settings in the text of a postgresql.auto.conf, which has one on each line.
@@ -146,9 +140,4 @@ func withSettings(text string, settings map[string]string) string {
 }
 
 // signal makes the next start one of a standby.
-func (s *Server) signal() error {
-	if err := atomicfile.Write(s.path(standbySignal), nil, 0o600); err != nil {
-		return fmt.Errorf("make %s a standby: %w", s.c.Name, err)
-	}
-	return s.user.Give(s.path(standbySignal))
-}
+func (s *Server) signal() error { return s.put(s.path(standbySignal), nil) }

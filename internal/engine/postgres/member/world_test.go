@@ -84,8 +84,6 @@ func (w *world) log(format string, args ...any) {
 	w.t.Logf("%7.3f "+format, append([]any{time.Since(w.start).Seconds()}, args...)...)
 }
 
-func (h *host) socket() string { return filepath.Join(h.pg.SocketURL(pgtest.Admin)) }
-
 func (h *host) conninfo() string {
 	_, q, _ := strings.Cut(h.pg.SocketURL(pgtest.Admin), "host=")
 	dir, _, _ := strings.Cut(q, "&")
@@ -219,6 +217,20 @@ func (w *world) streaming(to *host, n int) {
 		}
 		if time.Now().After(deadline) {
 			w.t.Fatalf("%d stream from %s, want %d (%v)", len(r.Streams), to.name, n, err)
+		}
+	}
+}
+
+// becomes waits until a probe tells that a member is what it should be.
+func (h *host) becomes(is func(cluster.Fact) bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		r, err := h.Probe(context.Background())
+		if err == nil && is(r.Fact) {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("%s is %+v (%v)", h.name, r.Fact, err)
 		}
 	}
 }

@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/proxy"
+)
+
+// TestMain lets this program be the guard of a process, as backstay's own is.
+func TestMain(m *testing.M) {
+	path, victim := os.Getenv("GUARD_TEST_DEADLINE"), os.Getenv("GUARD_TEST_VICTIM")
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	pid, err := strconv.Atoi(victim)
+	if err == nil {
+		err = Guard(context.Background(), path, func(context.Context) error {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				return err
+			}
+			return nil
+		}, nil, func(string) {})
+	}
+	if err != nil {
+		os.Exit(1)
+	}
+}
+
+func awake() time.Duration { return time.Duration(proxy.Now()) }
+
+// guarded is a process, and a guard of it.
+func guarded(t *testing.T) (d *Deadline, g *GuardProcess, ended chan time.Time) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run", "deadline")
+	d, err := OpenDeadline(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	victim := exec.Command("sleep", "60")
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan time.Time, 1)
+	go func() {
+		_ = victim.Wait()
+		ended <- time.Now()
+	}()
+	guards := make(chan *exec.Cmd, 10)
+	g = &GuardProcess{Path: path, Told: func(text string) { t.Error(text) }, Command: func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "GUARD_TEST_DEADLINE="+path, "GUARD_TEST_VICTIM="+strconv.Itoa(victim.Process.Pid))
+		guards <- cmd
+		return cmd
+	}}
+	t.Cleanup(func() {
+		_ = victim.Process.Kill()
+		for len(guards) > 0 {
+			_ = (<-guards).Process.Kill()
+		}
+	})
+	d.Write(awake()+time.Minute, true)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	for end := time.Now().Add(10 * time.Second); !g.Alive(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no guard runs")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return d, g, ended
+}
+
+func TestAGuardStopsTheServerAtTheDeadline(t *testing.T) {
+	d, g, ended := guarded(t)
+	var deadline time.Time
+	for range 10 { // renewed in time
+		deadline = time.Now().Add(200 * time.Millisecond)
+		d.Write(awake()+200*time.Millisecond, true)
+		time.Sleep(20 * time.Millisecond)
+	}
+	select {
+	case at := <-ended:
+		if at.Before(deadline) {
+			t.Errorf("stopped %s too early", deadline.Sub(at))
+		}
+	case <-time.After(three.StopGrace + time.Second):
+		t.Fatal("a server that leads without tenure was not stopped")
+	}
+	if !g.Alive() {
+		t.Error("the guard has gone")
+	}
+}
+
+func TestAGuardLetsAStandbyBe(t *testing.T) {
+	d, _, ended := guarded(t)
+	d.Write(awake()-time.Second, false)
+	select {
+	case <-ended:
+		t.Error("a server that does not lead was stopped")
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+func TestADeadlineOfAnEarlierBootCountsForNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deadline")
+	d, err := OpenDeadline(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, _, ok := d.Read(); ok {
+		t.Error("an empty file says something")
+	}
+	d.Write(time.Hour, true)
+	other, err := OpenDeadline(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if until, leads, ok := other.Read(); !ok || !leads || until != time.Hour {
+		t.Errorf("another process reads %s %v %v", until, leads, ok)
+	}
+	d.page[8]++ // a write that was cut: the other half counts
+	if until, _, ok := other.Read(); !ok || until != time.Hour {
+		t.Errorf("with one half damaged: %s %v", until, ok)
+	}
+	d.page[8]--
+	other.boot++
+	if _, _, ok := other.Read(); ok {
+		t.Error("another boot's deadline counts")
+	}
+}
+
+func TestTheWatchdogIsPettedOnlyWhileItComesInTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "watchdog")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	device, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	w := &Watchdog{Path: path, Grace: 500 * time.Millisecond}
+	w.pet(400 * time.Millisecond)
+	w.pet(600 * time.Millisecond)
+	w.pet(1500 * time.Millisecond)
+	w.pet(100 * time.Millisecond)
+	w.release()
+	w.release()
+	if err := device.SetReadDeadline(time.Now().Add(time.Second)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+		t.Fatal(err)
+	}
+	b := make([]byte, 10)
+	n, err := device.Read(b)
+	if err != nil || strings.Trim(string(b[:n]), "\x00") != "11V" {
+		t.Errorf("the device got %q, %v", b[:n], err)
+	}
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package agent
+
+import (
+	"errors"
+	"os/exec"
+)
+
+func lockGuard(string) (func(), error) { return nil, errors.ErrUnsupported }
+
+func steady() {}
+
+func alone(*exec.Cmd) {}

@@ -1,0 +1,224 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/engine/postgres/member"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+)
+
+// site is three hosts, each with a server, a voter and a listener, on this machine.
+type site struct {
+	t       *testing.T
+	servers map[string]*pgtest.Cluster
+	rw      map[string]string
+	hosts   map[string]*Host
+	ends    map[string]func()
+}
+
+// threePorts is a port with two free ones behind it.
+func threePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		free := true
+		for n := 1; n <= 2; n++ {
+			o, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+n))
+			if free = free && err == nil; err == nil {
+				_ = o.Close()
+			}
+		}
+		_ = l.Close()
+		if free {
+			return port
+		}
+	}
+	t.Fatal("no three ports in a row are free")
+	return 0
+}
+
+var siteHosts = []string{"ha1", "ha2", "ha3"}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("with servers: not with -short")
+	}
+	t.Setenv("PGPASSWORD", pgtest.Password)
+	s := &site{t: t, servers: map[string]*pgtest.Cluster{}, rw: map[string]string{}, hosts: map[string]*Host{}, ends: map[string]func(){}}
+	db1 := pgtest.New(t, pgtest.Options{Settings: small})
+	prepare(t, db1)
+	ports := map[string]int{}
+	file := "coordination: { embedded: { peers: [ha1, ha2, ha3] } }\nhosts:\n"
+	for i, host := range siteHosts {
+		s.servers[host] = db1
+		if i > 0 {
+			s.servers[host] = db1.Standby(t, "db"+host[2:])
+		}
+		ports[host], s.rw[host] = threePorts(t), freeAddress(t)
+		file += fmt.Sprintf("  %s: { address: \"127.0.0.1:%d\" }\n", host, ports[host])
+	}
+	t.Cleanup(func() {
+		for _, c := range s.servers {
+			if err := member.Halt(context.Background(), c.Dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	file += "clusters:\n  shop:\n    members:\n"
+	for _, host := range siteHosts {
+		c := s.servers[host]
+		file += fmt.Sprintf("      db%s: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: %s, data: %s, programs: %s, local: \"%s\" }\n",
+			host[2:], c.Port, host, c.Dir, c.Programs.Dir, c.SocketURL(pgtest.Admin))
+	}
+	for _, host := range siteHosts { // the same file but for the port: these hosts share one machine
+		own := file + fmt.Sprintf("    listen: { rw: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: 1s, max_loss: 0B }\n", s.rw[host])
+		path := filepath.Join(t.TempDir(), config.Name)
+		if err := os.WriteFile(path, []byte(own), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.hosts[host] = NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)).With("host", host))
+	}
+	return s
+}
+
+// start runs the daemon of a host.
+func (s *site) start(host string) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.hosts[host].Run(ctx, RunOptions{Host: host, Exit: func(error) int { return 1 }}) }()
+	over := false
+	s.ends[host] = func() {
+		if over {
+			return
+		}
+		over = true
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			s.t.Errorf("%s: %v", host, err)
+		}
+	}
+	s.t.Cleanup(s.ends[host])
+}
+
+func (s *site) cluster(host string) (c api.Cluster) {
+	status, err := s.hosts[host].Status(s.t.Context())
+	if err == nil && len(status.Clusters) == 1 {
+		c = status.Clusters[0]
+	}
+	return c
+}
+
+// serving waits until a host's clients are led to a primary other than one.
+func (s *site) serving(host, not string) (c api.Cluster) {
+	s.t.Helper()
+	until(s.t, host+" leads to a primary other than "+not, func() bool {
+		c = s.cluster(host)
+		return c.State == "serving" && c.Primary != "" && c.Primary != not
+	}, func() string { return fmt.Sprintf("%+v", c) })
+	return c
+}
+
+func TestThreeHosts(t *testing.T) {
+	s := newSite(t)
+	if err := s.hosts["ha2"].Run(t.Context(), RunOptions{Host: "ha2"}); !errors.Is(err, errNoPassport) || hintOf(err) == "" {
+		t.Fatalf("a host that has not joined runs: %v", err)
+	}
+	found, err := s.hosts["ha1"].InspectCluster(t.Context(), "shop")
+	if err != nil || len(found.Refused) > 0 || len(found.SQL) != 1 || !strings.Contains(found.SQL[0], "fsync") { // which tests turn off
+		t.Fatalf("inspection %+v, %v", found, err)
+	}
+	done, tokens, err := s.hosts["ha1"].NewPassports(t.Context(), "ha1")
+	if err != nil || len(done) != 2 || len(tokens) != 2 {
+		t.Fatalf("passports: %v, %v, %v", done, tokens, err)
+	}
+	if done, _, err := s.hosts["ha1"].NewPassports(t.Context(), "ha1"); err != nil || len(done) != 0 {
+		t.Errorf("again: %v, %v", done, err)
+	}
+	s.start("ha1")
+	for _, token := range tokens {
+		until(t, token.Host+" joins", func() bool {
+			names, err := s.hosts[token.Host].Join(t.Context(), token.Host, token.Token)
+			return err == nil && names.Host == token.Host
+		}, func() string {
+			_, err := s.hosts[token.Host].Join(t.Context(), token.Host, token.Token)
+			return fmt.Sprint(err)
+		})
+	}
+	if _, err := s.hosts["ha2"].Join(t.Context(), "ha2", tokens[1].Token); err == nil {
+		t.Error("a host joins twice")
+	}
+	s.start("ha2")
+	s.start("ha3")
+	first := s.serving("ha3", "")
+	for _, host := range siteHosts {
+		s.serving(host, "")
+	}
+	if first.Primary != "db1" {
+		t.Fatalf("adopted %+v", first)
+	}
+	if _, err := say(t.Context(), s.rw["ha2"], "insert into notes (text) values ('before') returning text"); err != nil {
+		t.Fatal(err)
+	}
+
+	// The host of the primary dies: its daemon with voter, agent and keeper, and its server.
+	died := time.Now()
+	s.servers["ha1"].Crash(t)
+	s.ends["ha1"]()
+	stopped := time.Since(died)
+	if _, err := say(t.Context(), s.rw["ha2"], "insert into notes (text) values ('after') returning text"); err != nil {
+		t.Fatalf("who connects while there is no primary: %v", err)
+	}
+	t.Logf("writes stood for %v, of which the daemon took %v to end", time.Since(died).Round(time.Millisecond), stopped.Round(time.Millisecond))
+	after := s.serving("ha3", "db1")
+	if got, err := say(t.Context(), s.rw["ha3"], "select string_agg(text, ',' order by n) from notes"); err != nil || got != "before,after" {
+		t.Errorf("notes %q, %v", got, err)
+	}
+
+	// It comes back, with its server as it was.
+	s.start("ha1")
+	until(t, "the old primary follows", func() bool {
+		c := s.cluster("ha2")
+		for _, m := range c.Members {
+			if m.Name == "db1" {
+				return m.Role == "replica" && m.Following == after.Primary
+			}
+		}
+		return false
+	})
+
+	// The death of a host without the primary, and of its voter, stops no write.
+	rest := map[string]string{"db2": "ha3", "db3": "ha2"}[after.Primary]
+	s.ends[rest]()
+	for n := range 20 {
+		began := time.Now()
+		if _, err := say(t.Context(), s.rw["ha1"], fmt.Sprintf("insert into notes (text) values ('%d') returning text", n)); err != nil || time.Since(began) > 3*time.Second {
+			t.Errorf("after %s is gone: %v after %v", rest, err, time.Since(began))
+		}
+	}
+	out, err := s.hosts["ha1"].Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db1", By: "anna"})
+	if err != nil || out.Primary != "db1" {
+		t.Errorf("switchover: %+v, %v", out, err)
+	}
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/cluster/keeper"
+	"github.com/backstaydb/backstay/internal/notify"
+	"github.com/backstaydb/backstay/internal/route"
+)
+
+// managedStatus shows a cluster that Backstay manages, as this host's keeper sees it.
+func (c *clustered) managedStatus() api.Cluster {
+	m := c.managed
+	s := m.keeper.Status()
+	out := api.Cluster{Name: c.name, Kind: cmpKind(c.config.Kind()), Mode: string(c.config.Failover.Mode), Running: true, State: string(route.Closed), Phase: string(s.State.Phase),
+		Epoch: s.State.Epoch, Reason: s.State.Reason, Paused: s.State.Paused, Primary: s.State.Holder(), Members: m.shown(s, c.host.Now()), Listeners: c.listeners()}
+	if !s.Known {
+		out.Reason = "the coordination has not answered yet"
+	}
+	if c.table != nil {
+		out.State = string(c.table.View().Open())
+	} else if out.Primary != "" && s.State.Phase == cluster.Serving {
+		out.State = string(route.Serving)
+	}
+	if s.Leading {
+		out.Keeper = m.house.name
+		if s.Decision.Row != "serve" && s.Decision.Row != "" {
+			out.Next = s.Decision.Row + ": " + s.Decision.Reason
+		}
+	}
+	if r := s.State.Request; r != nil {
+		out.Request = strings.TrimSpace(fmt.Sprintf("%s to %s, by %s", r.Kind, orBest(r.To), r.By))
+	}
+	if n := len(s.State.Quorums); n > 0 && s.State.Quorums[n-1].K > 0 {
+		q := s.State.Quorums[n-1]
+		out.Sync = fmt.Sprintf("%d of %s", q.K, strings.Join(q.Names, ", "))
+	}
+	return out
+}
+
+func orBest(to string) string {
+	if to == "" {
+		return "the best"
+	}
+	return to
+}
+
+// roles are what status calls a server's role.
+var roles = map[cluster.Role]string{cluster.Primary: "primary", cluster.Standby: "replica", cluster.Stopped: "stopped"}
+
+// shown shows the members.
+func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
+	flushed := map[string]uint64{}
+	end := uint64(0)
+	for _, f := range s.View.Facts {
+		if f.Name == s.State.Primary && f.Role == cluster.Primary {
+			end = f.Received.Seq
+			for _, st := range f.Streams {
+				flushed[st.Name] = st.Flushed.Seq
+			}
+		}
+	}
+	all := []api.ClusterMember{}
+	for i, p := range m.decided.Peers {
+		shown := api.ClusterMember{Name: p.Name, Address: p.Address, Host: m.config.Members[p.Name].Host, Role: "unknown", LagSeconds: -1, NoFailover: p.NoFailover}
+		if i < len(s.View.Facts) && s.View.Facts[i].Answered != cluster.Never {
+			f := s.View.Facts[i]
+			shown.Answered, shown.Promised = now.Add(f.Answered-s.Now).UTC(), f.Promised
+			shown.Timeline, shown.Position, shown.Following = f.Received.Timeline, f.Received.Mark, f.Following
+			if role, ok := roles[f.Role]; ok && s.Now-f.Answered <= m.decided.After {
+				shown.Role = role
+			}
+			if at, ok := flushed[p.Name]; ok && end > at {
+				shown.LagBytes = end - at
+			} else if ok {
+				shown.LagSeconds = 0
+			}
+			if f.Blank {
+				shown.Error = "its log is not whole yet"
+			} else if f.Stalled != cluster.Never {
+				shown.Error = "its disk has taken no write for " + (s.Now - f.Stalled).Round(time.Millisecond).String()
+			}
+		}
+		all = append(all, shown)
+	}
+	return all
+}
+
+// hear takes what a keeper or an agent of a cluster tells. What is to be recorded is recorded before it returns.
+func (d *daemon) hear(name string, e managedEvent) {
+	switch {
+	case e.record != nil:
+		r := e.record
+		entry := audit.Entry{What: audit.Failover, Source: name, Why: fmt.Sprintf("%s (epoch %d): %s", r.Row, r.Epoch, r.Reason), Outcome: audit.Began}
+		if r.Action != "" {
+			entry.Objects = []string{r.Action}
+		}
+		e.answer(d.record(context.Background(), entry))
+	case e.agent != nil:
+		if e.agent.Err != nil {
+			d.host().Log.Warn(e.agent.Text, "cluster", name, "err", e.agent.Err)
+		} else {
+			d.host().Log.Info(e.agent.Text, "cluster", name)
+		}
+	case e.keeper != nil:
+		d.hearKeeper(name, *e.keeper)
+	}
+}
+
+func (d *daemon) hearKeeper(name string, e keeper.Event) {
+	log := d.host().Log
+	switch e.Kind {
+	case keeper.Failed:
+		log.Warn(e.Text, "cluster", name, "whom", e.Whom, "err", e.Err)
+	case keeper.Changed:
+		log.Info(e.Text, "cluster", name, "epoch", e.Epoch, "phase", e.Phase, "row", e.Row)
+		d.tellChange(name, e)
+	case keeper.Acted, keeper.Leading:
+		log.Info(e.Text, "cluster", name, "epoch", e.Epoch)
+	default:
+		log.Debug(e.Text, "cluster", name, "epoch", e.Epoch, "row", e.Row)
+	}
+}
+
+// tellChange tells people of a primary that is being replaced, and of the one that came.
+func (d *daemon) tellChange(name string, e keeper.Event) {
+	severity, text := notify.Info, ""
+	switch {
+	case e.Phase == cluster.Fencing:
+		severity, text = notify.Warning, "another primary is being made"
+	case e.Row == "open":
+		text = "there is a primary"
+	default:
+		return
+	}
+	n := notify.Notice{Fingerprint: fmt.Sprintf("failover/%s/%d/%s", name, e.Epoch, e.Row), Objective: "failover", Severity: severity, Since: d.host().Now(),
+		Reason: fmt.Sprintf("cluster %s, epoch %d: %s: %s", name, e.Epoch, text, e.Text), Do: "backstay cluster status " + name + " shows the members"}
+	if d.notifier == nil {
+		return // it begins
+	}
+	if err := d.notifier.Tell(n); err != nil {
+		d.host().Log.Error("what happened is told, and is not on disk", "cluster", name, "err", err)
+	}
+}
+
+// joined tells of a host that joined or renewed its certificate.
+func (d *daemon) joined(host, what string, err error) {
+	e := audit.Entry{What: audit.Key, Objects: []string{host}, Why: "host " + host + " " + what, Outcome: audit.OK}
+	if err != nil {
+		e.Outcome, e.Error = audit.Refused, err.Error()
+		d.host().Log.Warn("a host was refused", "host", host, "err", err)
+	} else {
+		d.host().Log.Info(e.Why)
+	}
+	if err := d.record(context.Background(), e); err != nil {
+		d.host().Log.Error("the audit log takes nothing", "err", err)
+	}
+}

@@ -1,0 +1,135 @@
+package member_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+)
+
+// TestALogThatPartedIsSavedAndTakenBack: the old primary has log that nobody received. It comes back by a rewind, and keeps that log aside.
+func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	w := newWorld(t, 1)
+	first := w.serving(1)
+	first.pg.Exec(t, "create table rows (n int)", "create table alone (n int, filler text)")
+	w.streaming(first, 2)
+	wr := w.write()
+	wr.grow(t, 20)
+	wr.stop()
+	hold := w.deaf("db2", "db3")
+	first.pg.Exec(t, "set synchronous_commit = local; insert into alone select n, repeat('x', 500) from generate_series(1, 40000) n")
+	first.die()
+	log, err := filepath.Glob(filepath.Join(first.pg.Dir, "pg_wal", "00000001*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := map[string][]byte{}
+	for _, name := range log {
+		if had[filepath.Base(name)], err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold()
+	second := w.serving(2)
+	second.pg.Exec(t, "insert into rows values (-1)")
+	first.boot()
+	w.streaming(second, 2)
+	if !first.heard("was rewound") || first.heard("copied anew") {
+		t.Errorf("it came back in another way: %q", first.said)
+	}
+	saved, err := filepath.Glob(filepath.Join(first.dir, "aside", "tail-*", "00000001*"))
+	if err != nil || len(saved) < 2 {
+		t.Fatalf("saved: %v %v", saved, err)
+	}
+	for _, name := range saved {
+		b, err := os.ReadFile(name)
+		if err != nil || !bytes.Equal(b, had[filepath.Base(name)]) {
+			t.Errorf("%s is not the log that was there: %v", name, err)
+		}
+	}
+	w.k.ask(cluster.Request{Kind: cluster.Switchover, To: first.name, By: "test"})
+	w.serving(3)
+	wr.check(t, first)
+	const count = "select count(*) from alone"
+	if a, b := first.pg.Ask(t, count), second.pg.Ask(t, count); a != b || a == "40000" {
+		t.Errorf("%s rows on the one that came back, %s on the other", a, b)
+	}
+}
+
+// deaf has members receive nothing until hear is called, though they stay connected.
+func (w *world) deaf(names ...string) (hear func()) {
+	w.t.Helper()
+	var receivers []string
+	for _, name := range names {
+		receivers = append(receivers, w.host(name).pg.Ask(w.t, "select pid from pg_stat_activity where backend_type = 'walreceiver'"))
+	}
+	signal := func(name string) {
+		for _, pid := range receivers {
+			if out, err := exec.Command("kill", name, pid).CombinedOutput(); err != nil {
+				w.t.Errorf("kill %s %s: %v %s", name, pid, err, out)
+			}
+		}
+	}
+	signal("-STOP")
+	return func() { signal("-CONT") }
+}
+
+// TestAMemberWithoutDataIsCopied, and counts for nothing before it is whole.
+func TestAMemberWithoutDataIsCopied(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	w := newWorld(t, 1)
+	first := w.serving(1)
+	first.pg.Exec(t, "create table rows (n int)")
+	wr := w.write()
+	wr.grow(t, 20)
+	lost := w.host("db3")
+	lost.die()
+	conf, err := os.ReadFile(filepath.Join(lost.pg.Dir, "postgresql.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(lost.pg.Dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".conf") {
+			if err := os.RemoveAll(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	lost.boot()
+	r, err := lost.Probe(t.Context())
+	if err != nil || !r.Blank {
+		t.Errorf("without data: %+v, %v", r.Fact, err)
+	}
+	lost.becomes(func(f cluster.Fact) bool { return f.Role == cluster.Standby && !f.Blank && f.Following == "db1" })
+	w.streaming(first, 2)
+	wr.grow(t, 20)
+	wr.stop()
+	if after, err := os.ReadFile(filepath.Join(lost.pg.Dir, "postgresql.conf")); err != nil || !bytes.Equal(conf, after) {
+		t.Errorf("its own settings were replaced: %v", err)
+	}
+	if port := lost.pg.Ask(t, "show port"); port != strconv.Itoa(lost.pg.Port) {
+		t.Errorf("it listens on %s", port)
+	}
+	for !caughtUp(t, lost, wr) {
+	}
+	wr.check(t, lost)
+}
+
+func caughtUp(t *testing.T, h *host, wr *writer) bool {
+	n, err := strconv.Atoi(h.pg.Ask(t, "select count(*) from rows"))
+	return err == nil && n >= wr.count()
+}

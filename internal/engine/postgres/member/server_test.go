@@ -1,0 +1,324 @@
+package member
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/agent"
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+var small = map[string]string{"wal_log_hints": "on", "wal_keep_size": "128MB", "wal_retrieve_retry_interval": "100ms"}
+
+func serverOf(t *testing.T, c *pgtest.Cluster, members map[string]string) *Server {
+	t.Helper()
+	s, err := New(Config{Name: "db1", Dir: c.Dir, URL: c.SocketURL(pgtest.Admin), Programs: c.Programs, Aside: t.TempDir(), Members: members})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.said(0))
+		}
+		s.Close()
+		if err := Halt(context.Background(), c.Dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func look(t *testing.T, s *Server) agent.Sight {
+	t.Helper()
+	sight, err := s.Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sight
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func yes() bool { return true }
+
+// TestALifeOfAServer goes through all that an agent does to it, but for streaming.
+func TestALifeOfAServer(t *testing.T) {
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	c.Exec(t, "create table t as select generate_series(1, 1000) n")
+	primary := look(t, s)
+	if primary.Role != cluster.Primary || primary.Received.Timeline != 1 || primary.SystemID != c.Ask(t, "select system_identifier from pg_control_system()") {
+		t.Fatalf("primary: %+v", primary)
+	}
+	must(t, s.Stop(t.Context()))
+	stopped := look(t, s)
+	if stopped.Role != cluster.Stopped || stopped.Received.Compare(primary.Received) < 0 || stopped.SystemID != primary.SystemID {
+		t.Fatalf("stopped at %+v, was at %s", stopped, primary.Received)
+	}
+	must(t, s.Start(t.Context(), cluster.Standby))
+	standby := look(t, s)
+	if standby.Role != cluster.Standby || !standby.Received.Equal(stopped.Received) || standby.Following != "" {
+		t.Fatalf("standby: %+v, and its log ended at %s", standby, stopped.Received)
+	}
+	must(t, s.Detach(t.Context()))
+
+	q := cluster.Quorum{Step: 2, Epoch: 3, Primary: "db1", Names: []string{"db2", "db3"}}
+	lead := agent.Lead{Timeline: 5, Quorum: q, Others: []string{"db2", "db3"}}
+	if err := s.Lead(t.Context(), lead, func() bool { return false }); err == nil || look(t, s).Role != cluster.Standby {
+		t.Errorf("promoted without leave: %v", err)
+	}
+	must(t, s.Lead(t.Context(), lead, yes))
+	led := look(t, s)
+	if led.Role != cluster.Primary || led.Received.Timeline != 5 {
+		t.Fatalf("led: %+v", led)
+	}
+	if n := c.Ask(t, "select count(*) from pg_replication_slots where slot_name in ('"+slot("db2")+"', '"+slot("db3")+"')"); n != "2" {
+		t.Errorf("%s slots", n)
+	}
+	c.Exec(t, "insert into t values (1001)")
+
+	must(t, s.Stop(t.Context()))
+	if at := look(t, s); at.Received.Timeline != 5 || at.Received.Before(led.Received) {
+		t.Errorf("its log ends at %s", at.Received)
+	}
+	c.Start(t) // as somebody else may
+	if at := look(t, s); at.Role != cluster.Standby {
+		t.Errorf("started by somebody else it is a %s", at.Role)
+	}
+	must(t, s.Start(t.Context(), cluster.Primary))
+	again := look(t, s)
+	if again.Role != cluster.Primary || again.Received.Timeline != 5 {
+		t.Errorf("started again as primary it is %+v", again)
+	}
+	if n := c.Ask(t, "select count(*) from t"); n != "1001" {
+		t.Errorf("%s rows", n)
+	}
+	if on := c.Ask(t, "show restart_after_crash"); on != "off" {
+		t.Error("after a crash of a process it would come back by itself, as a standby")
+	}
+	if _, err := os.Stat(filepath.Join(c.Dir, standbySignal)); err != nil {
+		t.Errorf("nothing keeps the next start from being one of a primary: %v", err)
+	}
+}
+
+// TestTheEndOfTheLogIsWhatRecoveryFinds, whatever lies behind it, and however the log went over segments.
+func TestTheEndOfTheLogIsWhatRecoveryFinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	c := pgtest.New(t, pgtest.Options{Settings: small, Initdb: []string{"--wal-segsize=1"}})
+	s := serverOf(t, c, nil)
+	for round := range 4 {
+		c.Exec(t, "create table if not exists t (n int, f text)", "insert into t select n, repeat('x', 1000) from generate_series(1, 1500) n")
+		if round%2 == 1 {
+			c.Exec(t, "select pg_switch_wal()")
+		}
+		must(t, s.Stop(t.Context()))
+		found := look(t, s).Received
+		must(t, s.Start(t.Context(), cluster.Standby))
+		if replayed := c.Ask(t, "select pg_last_wal_replay_lsn()"); found.Mark != replayed {
+			t.Errorf("round %d: the log ends at %s, recovery came to %s", round, found.Mark, replayed)
+		}
+		must(t, s.Lead(t.Context(), agent.Lead{Timeline: uint32(round + 2)}, yes))
+	}
+}
+
+// TestALogEndsOnTheTimelineOfItsLastRecord: a standby that knows of a timeline, and has nothing of it, is on the one before.
+func TestALogEndsOnTheTimelineOfItsLastRecord(t *testing.T) {
+	r := logReader{size: 1 << 20, newest: map[wal.LSN]uint32{0x100000: 1, 0x200000: 2, 0x300000: 2}, highest: 2, dir: os.DirFS(t.TempDir())}
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "pg_wal"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "pg_wal", "00000002.history"), []byte("1\t0/2000A0\tno recovery target specified\n"), 0o600))
+	r.dir = os.DirFS(dir)
+	for at, want := range map[wal.LSN]uint32{0x100010: 1, 0x200050: 1, 0x2000A0: 1, 0x2000A8: 2, 0x300010: 2} {
+		if got := r.holds(at); got != want {
+			t.Errorf("a log that ends at %s is on timeline %d, want %d", at, got, want)
+		}
+	}
+}
+
+// TestStandbysFollowOverNumbersThatLedNowhere: promotions that failed leave gaps in the timelines.
+func TestStandbysFollowOverNumbersThatLedNowhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	standby := c.Standby(t, "db2")
+	s := serverOf(t, c, nil)
+	must(t, s.Stop(t.Context()))
+	must(t, s.Start(t.Context(), cluster.Standby))
+	must(t, s.Lead(t.Context(), agent.Lead{Timeline: 4}, yes))
+	c.Exec(t, "create table after (n int)")
+	for end := time.Now().Add(20 * time.Second); standby.Ask(t, "select count(*) from pg_class where relname = 'after'") != "1"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the standby does not come to timeline 4")
+		}
+	}
+	must(t, s.Stop(t.Context()))
+	if at := look(t, s).Received; at.Timeline != 4 {
+		t.Errorf("the log ends at %s", at)
+	}
+}
+
+// TestLogIsFetched from a repository, and from a sibling that follows nobody: a candidate gets what it lacks.
+func TestLogIsFetched(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	old := pgtest.New(t, pgtest.Options{Settings: small})
+	sibling := old.Standby(t, "db3")
+	candidate := old.Standby(t, "db1")
+	conninfo := "host=" + candidate.Server().SocketDir() + " port=" + strconv.Itoa(candidate.Port) + " user=postgres"
+	s := serverOf(t, sibling, map[string]string{"db1": conninfo})
+	c := serverOf(t, candidate, nil)
+	c.c.Restore = "cp " + filepath.Join(old.Dir, "pg_wal") + "/%f %p"
+	must(t, s.Detach(t.Context()))
+	must(t, c.Detach(t.Context()))
+	detached := look(t, c)
+	old.Exec(t, "create table late as select generate_series(1, 10000) n")
+	if now := look(t, c); !now.Received.Equal(detached.Received) || now.Following != "" {
+		t.Fatalf("detached at %s, and then at %s", detached.Received, now.Received)
+	}
+	must(t, Halt(t.Context(), old.Dir))
+	end, err := endOf(old.Dir)
+	must(t, err)
+	reaches := func(s *Server, what string) {
+		t.Helper()
+		for limit := time.Now().Add(20 * time.Second); look(t, s).Received.Before(end.received); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatalf("%s: it came to %s, the log ends at %s", what, look(t, s).Received, end.received)
+			}
+		}
+	}
+	must(t, c.Follow(t.Context(), cluster.Repository))
+	reaches(c, "from the repository")
+	must(t, c.Detach(t.Context()))
+	must(t, s.Follow(t.Context(), "db1"))
+	reaches(s, "from the sibling")
+	if at := look(t, s); at.Following != "db1" || !at.Streaming {
+		t.Errorf("the sibling is followed: %+v", at)
+	}
+}
+
+func TestATimelineThatIsTakenIsRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	must(t, s.Stop(t.Context()))
+	must(t, s.Start(t.Context(), cluster.Standby))
+	name := filepath.Join(c.Dir, "pg_wal", "00000003.history")
+	must(t, os.WriteFile(name, []byte("1\t0/10\tanother\n"), 0o600))
+	if err := s.Lead(t.Context(), agent.Lead{Timeline: 3}, yes); err == nil {
+		t.Error("promoted to a timeline that is another's")
+	}
+	if look(t, s).Role != cluster.Standby {
+		t.Error("it was promoted")
+	}
+}
+
+// TestStopEndsWhatHangs: frozen processes are gone when it returns, all of them.
+func TestStopEndsWhatHangs(t *testing.T) {
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	pid := c.Server().PID()
+	backend := c.Connect(t).PgConn().PID()
+	for _, p := range []int{int(backend), pid} {
+		if out, err := exec.Command("kill", "-STOP", strconv.Itoa(p)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Look(ctx); err == nil {
+		t.Error("a frozen server was seen")
+	}
+	begun := time.Now()
+	must(t, s.Stop(t.Context()))
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if runs(pid, c.Dir) || runs(int(backend), c.Dir) {
+		t.Error("a process is left")
+	}
+	if got := look(t, s); got.Role != cluster.Stopped {
+		t.Errorf("role %s", got.Role)
+	}
+}
+
+// TestAServerOutlivesItsAgent, and the next agent finds it.
+func TestAServerOutlivesItsAgent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	must(t, s.Stop(t.Context()))
+	must(t, s.Start(t.Context(), cluster.Standby))
+	before, err := postmaster(c.Dir)
+	must(t, err)
+	next, err := New(s.c)
+	must(t, err)
+	defer next.Close()
+	s.Close()
+	if after, err := postmaster(c.Dir); err != nil || after != before || before == 0 {
+		t.Errorf("process %d, was %d: %v", after, before, err)
+	}
+	if look(t, next).Role != cluster.Standby {
+		t.Error("the next one does not see it")
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background()) // the test's end closes it again
+	s.disk = watchDisk(c.Dir)
+	if stat, err := os.ReadFile("/proc/" + strconv.Itoa(before) + "/stat"); err == nil {
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); fields[3] != strconv.Itoa(before) {
+			t.Errorf("it is in session %s, which ends with our terminal", fields[3])
+		}
+	}
+}
+
+func TestForksAreFound(t *testing.T) {
+	way, err := wal.ParseHistory(4, []byte("1\t0/1000\ta\n3\t0/2000\tb\n"))
+	must(t, err)
+	u := &upstream{way: way}
+	u.system.Timeline = 4
+	for _, c := range []struct {
+		at   history.Position
+		fork string
+	}{
+		{position(4, 0x9000), ""},
+		{position(3, 0x2000), ""},
+		{position(3, 0x2008), "0/2000"},
+		{position(1, 0x1000), ""},
+		{position(1, 0x1001), "0/1000"},
+		{position(2, 0x500), "0/0"},
+	} {
+		fork := u.forked(c.at)
+		if got := fork; (got == nil) != (c.fork == "") || got != nil && got.Mark != c.fork {
+			t.Errorf("a log up to %s: forked at %v, want %q", c.at, got, c.fork)
+		}
+	}
+}
+
+func TestRecordEnds(t *testing.T) {
+	for next, want := range map[wal.LSN]wal.LSN{0x2018: 0x2000, 0x1000028: 0x1000000, 0x2020: 0x2020, 0x2000: 0x2000} {
+		if got := recordEnd(next); got != want {
+			t.Errorf("before %s: %s, want %s", next, got, want)
+		}
+	}
+}
