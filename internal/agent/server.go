@@ -38,7 +38,7 @@ type Server interface {
 	// Count tells a primary whom a commit waits for, and returns a position after which no commit is acknowledged by any other rule.
 	Count(ctx context.Context, q cluster.Quorum) (history.Position, error)
 
-	// Rejoin makes a server whose log parted from that of member, or that has no data, a standby of it, which need not be complete
+	// Rejoin makes a server whose log parted from that of member, or that has no data or fell too far behind, a standby of it, which need not be complete
 	// when it returns. It refuses where member is not primary on timeline. Before it discards log, it saves it, and calls
 	// begun with the position up to which the log is not whole from then on: where that returns an error, nothing is discarded.
 	Rejoin(ctx context.Context, member string, timeline uint32, begun func(whole history.Position) error) error
@@ -59,7 +59,7 @@ type Sight struct {
 	Empty     bool             // it has no data, or an unfinished copy of some
 	Following string           // Standby: the member that it is to stream from
 	Streaming bool             // Standby: and does
-	Parted    bool             // Standby: that one says that their logs have parted
+	Parted    bool             // Standby: their logs have parted, or that one has no more what comes next
 	Heard     time.Duration    // Standby: age of the last word from there; negative: none
 	Stalled   time.Duration    // for how long a write to its disk has been waiting; negative: none is
 	Replicas  []Replica        // Primary: those that stream from it now

@@ -180,13 +180,23 @@ func (s *Server) remember(pid int) {
 	if known {
 		return
 	}
+	if err := s.keepArguments(); err != nil {
+		s.say("%v", err)
+	}
+}
+
+func (s *Server) keepArguments() error {
 	b, err := os.ReadFile(s.path("postmaster.opts"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err == nil {
 		err = atomicfile.Write(s.aside(optsName), b, 0o600)
 	}
 	if err != nil {
-		s.say("how the server of %s was started can't be kept: %v", s.c.Name, err)
+		return fmt.Errorf("keep how the server of %s was started: %w", s.c.Name, err)
 	}
+	return nil
 }
 
 // parseOpts reads postmaster.opts: the program's path, then each argument in double quotes. -D is left out.

@@ -3,6 +3,7 @@ package member
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestMeasureRejoin(t *testing.T) {
 	if os.Getenv("BACKSTAY_MEASURE") == "" {
 		t.Skip("BACKSTAY_MEASURE=1 measures")
 	}
-	settings := map[string]string{"wal_log_hints": "on", "wal_keep_size": "4GB", "max_wal_size": "4GB", "fsync": "on", "shared_buffers": "256MB", "wal_retrieve_retry_interval": "100ms"}
+	settings := map[string]string{"wal_log_hints": "on", "wal_keep_size": "1200MB", "max_wal_size": "4GB", "fsync": "on", "shared_buffers": "256MB", "wal_retrieve_retry_interval": "100ms"}
 	old := pgtest.New(t, pgtest.Options{Settings: settings})
 	old.Exec(t, "create table big as select n, repeat(md5(n::text), 30) f from generate_series(1, 4000000) n", "create index on big (n)", "checkpoint")
 	next := old.Standby(t, "db2")
@@ -29,10 +30,10 @@ func TestMeasureRejoin(t *testing.T) {
 	must(t, s.Detach(t.Context()))
 	old.Exec(t, "update big set f = f || 'x' where n <= 20000")
 	must(t, Halt(t.Context(), old.Dir))
-	must(t, s.Lead(t.Context(), agent.Lead{Timeline: 2}, yes))
+	must(t, s.Lead(t.Context(), agent.Lead{Timeline: 2, Others: []string{"db1"}}, yes))
 	begun := next.LSN(t)
 	for i := 0; next.LSN(t)-begun < 1<<30; i++ {
-		next.Exec(t, "update big set f = reverse(f) where n % 40 = "+string(rune('0'+i%10)))
+		next.Exec(t, "update big set f = reverse(f) where n between "+strconv.Itoa(i*50000)+" and "+strconv.Itoa(i*50000+50000))
 	}
 	t.Logf("log since the fork: %d MB", (next.LSN(t)-begun)>>20)
 
@@ -42,6 +43,7 @@ func TestMeasureRejoin(t *testing.T) {
 	start := time.Now()
 	must(t, back.Start(t.Context(), cluster.Standby))
 	t.Logf("its own log replayed after %s", time.Since(start).Round(time.Millisecond))
+	defer func() { t.Log(back.said(0)) }()
 	must(t, back.Rejoin(t.Context(), "db2", 2, func(history.Position) error { return nil }))
 	t.Logf("rejoined after %s", time.Since(start).Round(time.Millisecond))
 	for !look(t, back).Streaming {

@@ -13,8 +13,8 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-// parted is what was last learned, at once, of whether a log that was replayed up to at has parted from the one of a member. It asks
-// that member in the background.
+// parted is what was last learned, at once, of whether a log that was replayed up to at has parted from the one of a member, or that one has
+// no more what comes next. It asks that member in the background.
 func (s *Server) parted(member string, at history.Position) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -37,6 +37,9 @@ func (s *Server) inquire(member string, at history.Position) {
 	up, err := s.upstream(ctx, member)
 	if err == nil {
 		parted = up.forked(at) != nil
+		if !parted {
+			parted = s.missed(ctx, member, up, at)
+		}
 		if cerr := up.conn.CreateSlot(ctx, slot(s.c.Name)); cerr != nil && code(cerr) != alreadyThere {
 			s.say("%s has no slot at %s: %v", s.c.Name, member, plain(cerr))
 		}
@@ -47,6 +50,30 @@ func (s *Server) inquire(member string, at history.Position) {
 	if s.asked.of == member {
 		s.asked = inquiry{of: member, next: time.Now().Add(inquireEach), parted: parted}
 	}
+}
+
+// missed reports whether a member has dropped what comes behind at, and nobody else has it.
+func (s *Server) missed(ctx context.Context, member string, up *upstream, at history.Position) bool {
+	if s.c.Restore != "" {
+		return false
+	}
+	size, err := segmentSize(s.c.Dir)
+	if err != nil {
+		return false
+	}
+	other, err := s.upstream(ctx, member) // the stream takes its connection
+	if err != nil {
+		return false
+	}
+	defer other.close()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	stream, err := other.conn.Stream(ctx, replication.StreamOptions{From: wal.LSN(at.Seq).SegmentStart(size), Timeline: min(at.Timeline, up.system.Timeline)})
+	if err == nil {
+		_, err = stream.Receive()
+		_ = stream.Close() // nothing was taken from it
+	}
+	return code(err) == undefinedFile
 }
 
 // upstream is a member as one that streams from it sees it.

@@ -36,6 +36,9 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 	if err != nil {
 		return err
 	}
+	if err := s.keepArguments(); err != nil { // a rewind and a copy take the file away
+		return err
+	}
 	whole := position(up.system.Timeline, up.system.Flushed)
 	if s.empty() {
 		err = s.anew(ctx, member, up, whole, begun)
@@ -63,8 +66,15 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 	if err != nil {
 		return err
 	}
+	if err := up.conn.CreateSlot(ctx, slot(s.c.Name)); err != nil && code(err) != alreadyThere {
+		return plain(err) // what it is to stream later must not go meanwhile
+	}
 	fork := up.forked(e.received)
-	if fork == nil {
+	switch {
+	case fork == nil && s.missed(ctx, member, up, e.received):
+		s.say("%s has no log any more from %s on, where that of %s ends, which is copied anew", member, e.received.Plain(), s.c.Name)
+		return s.anew(ctx, member, up, whole, begun)
+	case fork == nil:
 		return nil // it only has to follow
 	}
 	if e.system != up.system.ID {
@@ -78,7 +88,7 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 		return err
 	}
 	s.say("%s parted from %s at %s and had log up to %s: saved in %s", s.c.Name, member, fork.Plain(), e.received.Plain(), saved)
-	rerr := s.rewind(ctx, member)
+	rerr := s.rewind(ctx, member, *fork)
 	if rerr == nil {
 		return nil
 	}

@@ -133,3 +133,31 @@ func caughtUp(t *testing.T, h *host, wr *writer) bool {
 	n, err := strconv.Atoi(h.pg.Ask(t, "select count(*) from rows"))
 	return err == nil && n >= wr.count()
 }
+
+// TestAMemberThatFellTooFarBehindIsCopied: its primary has dropped the log that it needs next.
+func TestAMemberThatFellTooFarBehindIsCopied(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	w := newWorld(t, 1)
+	first := w.serving(1)
+	first.pg.Exec(t, "create table rows (n int)")
+	wr := w.write()
+	wr.grow(t, 20)
+	behind := w.host("db3")
+	behind.die()
+	first.pg.Exec(t, "alter system set wal_keep_size = 0", "select pg_reload_conf()",
+		"select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
+	for range 4 {
+		first.pg.Exec(t, "create table if not exists filler (n int)", "insert into filler values (1)", "select pg_switch_wal()", "checkpoint")
+	}
+	wr.grow(t, 20)
+	behind.boot()
+	behind.becomes(func(f cluster.Fact) bool {
+		return f.Role == cluster.Standby && !f.Blank && f.Following == "db1" && behind.heard("copied anew")
+	})
+	wr.stop()
+	for !caughtUp(t, behind, wr) {
+	}
+	wr.check(t, behind)
+}

@@ -19,7 +19,7 @@ import (
 
 // rewind takes back what parted, from the primary's data. Files of the data directory that are a server's own are the primary's
 // afterwards, so they are put back.
-func (s *Server) rewind(ctx context.Context, member string) error {
+func (s *Server) rewind(ctx context.Context, member string, fork history.Position) error {
 	p, err := s.programs()
 	if err != nil {
 		return err
@@ -28,7 +28,25 @@ func (s *Server) rewind(ctx context.Context, member string) error {
 	if err != nil {
 		return err
 	}
-	arguments := []string{"--target-pgdata=" + s.c.Dir, "--source-server=" + s.c.Members[member] + " dbname=postgres"}
+	// The server syncs all its files when it starts after a rewind, so that doing it twice is left out.
+	size, err := segmentSize(s.c.Dir)
+	if err != nil {
+		return err
+	}
+	v, conninfo, err := s.openSieve(member, wal.LSN(fork.Seq), size)
+	if err != nil {
+		return err
+	}
+	sieving := make(chan struct{})
+	go func() {
+		defer close(sieving)
+		v.serve(ctx)
+	}()
+	defer func() {
+		v.close()
+		<-sieving
+	}()
+	arguments := []string{"--no-sync", "--target-pgdata=" + s.c.Dir, "--source-server=" + conninfo}
 	if s.c.Restore != "" && p.Major >= 13 {
 		if err := s.write(map[string]string{"restore_command": s.c.Restore}); err != nil {
 			return err
@@ -44,7 +62,7 @@ func (s *Server) rewind(ctx context.Context, member string) error {
 	if err != nil {
 		return fmt.Errorf("rewind: %w: %s", err, tail(out))
 	}
-	s.say("%s was rewound in %s", s.c.Name, time.Since(begun).Round(time.Millisecond))
+	s.say("%s was rewound in %s, %d segments of log are left to be streamed", s.c.Name, time.Since(begun).Round(time.Millisecond), v.left)
 	return s.giveBack(own)
 }
 
@@ -77,6 +95,15 @@ func (s *Server) configFile() string {
 		}
 	}
 	return ""
+}
+
+func segmentSize(dir string) (uint64, error) {
+	r, err := openLog(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer r.close()
+	return r.size, nil
 }
 
 // own are files of the data directory that belong to this server, not to its data.

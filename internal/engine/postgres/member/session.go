@@ -14,6 +14,7 @@ import (
 const (
 	cannotConnectNow = "57P03"
 	alreadyThere     = "42710"
+	undefinedFile    = "58P01"
 )
 
 // rows is what a statement returned, all as text; null is "".
