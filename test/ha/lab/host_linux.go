@@ -113,6 +113,12 @@ func (h *Host) Run(cmd *exec.Cmd) (out []byte, err error) {
 // PID is that of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Wait waits until it has ended.
+func (p *Process) Wait() { <-p.done }
+
+// Code is its exit code once it has ended; -1 for one that was killed.
+func (p *Process) Code() int { return p.cmd.ProcessState.ExitCode() }
+
 // Ended says whether it has.
 func (p *Process) Ended() bool {
 	select {

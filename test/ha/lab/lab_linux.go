@@ -114,6 +114,9 @@ func sweep() {
 		pid, _, _ := strings.Cut(strings.TrimPrefix(rest, "try-"), "-")
 		n, err := strconv.Atoi(pid)
 		if ours && err == nil && syscall.Kill(n, 0) != nil {
+			for _, left := range inNamespace(name) {
+				_ = syscall.Kill(left, syscall.SIGKILL) // it may have ended
+			}
 			_ = exec.Command("ip", "netns", "del", name).Run() // somebody else may have done so
 		}
 	}
