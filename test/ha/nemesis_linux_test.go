@@ -1,6 +1,9 @@
 package ha
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // nemesis is something bad, or planned, that happens to a cluster whose primary is on a host. over, if it is not nil, ends it
 // after a while.
@@ -24,6 +27,7 @@ var nemeses = []nemesis{
 	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "nothing reaches the primary's host", do: func(s *site, p string) { s.cut(p, false) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "nothing leaves the primary's host", do: func(s *site, p string) { s.cut(p, true) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
+	{name: "connections to the primary's host are refused", do: func(s *site, p string) { s.refuse(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "the primary's host is frozen", do: func(s *site, p string) { s.lab.Host(p).Freeze() }, lasts: 6 * time.Second, over: func(s *site, p string) { s.lab.Host(p).Thaw() }, changes: true, within: most},
 	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most},
 	{name: "the primary's agent is killed", do: func(s *site, p string) { s.daemons[p].Kill() }, within: most},
@@ -41,13 +45,23 @@ func healed(s *site, _ string) { s.lab.Heal() }
 // cut cuts a host off in one direction.
 func (s *site) cut(host string, out bool) {
 	s.t.Helper()
-	for _, other := range append(append(append([]string{}, voters...), bases...), listeners...) {
+	for _, other := range slices.Concat(voters, bases, listeners) {
 		switch {
 		case other == host:
 		case out:
 			s.lab.Cut(host, other)
 		default:
 			s.lab.Cut(other, host)
+		}
+	}
+}
+
+// refuse has nobody reach a host, and know it at once.
+func (s *site) refuse(host string) {
+	s.t.Helper()
+	for _, other := range slices.Concat(voters, bases, listeners) {
+		if other != host {
+			s.lab.Refuse(other, host)
 		}
 	}
 }

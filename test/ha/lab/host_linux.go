@@ -22,9 +22,10 @@ type Host struct {
 	lab       *Lab
 	namespace string
 
-	mu   sync.Mutex
-	all  []*Process
-	cuts map[string]bool // the addresses that nothing is sent to
+	mu      sync.Mutex
+	all     []*Process
+	cuts    map[string]bool // addresses to which what is sent vanishes
+	refuses map[string]bool // addresses to which nothing can be sent
 }
 
 // inside runs f on a thread of its own, which is in the namespace; what f makes is there: sockets, processes. The thread

@@ -40,7 +40,7 @@ func New(t testing.TB, hosts ...string) *Lab {
 	l.ip("-n", l.name+"bridge", "link", "add", "br0", "type", "bridge")
 	l.ip("-n", l.name+"bridge", "link", "set", "br0", "up")
 	for i, name := range hosts {
-		h := &Host{Name: name, IP: fmt.Sprintf("10.77.0.%d", 10+i), lab: l, namespace: l.namespace(name), cuts: map[string]bool{}}
+		h := &Host{Name: name, IP: fmt.Sprintf("10.77.0.%d", 10+i), lab: l, namespace: l.namespace(name), cuts: map[string]bool{}, refuses: map[string]bool{}}
 		port := "port" + strconv.Itoa(i)
 		l.ip("-n", h.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", l.name+"bridge")
 		l.ip("-n", l.name+"bridge", "link", "set", port, "master", "br0", "up")

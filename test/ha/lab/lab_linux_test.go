@@ -80,6 +80,10 @@ func TestHostsHearEachOtherUntilTheyAreCut(t *testing.T) {
 	if !heard(l.Host("c"), at) {
 		t.Error("c is cut off too")
 	}
+	l.Refuse("c", "a")
+	if began := time.Now(); heard(l.Host("c"), at) || time.Since(began) > 200*time.Millisecond {
+		t.Error("nobody refuses c")
+	}
 	l.Isolate("a")
 	if heard(l.Host("c"), at) {
 		t.Error("a is heard though it is alone")
