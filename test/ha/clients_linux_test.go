@@ -27,20 +27,23 @@ const (
 	total     = accounts * 100
 )
 
-// tables are what clients write to.
-var tables = fmt.Sprintf(`
-create table if not exists appends (id bigint);
+// tables are what clients write to in a round. Rounds have rows and registers of their own: what is unknown in one may
+// still happen in the next.
+func tables(round int) string {
+	return fmt.Sprintf(`
+create table if not exists appends (round int, id bigint);
 create table if not exists registers (k text primary key, v bigint);
 create table if not exists bank (n int primary key, amount bigint);
-insert into registers select 'r' || n, 0 from generate_series(1, %d) as n on conflict do nothing;
-insert into bank select n, 100 from generate_series(1, %d) as n on conflict do nothing;
+insert into registers select 'r' || n || ' of %[1]d', 0 from generate_series(1, %[2]d) as n;
+insert into bank select n, 100 from generate_series(1, %[3]d) as n on conflict do nothing;
 grant select, insert, update on appends, registers, bank to app;
-truncate appends; update registers set v = 0; update bank set amount = 100;
-`, registers, accounts)
+`, round, registers, accounts)
+}
 
 // crowd are clients of the rw listeners, some at each of their hosts.
 type crowd struct {
 	t       testing.TB
+	round   int
 	history *check.History
 	next    atomic.Int64 // each row and each write has a value of its own
 	stop    atomic.Bool
@@ -49,7 +52,7 @@ type crowd struct {
 
 // gather begins the clients.
 func (s *site) gather() *crowd {
-	c := &crowd{t: s.t, history: check.NewHistory()}
+	c := &crowd{t: s.t, round: s.rounds, history: check.NewHistory()}
 	n := 0
 	for _, host := range listeners {
 		for _, do := range []func(*client){(*client).append, (*client).append, (*client).register, (*client).register, (*client).transfer} {
@@ -159,13 +162,13 @@ func outcome(err error) check.Outcome {
 func (c *client) append() {
 	id := c.next.Add(1)
 	c.do(check.Operation{Kind: "append", Value: id}, func(ctx context.Context) (int64, error) {
-		_, err := c.conn.Exec(ctx, "insert into appends values ($1)", id)
+		_, err := c.conn.Exec(ctx, "insert into appends values ($1, $2)", c.round, id)
 		return 0, err
 	})
 }
 
 func (c *client) register() {
-	key := fmt.Sprintf("r%d", 1+rand.IntN(registers))
+	key := fmt.Sprintf("r%d of %d", 1+rand.IntN(registers), c.round)
 	if rand.IntN(2) == 0 {
 		value := c.next.Add(1)
 		c.do(check.Operation{Kind: "write", Key: key, Value: value}, func(ctx context.Context) (int64, error) {

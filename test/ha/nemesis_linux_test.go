@@ -13,7 +13,9 @@ type nemesis struct {
 	lasts   time.Duration
 	over    func(s *site, primary string)
 	changes bool          // another member must be primary afterwards
+	rounds  int           // how often it happens in a short run; zero: once
 	planned bool          // no request may fail
+	disk    bool          // it needs a disk that can be frozen
 	within  time.Duration // the longest gap between writes that is right; zero: any
 }
 
@@ -23,13 +25,13 @@ const most = 8 * time.Second
 
 var nemeses = []nemesis{
 	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most},
-	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most},
-	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
+	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most, rounds: 2},
+	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most, rounds: 2},
 	{name: "nothing reaches the primary's host", do: func(s *site, p string) { s.cut(p, false) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "nothing leaves the primary's host", do: func(s *site, p string) { s.cut(p, true) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "connections to the primary's host are refused", do: func(s *site, p string) { s.refuse(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "the primary's host is frozen", do: func(s *site, p string) { s.lab.Host(p).Freeze() }, lasts: 6 * time.Second, over: func(s *site, p string) { s.lab.Host(p).Thaw() }, changes: true, within: most},
-	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most},
+	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most, rounds: 2, disk: true},
 	{name: "the primary's agent is killed", do: func(s *site, p string) { s.daemons[p].Kill() }, within: most},
 	{name: "the primary's agent is frozen", do: func(s *site, p string) { s.freeze(p) }, lasts: 6 * time.Second, over: func(s *site, p string) { s.thaw(p) }, within: most},
 	{name: "a voter's host is killed", do: func(s *site, _ string) { s.lab.Host("v1").Kill() }, within: most},
@@ -37,7 +39,7 @@ var nemeses = []nemesis{
 	{name: "two voters are killed", do: func(s *site, _ string) { s.lab.Host("v1").Kill(); s.lab.Host("v2").Kill() }, lasts: 4 * time.Second, over: nil, within: most},
 	{name: "a replica's host is killed", do: func(s *site, p string) { s.lab.Host(s.other(p)).Kill() }, within: most},
 	{name: "a listener is cut off from the primary", do: func(s *site, p string) { s.lab.Part([]string{"a1"}, []string{p}) }, lasts: 4 * time.Second, over: healed},
-	{name: "the primary is changed as planned", do: func(s *site, p string) { s.switchover(p) }, changes: true, planned: true, within: 3 * time.Second},
+	{name: "the primary is changed as planned", do: func(s *site, p string) { s.switchover(p) }, changes: true, planned: true, within: most},
 }
 
 func healed(s *site, _ string) { s.lab.Heal() }

@@ -36,6 +36,8 @@ type site struct {
 	daemons map[string]*lab.Process
 	disks   map[string]*lab.Disk // of the servers, by host
 	logs    map[string]string
+	rounds  int
+	sync    bool // acknowledged is what a replica has too
 }
 
 // newSite makes a cluster that serves. failover is the group of that name in backstay.yaml.
@@ -257,7 +259,9 @@ func (s *site) said() string {
 // end stops everything before the disks are taken away.
 func (s *site) end() {
 	for _, d := range s.disks {
-		d.Thaw()
+		if d != nil {
+			d.Thaw()
+		}
 	}
 	s.lab.Heal()
 	for _, host := range slices.Concat(listeners, bases, voters) {

@@ -15,7 +15,7 @@ type Disk struct {
 	frozen bool
 }
 
-// NewDisk makes a file system of some megabytes and mounts it. Without the right to, the test is skipped.
+// NewDisk makes a file system of some megabytes and mounts it. Where nobody may, it gives nil, and the test's log says so.
 func NewDisk(t testing.TB, megabytes int) *Disk {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "backstay-disk-")
@@ -37,7 +37,8 @@ func NewDisk(t testing.TB, megabytes int) *Disk {
 		}
 	}
 	if out, err := exec.Command("mount", "-o", "loop", image, d.Path).CombinedOutput(); err != nil {
-		t.Skipf("this machine mounts no files: %s", out)
+		t.Logf("this machine mounts no files, so that no disk can be frozen: %s", out)
+		return nil
 	}
 	t.Cleanup(func() {
 		d.Thaw()

@@ -122,6 +122,9 @@ func TestAHostIsKilledWithAllThatRunsThere(t *testing.T) {
 func TestAFrozenDiskHasWritersWait(t *testing.T) {
 	New(t, "a") // skips where there is no right to
 	d := NewDisk(t, 16)
+	if d == nil {
+		t.Skip("no disks")
+	}
 	write := func() error { return os.WriteFile(filepath.Join(d.Path, "f"), []byte("x"), 0o600) }
 	if err := write(); err != nil {
 		t.Fatal(err)
