@@ -1,0 +1,153 @@
+package ha
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/test/ha/check"
+)
+
+// TestSynchronous has each nemesis happen to a cluster that may lose nothing: it stays linearizable, and all that was
+// acknowledged is there. BACKSTAY_SOAK has each happen a hundred times, BACKSTAY_HA_ROUNDS as often as it says, and
+// BACKSTAY_HA_ONLY names those to take.
+func TestSynchronous(t *testing.T) {
+	newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`).sufferAll(t, nemeses, true)
+}
+
+// TestAsynchronous has the worst of them happen to a cluster that acknowledges without asking its replicas, and may lose
+// 1 MiB of log: what it loses is counted, nothing else may be wrong.
+func TestAsynchronous(t *testing.T) {
+	var worst []nemesis
+	for _, n := range nemeses {
+		if n.rounds > 0 {
+			worst = append(worst, n)
+		}
+	}
+	newSite(t, `{ mode: automatic, after: 1s, max_loss: 1MiB, sync: 0 }`).sufferAll(t, worst, false)
+}
+
+func (s *site) sufferAll(t *testing.T, all []nemesis, sync bool) {
+	t.Helper()
+	s.sync = sync
+	s.whole(time.Minute)
+	only := os.Getenv("BACKSTAY_HA_ONLY")
+	for _, n := range all {
+		if !strings.Contains(n.name, only) || n.disk && s.disks["d1"] == nil {
+			continue
+		}
+		var gaps check.Figures
+		for range rounds(n) {
+			gap, ok := s.suffer(t, n)
+			gaps = append(gaps, gap)
+			if !ok {
+				t.Log(s.said())
+				return
+			}
+		}
+		t.Logf("%s: no write for: %s", n.name, gaps)
+	}
+}
+
+func rounds(n nemesis) int {
+	if n, err := strconv.Atoi(os.Getenv("BACKSTAY_HA_ROUNDS")); err == nil {
+		return n
+	}
+	if os.Getenv("BACKSTAY_SOAK") != "" {
+		return 100
+	}
+	return max(1, n.rounds)
+}
+
+// suffer has one thing happen while clients write, and judges what they were told. The cluster is whole before and after.
+func (s *site) suffer(t *testing.T, n nemesis) (gap time.Duration, ok bool) {
+	t.Helper()
+	before := s.serving(time.Minute, "")
+	primary := s.hostOf(before)
+	s.rounds++
+	s.members[primary].sql(tables(s.rounds))
+	crowd := s.gather()
+	time.Sleep(1500 * time.Millisecond)
+	from := crowd.history.Now()
+	n.do(s, primary)
+	if n.lasts > 0 {
+		time.Sleep(n.lasts)
+	}
+	if n.over != nil {
+		n.over(s, primary)
+	}
+	not := ""
+	if n.changes {
+		not = before
+	}
+	s.serving(time.Minute, not)
+	time.Sleep(2 * time.Second)
+	until := crowd.history.Now()
+	crowd.leave()
+	for _, host := range slices.Concat(voters, bases, listeners) { // as the service manager does
+		s.daemon(host)
+	}
+	s.whole(2 * time.Minute)
+	gap, at := crowd.history.Gap("append", from, until)
+	happened, refused, unknown := crowd.history.Count("")
+	t.Logf("%s: %s → %s, %d operations, %d refused, %d unknown, longest gap %s after %s",
+		n.name, before, s.serving(time.Minute, ""), happened, refused, unknown, gap.Round(time.Millisecond), (at - from).Round(time.Millisecond))
+	return gap, s.judge(t, n, crowd.history, gap)
+}
+
+func (s *site) judge(t *testing.T, n nemesis, h *check.History, gap time.Duration) bool {
+	t.Helper()
+	failed := t.Failed()
+	verdict := check.Appends(h.Operations("append"), s.appended())
+	if err := verdict.Err(); err != nil || len(verdict.Lost) > 0 && s.sync {
+		t.Errorf("%s: %d of %d acknowledged rows are lost; %v", n.name, len(verdict.Lost), verdict.Acknowledged, err)
+		for _, o := range h.Operations("append") {
+			if slices.Contains(slices.Concat(verdict.Lost, verdict.Risen, verdict.Twice), o.Value) {
+				t.Logf("%+v", o)
+			}
+		}
+	}
+	var calls []check.Operation
+	for _, kind := range []string{"read", "write"} {
+		calls = append(calls, h.Operations(kind)...)
+	}
+	if !s.sync {
+		t.Logf("%s: %d of %d acknowledged rows are lost", n.name, len(verdict.Lost), verdict.Acknowledged)
+	} else if result, key := check.Linearizable(calls, 30*time.Second); result != check.Right {
+		t.Errorf("%s: register %s is not linearizable (%d)", n.name, key, result)
+	}
+	if err := check.Bank(h.Operations(""), total); err != nil {
+		t.Errorf("%s: %v", n.name, err)
+	}
+	if happened, _, _ := h.Count("append"); happened < 50 {
+		t.Errorf("%s: only %d rows were appended", n.name, happened)
+	}
+	if n.within > 0 && gap > n.within {
+		t.Errorf("%s: no write for %s, want at most %s", n.name, gap, n.within)
+	}
+	if n.planned {
+		for _, o := range h.Operations("") {
+			if o.Outcome != check.Happened {
+				t.Errorf("%s: a request failed: %+v", n.name, o)
+			}
+		}
+	}
+	return failed || !t.Failed()
+}
+
+// appended are the rows of this round that the primary has.
+func (s *site) appended() (there []int64) {
+	s.t.Helper()
+	for _, line := range strings.Fields(s.members[s.hostOf(s.serving(time.Minute, ""))].sql(fmt.Sprintf("select id from appends where round = %d", s.rounds))) {
+		n, err := strconv.ParseInt(line, 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		there = append(there, n)
+	}
+	return there
+}

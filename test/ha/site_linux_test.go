@@ -1,0 +1,270 @@
+package ha
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/test/ha/lab"
+)
+
+var (
+	voters    = []string{"v1", "v2", "v3"}
+	bases     = []string{"d1", "d2", "d3"} // hosts with a server
+	listeners = []string{"a1", "a2"}
+)
+
+// site is a cluster of real processes.
+type site struct {
+	t       *testing.T
+	lab     *lab.Lab
+	members map[string]*member // by host
+	folders map[string]string  // of the daemons, by host
+	daemons map[string]*lab.Process
+	disks   map[string]*lab.Disk // of the servers, by host
+	logs    map[string]string
+	rounds  int
+	sync    bool // acknowledged is what a replica has too
+}
+
+// newSite makes a cluster that serves. failover is the group of that name in backstay.yaml.
+func newSite(t *testing.T, failover string) *site {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("with eight hosts: not with -short")
+	}
+	s := &site{t: t, lab: lab.New(t, slices.Concat(voters, bases, listeners)...), members: map[string]*member{}, folders: map[string]string{}, daemons: map[string]*lab.Process{},
+		disks: map[string]*lab.Disk{}, logs: map[string]string{}}
+	for i, host := range bases {
+		s.disks[host] = lab.NewDisk(t, 700)
+		s.members[host] = newMember(t, fmt.Sprintf("db%d", i+1), s.lab.Host(host), s.disks[host])
+	}
+	t.Cleanup(s.end)
+	first := s.members["d1"]
+	first.primary()
+	first.sql("create role backstay superuser login replication; create role app login password '" + pgtest.Password + "'")
+	first.sql("create schema backstay")
+	first.sql("create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
+	for _, host := range bases[1:] {
+		s.members[host].standby(first)
+	}
+	s.file(failover)
+	s.join()
+	for _, host := range slices.Concat(voters, bases, listeners) {
+		s.daemon(host)
+	}
+	s.serving(time.Minute, "")
+	return s
+}
+
+// file writes the one file that all hosts run.
+func (s *site) file(failover string) {
+	s.t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "coordination: { embedded: { peers: [%s] } }\nhosts:\n", strings.Join(voters, ", "))
+	for _, host := range slices.Concat(voters, bases, listeners) {
+		fmt.Fprintf(&b, "  %s: { address: \"%s:%d\" }\n", host, s.lab.Host(host).IP, config.PeerPort)
+	}
+	b.WriteString("clusters:\n  shop:\n    members:\n")
+	for _, host := range bases {
+		m := s.members[host]
+		fmt.Fprintf(&b, "      %s: { url: \"postgres://backstay@%s:%d/?sslmode=disable\", host: %s, data: %s, programs: %s, local: \"postgres://%s@/postgres?host=%s&port=%d\", guard: true }\n",
+			m.name, m.host.IP, memberPort, host, m.dir, m.programs.Dir, pgtest.Admin, m.sockets, memberPort)
+	}
+	fmt.Fprintf(&b, "    listen: { rw: \"0.0.0.0:6432\", ro: \"0.0.0.0:6433\", health: \"0.0.0.0:6434\", ask_idle: 200ms, hosts: [%s] }\n    failover: %s\n", strings.Join(listeners, ", "), failover)
+	for _, host := range slices.Concat(voters, bases, listeners) {
+		s.folders[host] = s.t.TempDir()
+		if err := os.WriteFile(filepath.Join(s.folders[host], config.Name), []byte(b.String()), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// command is backstay in a host's folder.
+func (s *site) command(host string, arguments ...string) *exec.Cmd {
+	s.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(self, arguments...)
+	cmd.Dir = s.folders[host]
+	cmd.Env = append(os.Environ(), asBackstay+"=1", "HOME="+s.folders[host], "PGPASSWORD=")
+	return cmd
+}
+
+// backstay runs a command on a host.
+func (s *site) backstay(host string, arguments ...string) ([]byte, error) {
+	s.t.Helper()
+	cmd := s.command(host, arguments...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	p, err := s.lab.Host(host).Start("backstay "+arguments[0], cmd)
+	if err != nil {
+		return nil, err
+	}
+	p.Wait()
+	if p.Code() != 0 {
+		return out.Bytes(), fmt.Errorf("backstay %s on %s: exit code %d\n%s%s", strings.Join(arguments, " "), host, p.Code(), &out, &said)
+	}
+	return out.Bytes(), nil
+}
+
+// join certifies the hosts.
+func (s *site) join() {
+	s.t.Helper()
+	out, err := s.backstay("v1", "cluster", "init", "shop", "--host", "v1", "--json")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var found api.ClusterCheck
+	if err := json.Unmarshal(out, &found); err != nil || len(found.Tokens) != 7 {
+		s.t.Fatalf("cluster init: %v\n%s", err, out)
+	}
+	s.daemon("v1")
+	for _, token := range found.Tokens {
+		var err error
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			if _, err = s.backstay(token.Host, "cluster", "join", "--host", token.Host, token.Token); err == nil || time.Now().After(deadline) {
+				break
+			}
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// daemon starts what runs on a host, if it does not run, as the service manager does.
+func (s *site) daemon(host string) {
+	s.t.Helper()
+	if p := s.daemons[host]; p != nil && !p.Ended() {
+		return
+	}
+	if s.logs[host] == "" {
+		s.logs[host] = filepath.Join(s.t.TempDir(), host+".log")
+	}
+	log, err := os.OpenFile(s.logs[host], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := s.command(host, "run", "--host", host)
+	cmd.Stdout, cmd.Stderr = log, log
+	if s.daemons[host], err = s.lab.Host(host).Start("backstay", cmd); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// primary is the member that a listener's host leads to, "" if it leads nowhere.
+func (s *site) primary(host string) string {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		return s.lab.Host(host).Dial(ctx, network, address)
+	}, DisableKeepAlives: true}}
+	answer, err := client.Get("http://" + s.lab.Host(host).IP + ":6434/primary")
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	var where struct{ Primary string }
+	if json.NewDecoder(answer.Body).Decode(&where) != nil {
+		return ""
+	}
+	return where.Primary
+}
+
+// serving waits until all listeners lead to one primary, which is not one.
+func (s *site) serving(limit time.Duration, not string) string {
+	s.t.Helper()
+	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+		one, two := s.primary("a1"), s.primary("a2")
+		if one != "" && one == two && one != not {
+			return one
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("after %s the listeners lead to %q and %q\n%s", limit, one, two, s.said())
+		}
+	}
+}
+
+// whole waits until every member follows the primary or is it, as a cluster is that can bear the next loss.
+func (s *site) whole(limit time.Duration) {
+	s.t.Helper()
+	var last string
+	for deadline := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
+		c, err := s.status("v1")
+		ok := err == nil && c.Phase == "serving" && len(c.Members) == len(bases)
+		for _, m := range c.Members {
+			ok = ok && (m.Name == c.Primary && m.Role == "primary" || m.Role == "replica" && m.Following == c.Primary && m.LagBytes < 1<<20)
+		}
+		if ok {
+			return
+		}
+		if last = fmt.Sprintf("%+v %v", c, err); time.Now().After(deadline) {
+			s.t.Fatalf("after %s the cluster is not whole: %s\n%s", limit, last, s.said())
+		}
+	}
+}
+
+func (s *site) status(host string) (c api.Cluster, err error) {
+	out, err := s.backstay(host, "cluster", "status", "shop", "--json")
+	if err != nil {
+		return c, err
+	}
+	var all []api.Cluster
+	if err := json.Unmarshal(out, &all); err != nil || len(all) != 1 {
+		return c, fmt.Errorf("cluster status: %w: %s", err, out)
+	}
+	return all[0], nil
+}
+
+// hostOf is where a member's server is.
+func (s *site) hostOf(name string) string {
+	s.t.Helper()
+	for host, m := range s.members {
+		if m.name == name {
+			return host
+		}
+	}
+	s.t.Fatalf("there is no member %q", name)
+	return ""
+}
+
+// said is the end of what the daemons said.
+func (s *site) said() string {
+	var b strings.Builder
+	for _, host := range slices.Concat(bases, voters, listeners) {
+		text, err := os.ReadFile(s.logs[host])
+		fmt.Fprintf(&b, "--- %s %v\n%s", host, err, text[max(0, len(text)-2000):])
+	}
+	for _, host := range bases {
+		fmt.Fprintf(&b, "--- server of %s\n%s", host, s.members[host].tail())
+	}
+	return b.String()
+}
+
+// end stops everything before the disks are taken away.
+func (s *site) end() {
+	for _, d := range s.disks {
+		if d != nil {
+			d.Thaw()
+		}
+	}
+	s.lab.Heal()
+	for _, host := range slices.Concat(listeners, bases, voters) {
+		s.lab.Host(host).Kill()
+	}
+}
