@@ -199,7 +199,7 @@ func (s *session) follow(b consoleBlock, command string) {
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		status, err := s.bash(s.t.Context(), "backstay status --json").Output()
 		if err == nil && bytes.Contains(status, []byte(`"state": "following"`)) && !bytes.Contains(status, []byte(`"bases": 0`)) {
-			time.Sleep(1500 * time.Millisecond) // A person takes as long until the next command.
+			time.Sleep(2500 * time.Millisecond) // A person takes as long until the next command; promises are judged each two seconds.
 			if !regexp.MustCompile(b.pattern()).MatchString(s.out.String()) {
 				s.t.Fatalf("line %d: %s prints\n%s\nwant\n%s", b.line, b.command, s.out.String(), strings.Join(b.want, "\n"))
 			}
