@@ -114,6 +114,13 @@ func (h *Host) drop(ctx context.Context, source string, o OpenRepository, d rete
 	if err != nil {
 		return err
 	}
+	key, err := h.key("")
+	if err != nil {
+		return err
+	}
+	if err := h.maySign(ctx, source, o, signer, key); err != nil {
+		return fmt.Errorf("forget in repository %s: %w", o.Name, err)
+	}
 	repo, err := repository.Open(ctx, o.Repo.Store(), repository.Options{Source: source, Signer: signer, Trusted: trusted, Seen: h.seen(source, o.Name), Lock: h.lockOf(o.Name), Log: h.Log, Now: h.Now})
 	if err != nil {
 		return fmt.Errorf("forget in repository %s: %w", o.Name, err)

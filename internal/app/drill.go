@@ -131,7 +131,11 @@ func (h *Host) keepReport(ctx context.Context, o OpenRepository, signer *ledger.
 	if err := os.WriteFile(path, report.Signed, 0o644); err != nil {
 		return "", fmt.Errorf("keep report: %w", err)
 	}
-	if err := h.maySign(ctx, report.Source, o, signer); err != nil {
+	key, err := h.key("")
+	if err == nil {
+		err = h.maySign(ctx, report.Source, o, signer, key)
+	}
+	if err != nil {
 		h.Log.Warn("the report is kept in its file, and not in the repository", "repository", o.Name, "error", err, "hint", hintOf(err))
 		return path, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/drill"
+	"github.com/backstaydb/backstay/internal/recovery"
 	"github.com/backstaydb/backstay/internal/repository"
 )
 
@@ -43,6 +44,18 @@ func (e *eyes) Facts(ctx context.Context, source, repo string) (repository.Facts
 		e.d.host().Log.Warn("the catalog does not take what a repository holds", "source", source, "repository", repo, "err", err)
 	}
 	return f, nil
+}
+
+// Free implements watch.Eyes: a folder's disk is this host's, or is mounted here.
+func (e *eyes) Free(_ context.Context, _, repo string) (int64, bool) {
+	h := e.d.host()
+	url := h.Config.Repositories[repo].Store
+	dir, known := folderOf(url, h.Config.Dir())
+	if !known {
+		return 0, false
+	}
+	free, err := recovery.FreeBytes(dir)
+	return free, err == nil
 }
 
 // reportsRead is how many of the newest reports of a repository are read.

@@ -60,6 +60,9 @@ func (h *Host) openForKeys(ctx context.Context, source, keyFile string) (names [
 		if err != nil {
 			return nil, nil, fmt.Errorf("repository %s: %w", name, storeError(url, err))
 		}
+		if err := h.maySign(ctx, source, OpenRepository{Name: name, Store: url, Repo: repo}, signer, key); err != nil {
+			return nil, nil, fmt.Errorf("repository %s: %w", name, err)
+		}
 		names, repos = append(names, name), append(repos, repo)
 	}
 	return names, repos, nil

@@ -97,6 +97,7 @@ func (d *daemon) promise(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { d.rebuild(ctx); return nil })
 	}
 	g.Go(func() error { return d.copyAudit(ctx) })
+	g.Go(func() error { return d.followGuests(ctx) })
 	g.Go(func() error { return d.serveOthers(ctx) })
 }
 

@@ -58,6 +58,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		return nil, err
 	}
 	p := &protected{name: name, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
+	w.hears(p.hear)
 	p.sentinel = newSentinel(cfg.Sentinels(), e, target, engine.Options{Name: name, Log: h.Log, Now: h.Now})
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {

@@ -111,11 +111,20 @@ func schemeOf(url string) string {
 }
 
 func openLocal(ctx context.Context, url, dir string) (store.Store, error) {
-	path := strings.TrimPrefix(url, "file://")
+	path, _ := folderOf(url, dir)
+	return local.Open(ctx, path)
+}
+
+// folderOf is the folder behind a URL; ok is false for one that is none.
+func folderOf(url, dir string) (path string, ok bool) {
+	if scheme := schemeOf(url); scheme != "" && scheme != "file" {
+		return "", false
+	}
+	path = strings.TrimPrefix(url, "file://")
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	return local.Open(ctx, path)
+	return path, true
 }
 
 func openS3(ctx context.Context, url, _ string) (store.Store, error) {

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/backstaydb/backstay/internal/archive"
 	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/repository"
@@ -26,8 +28,13 @@ type writers struct {
 	signer   *ledger.Signer
 	guest    Key // of a host that captures nothing, and makes no repository; zero for one that does
 
-	mu     sync.Mutex
-	opened map[string]*repository.Repository
+	mu       sync.Mutex
+	opened   map[string]*repository.Repository
+	followed string // guests that are trusted and invited
+
+	strangers sync.Mutex           // guards what follows
+	strange   map[string]time.Time // when it was told that a stranger signed, by repository
+	told      func(archive.Event)  // nil: nobody hears of it
 }
 
 // errMissing says that a store is there and holds nothing of the source.
@@ -129,7 +136,8 @@ func (w *writers) open(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	o := repository.Options{Source: w.source, Signer: w.signer, Trusted: slices.Concat(trusted, w.guest.Pins), Identities: w.guest.Identities, Seen: w.host.seen(w.source, name), Lock: w.host.lockOf(name), Log: w.host.Log, Now: w.host.Now}
+	o := repository.Options{Source: w.source, Signer: w.signer, Trusted: slices.Concat(trusted, w.guest.Pins), Identities: w.guest.Identities, Seen: w.host.seen(w.source, name), Lock: w.host.lockOf(name), Log: w.host.Log, Now: w.host.Now,
+		Stranger: func(i ledger.Ignored) { w.stranger(name, i) }}
 	repo, err := repository.Open(ctx, s, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMissing

@@ -27,6 +27,7 @@ const (
 	SpoolLost      EventKind = "spool-lost"  // the spool is behind the repositories, or damaged
 	SegmentCut     EventKind = "segment-cut"
 	LogMissing     EventKind = "log-missing" // a repository lacks log that no one here has
+	Stranger       EventKind = "stranger"    // somebody who is not listed signed in a repository; it does not count
 	CutFailed      EventKind = "cut-failed"  // a segment could not be sealed
 )
 

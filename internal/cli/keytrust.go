@@ -38,6 +38,6 @@ func (o *keyTrustOptions) run(ctx context.Context, c *console, args []string) er
 	if err != nil {
 		return err
 	}
-	c.printf("%s may sign for %s; a daemon that runs invites it when it starts again\n", args[1], name)
+	c.printf("%s may sign for %s; a daemon that runs invites it within some seconds\n", args[1], name)
 	return nil
 }

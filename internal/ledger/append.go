@@ -102,8 +102,8 @@ func (l *Log) attempt(ctx context.Context, build Build) (done bool, err error) {
 			return false, err
 		}
 	}
-	if len(l.ignored) > 0 {
-		return false, &BlockedError{Log: l.c.Prefix, Ignored: l.ignored[0]}
+	if i, blocked := l.blocked(); blocked {
+		return false, &BlockedError{Log: l.c.Prefix, Ignored: i}
 	}
 	change, err := build(l.head)
 	if errors.Is(err, ErrNoChange) {
@@ -173,7 +173,7 @@ func (l *Log) compose(change Change, bundled tree, pending [][]byte) (*draft, er
 		d.added = append(d.added, f)
 		d.pending = append(d.pending, line)
 	}
-	d.c = Checkpoint{Origin: l.c.Origin, Number: l.head.Number + 1, Size: d.tree.size, Root: d.tree.root(),
+	d.c = Checkpoint{Origin: l.c.Origin, Number: max(l.head.Number, l.over) + 1, Size: d.tree.size, Root: d.tree.root(),
 		Time: now.UTC().Truncate(time.Microsecond), Whole: l.head.Whole, Tips: change.Tips, Signer: l.c.Signer.Name()}
 	if !change.Whole.Time.IsZero() {
 		d.c.Whole = history.Moment{Position: change.Whole.Position, Time: change.Whole.Time.UTC()}

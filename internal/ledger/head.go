@@ -43,6 +43,7 @@ func (l *Log) readNewest(ctx context.Context) error {
 		return l.missing()
 	}
 	var ignored []Ignored
+	strangers := map[string]*stranger{}
 	var mismatches []error
 	for _, n := range slices.Backward(numbers) {
 		err := l.adopt(ctx, n)
@@ -51,7 +52,7 @@ func (l *Log) readNewest(ctx context.Context) error {
 		var rollback *RollbackError
 		switch {
 		case err == nil:
-			l.ignored, l.fresh = ignored, start
+			l.ignored, l.foreign, l.fresh = ignored, strangers, start
 			return l.remember(l.head, 0)
 		case errors.As(err, &rollback):
 			rollback.Ignored = ignored
@@ -62,6 +63,9 @@ func (l *Log) readNewest(ctx context.Context) error {
 			}
 		case !errors.As(err, &bad):
 			return err
+		}
+		if f, ok := errors.AsType[*foreign](err); ok {
+			strangers[l.checkpointName(n)] = &stranger{n, f.signed}
 		}
 		if ignored = append(ignored, Ignored{l.checkpointName(n), reason(err)}); len(ignored) == maxIgnored {
 			break
@@ -114,6 +118,8 @@ func (l *Log) list(ctx context.Context) ([]uint64, error) {
 // untrusted says why a checkpoint does not count.
 type untrusted struct{ error }
 
+func (e *untrusted) Unwrap() error { return e.error }
+
 // adopt reads checkpoint n and makes it the head if it counts.
 func (l *Log) adopt(ctx context.Context, n uint64) error {
 	name := l.checkpointName(n)
@@ -155,22 +161,30 @@ func (l *Log) verify(object []byte, n uint64) (Checkpoint, [][]byte, error) {
 	}
 	text, signer, err := verifyNote(signed, l.known)
 	if err != nil {
-		return Checkpoint{}, nil, err
+		return Checkpoint{}, nil, l.foreigner(signed, tail, n, err)
 	}
 	c, err := parseText(text)
 	if err != nil {
 		return c, nil, err
 	}
 	c.Signer, c.Note = signer, signed
-	switch bundled := c.Size - int64(len(tail)); {
-	case c.Origin != l.c.Origin:
-		return c, nil, fmt.Errorf("it belongs to %q", c.Origin)
-	case c.Number != n:
-		return c, nil, fmt.Errorf("it is a copy of checkpoint %d", c.Number)
-	case bundled < 0 || bundled%bundleLeaves != 0:
-		return c, nil, fmt.Errorf("it has %d leaves behind it, which do not fit its size of %d", len(tail), c.Size)
+	if err := l.fits(c, tail, n); err != nil {
+		return c, nil, err
 	}
 	return c, tail, nil
+}
+
+// fits reports why a checkpoint is not number n of this log.
+func (l *Log) fits(c Checkpoint, tail [][]byte, n uint64) error {
+	switch bundled := c.Size - int64(len(tail)); {
+	case c.Origin != l.c.Origin:
+		return fmt.Errorf("it belongs to %q", c.Origin)
+	case c.Number != n:
+		return fmt.Errorf("it is a copy of checkpoint %d", c.Number)
+	case bundled < 0 || bundled%bundleLeaves != 0:
+		return fmt.Errorf("it has %d leaves behind it, which do not fit its size of %d", len(tail), c.Size)
+	}
+	return nil
 }
 
 // extend folds the leaves that c has more than the tree, and proves that they, and all before them, are the ones

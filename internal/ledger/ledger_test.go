@@ -239,6 +239,88 @@ func TestWhatDoesNotCount(t *testing.T) {
 	}
 }
 
+// TestOnlyStrangersArePassedOver puts checkpoints of others above the newest one, and damaged ones of ours, and asks to go on above them.
+func TestOnlyStrangersArePassedOver(t *testing.T) {
+	name := func(n int) string { return fmt.Sprintf("app/ledger/checkpoint/%012d", n) }
+	for what, c := range map[string]struct {
+		harm   func(t *testing.T, s *mem.Store, stranger *ledger.Log)
+		passed bool
+	}{
+		"one of a stranger": {func(t *testing.T, _ *mem.Store, stranger *ledger.Log) { addTo(t, stranger, 1) }, true},
+		"several":           {func(t *testing.T, _ *mem.Store, stranger *ledger.Log) { addTo(t, stranger, 4) }, true},
+		"ours, flipped": {func(t *testing.T, s *mem.Store, _ *ledger.Log) {
+			alter(t, s, name(5), func(b []byte) []byte { b[30] ^= 1; return b })
+		}, false},
+		"ours, with another name": {func(t *testing.T, s *mem.Store, _ *ledger.Log) {
+			alter(t, s, name(5), func(b []byte) []byte { return bytes.Replace(b, []byte("\n— host0 "), []byte("\n— hosz0 "), 1) })
+		}, false},
+		"a stranger's, cut": {func(t *testing.T, s *mem.Store, stranger *ledger.Log) {
+			addTo(t, stranger, 1)
+			alter(t, s, name(6), func(b []byte) []byte { return b[:len(b)/2] })
+		}, false},
+		"a copy of a stranger's, far above": {func(t *testing.T, s *mem.Store, stranger *ledger.Log) {
+			addTo(t, stranger, 1)
+			b, err := store.ReadAll(t.Context(), s, name(6), 1<<20)
+			if err == nil {
+				err = s.Put(t.Context(), name(999999999999), bytes.NewReader(b), int64(len(b)))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := mem.New()
+			signers, verifiers := newSigners(t, 1)
+			own := openLog(t, s, signers[0], verifiers, time.Now)
+			if _, err := own.Create(t.Context(), ledger.Change{}); err != nil {
+				t.Fatal(err)
+			}
+			addTo(t, own.Log, 4)
+			forger, err := ledger.NewSigner("host0") // the name is free to choose
+			if err != nil {
+				t.Fatal(err)
+			}
+			stranger := openLog(t, s, forger, verifiers, time.Now)
+			c.harm(t, s, stranger.Log)
+			w := openLog(t, s, signers[0], verifiers, time.Now)
+			var blocked *ledger.BlockedError
+			if _, err := w.Append(t.Context(), w.names.build("x")); !errors.As(err, &blocked) {
+				t.Fatalf("append without asking: %v", err)
+			}
+			if _, err := w.PassOver(t.Context(), []string{forger.Verifier()}); !errors.As(err, &blocked) {
+				t.Errorf("one that may have a right to: %v", err)
+			}
+			passed, err := w.PassOver(t.Context(), nil)
+			if (err == nil) != c.passed || err != nil && !errors.As(err, &blocked) {
+				t.Fatalf("passed %v, %v", passed, err)
+			}
+			if !c.passed {
+				return
+			}
+			if _, err := w.Append(t.Context(), w.names.build("x")); err != nil {
+				t.Fatal(err)
+			}
+			r := openLog(t, s, nil, verifiers, time.Now)
+			head, err := r.Head(t.Context())
+			if err != nil || head.Size != 5 || len(r.names) != 5 {
+				t.Errorf("head %+v, %d names, %v", head, len(r.names), err)
+			}
+		})
+	}
+}
+
+// addTo appends n leaves.
+func addTo(t *testing.T, l *ledger.Log, n int) {
+	t.Helper()
+	for i := range n {
+		leaf := ledger.Leaf{Kind: "segment", Name: fmt.Sprintf("leaf%d", i), Size: 1, SHA256: "00"}
+		if _, err := l.Append(t.Context(), func(ledger.Checkpoint) (ledger.Change, error) { return ledger.Change{Leaves: []ledger.Leaf{leaf}}, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func alter(t *testing.T, s *mem.Store, name string, change func([]byte) []byte) {
 	t.Helper()
 	if err := s.Alter(name, change); err != nil {

@@ -45,14 +45,18 @@ type Memory interface {
 type Log struct {
 	c     Config
 	known note.Verifiers
-	lock  chan struct{} // holds one token while the Log is in use
+
+	trusted []note.Verifier // the same as a list
+	lock    chan struct{}   // holds one token while the Log is in use
 
 	head    Checkpoint
 	tree    tree // of all leaves of head
 	bundled tree // of those that bundles hold
 	pending [][]byte
-	ignored []Ignored // above head
-	fresh   time.Time // when head was the newest; zero: it must be read
+	ignored []Ignored            // above head
+	foreign map[string]*stranger // those of ignored that somebody else put there, by object
+	over    uint64               // the highest of them that is passed over
+	fresh   time.Time            // when head was the newest; zero: it must be read
 
 	seen    Seen // of this host and of this Log
 	loaded  bool // seen was read from Memory
@@ -100,7 +104,7 @@ func (l *Log) trust(verifiers []string) error {
 	if err != nil {
 		return fmt.Errorf("open ledger %s: %w", l.c.Prefix, err)
 	}
-	l.known = known
+	l.known, l.trusted = note.VerifierList(known...), known
 	return nil
 }
 

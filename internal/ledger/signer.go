@@ -96,7 +96,7 @@ func VerifyNote(msg []byte, verifiers []string) (text, signer string, err error)
 	if err != nil {
 		return "", "", err
 	}
-	return verifyNote(msg, list)
+	return verifyNote(msg, note.VerifierList(list...))
 }
 
 func verifyNote(msg []byte, known note.Verifiers) (text, signer string, err error) {
@@ -111,7 +111,7 @@ func verifyNote(msg []byte, known note.Verifiers) (text, signer string, err erro
 	return n.Text, n.Sigs[0].Name, nil
 }
 
-func parseVerifiers(keys []string) (note.Verifiers, error) {
+func parseVerifiers(keys []string) ([]note.Verifier, error) {
 	var list []note.Verifier
 	seen := map[string]bool{}
 	for _, k := range keys {
@@ -125,7 +125,7 @@ func parseVerifiers(keys []string) (note.Verifiers, error) {
 		}
 		list = append(list, v)
 	}
-	return note.VerifierList(list...), nil
+	return list, nil
 }
 
 // Signed reports whether s signed the checkpoint.

@@ -36,6 +36,8 @@ type Repository struct {
 	LagBytes int64         `json:"lag_bytes"` // log that waits for it
 	Trouble  Trouble       `json:"trouble,omitzero"`
 
+	Disk Disk `json:"disk,omitzero"` // it lies on; zero: nobody knows
+
 	Windows []history.Window `json:"windows,omitempty"` // that can be recovered from there
 	Gaps    []history.Gap    `json:"gaps,omitempty"`    // between them, with reasons
 
@@ -79,6 +81,12 @@ type Room struct {
 	Bytes int64   `json:"bytes"`
 	Limit int64   `json:"limit"` // zero: none is known
 	Rate  float64 `json:"rate"`  // how fast it fills now, bytes a second; below zero: it empties
+}
+
+// Disk is the file system under a repository.
+type Disk struct {
+	Free int64   `json:"free"` // bytes
+	Rate float64 `json:"rate"` // how fast that becomes less, over the last days, bytes a second; zero: it does not, or nobody knows
 }
 
 // Job is work that the schedule wants done.

@@ -15,7 +15,7 @@ const (
 	Check     Objective = "check"      // when the repository was read last, and that it is whole
 	DeepCheck Objective = "deep-check" // when it was decrypted and decoded last
 	Copies    Objective = "copies"     // how many repositories hold all
-	Spool     Objective = "spool"      // room for what waits on this host, and at the source
+	Spool     Objective = "spool"      // room for what waits on this host, at the source, and on the disks of repositories
 	Schedule  Objective = "schedule"   // work that is due is done
 )
 

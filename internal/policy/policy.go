@@ -6,7 +6,7 @@ import "time"
 // nothing that it was given.
 func Judge(o Objectives, f Facts, m Memory, now time.Time) ([]Finding, Memory) {
 	j := &judge{o: o, f: f, now: now}
-	for _, look := range []func(){j.durability, j.copies, j.window, j.coverage, j.drills, j.checks, j.restoreTime, j.rooms, j.jobs} {
+	for _, look := range []func(){j.durability, j.copies, j.window, j.coverage, j.drills, j.checks, j.restoreTime, j.rooms, j.disks, j.jobs} {
 		look()
 	}
 	findings, next := m.next(j.breaches, now)

@@ -188,6 +188,9 @@ func (s *stage) repository(r *Repository, options map[string]string) {
 		switch key {
 		case "lag":
 			r.Lag = s.span(value)
+		case "free":
+			r.Disk = Disk{Free: s.bytes(value), Rate: float64(s.bytes(options["daily"])) / 86400}
+		case "daily":
 		case "behind":
 			r.LagBytes = s.bytes(value)
 		case "error":

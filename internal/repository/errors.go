@@ -70,3 +70,18 @@ func (e *KeyError) Error() string {
 func (e *KeyError) Hint() string {
 	return "somebody altered it, or this is another repository than the one that this host knows; compare with a copy"
 }
+
+// UnlistedSignerError says that a host may not write: it is not among the signers.
+type UnlistedSignerError struct {
+	Source   string
+	Verifier string // its key
+}
+
+func (e *UnlistedSignerError) Error() string {
+	return fmt.Sprintf("write to the repository of %s: this host is not among those who may sign there", e.Source)
+}
+
+// Hint says who can let it.
+func (e *UnlistedSignerError) Hint() string {
+	return fmt.Sprintf("on the host that captures it run: backstay key trust %s %s; then try again here", e.Source, e.Verifier)
+}

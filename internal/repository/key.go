@@ -135,6 +135,9 @@ func (r *Repository) changeKeys(ctx context.Context, what string, change func(*s
 	} else if err != nil {
 		return fmt.Errorf("%s of %s: %w", what, r.source, err)
 	}
+	if !slices.Contains(next.Signers, r.signer.Verifier()) {
+		return fmt.Errorf("%s of %s: %w", what, r.source, &UnlistedSignerError{Source: r.source, Verifier: r.signer.Verifier()})
+	}
 	k, err := makeKeyObject(next, &secret, previous, r.signer)
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", what, r.source, err)
@@ -158,6 +161,9 @@ func (r *Repository) addKeyObject(ctx context.Context, what string, k *keyObject
 		return fmt.Errorf("%s of %s: %w", what, r.source, err)
 	}
 	err := r.protect(ctx, keyNames(k.Number)...)
+	if err == nil {
+		err = r.reloadKeys(ctx) // it may be the one that lists this host
+	}
 	if err == nil {
 		err = r.listKeyObject(ctx, k)
 	}

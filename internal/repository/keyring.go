@@ -24,7 +24,8 @@ type keyring struct {
 	verifiers     []string
 	accepted      []*keyObject // oldest first; the last is current
 	rejected      []Damage
-	numbers       []int // of the key objects in rejected
+	numbers       []int    // of the key objects in rejected
+	claimed       []string // verifier keys that rejected ones name, and this host does not trust
 }
 
 // loadKeys reads all key objects of a source, oldest first, and follows the chain of trust through them: each is
@@ -57,6 +58,7 @@ func loadKeys(ctx context.Context, s store.Store, source string, keys []age.Iden
 		trusted, reason := ring.judge(k, known, pinned)
 		if reason != "" {
 			ring.reject(source+"/"+k.name, k.Number, reason)
+			ring.claimed = append(ring.claimed, k.Signers...)
 			continue
 		}
 		ring.accept(k, trusted, keys)

@@ -45,6 +45,10 @@ type Options struct {
 	Lock       time.Duration    // what is put cannot be deleted for so long, tips aside; zero: it can. It needs a store.Locker
 	Log        *slog.Logger     // nil: nothing is logged
 	Now        func() time.Time // nil: time.Now
+
+	// Stranger is told of a checkpoint above the newest one that counts which somebody signed who is not listed: it was passed over.
+	// nil: it is only logged.
+	Stranger func(ledger.Ignored)
 }
 
 // Seen keeps the last checkpoint that this host saw of the repository.

@@ -263,14 +263,85 @@ func TestForgedSegment(t *testing.T) {
 	if f := facts(t, w.open(t, nil)); len(f.Ignored) != 1 || f.Ignored[0].Object != object4 {
 		t.Errorf("ignored %v", f.Ignored)
 	}
-	// A host without a key has pinned the signers and is not taken in either; nothing is appended on top.
-	var blocked *ledger.BlockedError
-	if _, err := w.repo.Heartbeat(t.Context(), moment(9)); err == nil {
-		if _, err := w.open(t, func(o *repository.Options) { o.Signer = w.signer }).Heartbeat(t.Context(), moment(10)); !errors.As(err, &blocked) {
-			t.Errorf("appended on top: %v", err)
+	// A host without a key has pinned the signers: it is not taken in either, goes on above it, and says so.
+	for _, name := range []string{"the writer", "one that opens it"} {
+		var strange []ledger.Ignored
+		writer := w.open(t, func(o *repository.Options) {
+			o.Signer, o.Identities, o.Trusted = w.signer, nil, []string{w.signer.Verifier()}
+			o.Stranger = func(i ledger.Ignored) { strange = append(strange, i) }
+		})
+		if _, err := writer.Heartbeat(t.Context(), moment(9)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
-	} else if !errors.As(err, &blocked) || hint(err) == "" {
-		t.Errorf("appended on top: %v", err)
+		if alarmed := len(strange) == 1 && strange[0].Object == object4; alarmed != (name == "the writer") {
+			t.Errorf("%s: told of %v", name, strange)
+		}
+	}
+	f := facts(t, w.open(t, nil))
+	if f.Head.Number <= forged.Number || len(f.Ignored) != 0 || len(f.History.Segments) != 1 {
+		t.Errorf("head %d, ignored %v, segments %v", f.Head.Number, f.Ignored, f.History.Segments)
+	}
+	refused("after it was passed over")
+}
+
+// TestAStrangersHostWritesNothing has a host with a reader's key that nobody listed drop, report and change keys: it is refused before it
+// signs anything, and the host that captures, which has no key, goes on.
+func TestAStrangersHostWritesNothing(t *testing.T) {
+	w := newWorld(t, mem.New())
+	base := w.takeBase(t)
+	w.appendSegment(t, 3, 100)
+	other := newSigner(t, "laptop")
+	laptop := w.open(t, func(o *repository.Options) { o.Signer = other })
+	before := facts(t, laptop)
+	reader := newIdentity(t).Recipient().String()
+	for name, write := range map[string]func() error{
+		"drop": func() error {
+			_, err := laptop.Drop(t.Context(), repository.Order{Names: []string{"base/" + base.ID}, Reason: "old", Decided: before.Head.Size})
+			return err
+		},
+		"report":     func() error { return laptop.PutReport(t.Context(), "20261121T100000.000Z", []byte("x")) },
+		"add reader": func() error { return laptop.AddReader(t.Context(), repository.Reader{Name: "ben", Recipient: reader}) },
+		"rotate":     func() error { return laptop.Rotate(t.Context()) },
+		"add another signer": func() error {
+			return laptop.AddSigner(t.Context(), newSigner(t, "third").Verifier())
+		},
+	} {
+		var unlisted *repository.UnlistedSignerError
+		if err := write(); !errors.As(err, &unlisted) || !strings.Contains(hint(err), other.Verifier()) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if f := facts(t, w.open(t, nil)); f.Head.Number != before.Head.Number || f.Keys.Number != 1 {
+		t.Errorf("head %d, key object %d", f.Head.Number, f.Keys.Number)
+	}
+	w.appendSegment(t, 3, 100)
+
+	// A host that takes over lists itself. Whoever cannot verify that does not go on above it: two would write.
+	if err := laptop.AddSigner(t.Context(), other.Verifier()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := laptop.Heartbeat(t.Context(), moment(10)); err != nil {
+		t.Fatal(err)
+	}
+	keyless := w.open(t, func(o *repository.Options) {
+		o.Signer, o.Identities, o.Trusted = w.signer, nil, []string{w.signer.Verifier()}
+	})
+	var blocked *ledger.BlockedError
+	if _, err := keyless.Heartbeat(t.Context(), moment(11)); !errors.As(err, &blocked) {
+		t.Errorf("above a host that may have taken over: %v", err)
+	}
+	// Once it is told to trust that one, without being opened again, it does.
+	if err := keyless.Trust(t.Context(), []string{w.signer.Verifier(), other.Verifier()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyless.Heartbeat(t.Context(), moment(11)); err != nil {
+		t.Error(err)
+	}
+	if err := laptop.Rotate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := keyless.Heartbeat(t.Context(), moment(12)); err != nil {
+		t.Error(err)
 	}
 }
 

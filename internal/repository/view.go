@@ -70,21 +70,38 @@ func (r *Repository) view(ctx context.Context, look func(ledger.Checkpoint, []le
 	return r.ledger.View(ctx, look)
 }
 
-// append appends to the ledger. If a checkpoint is in the way that is not trusted the keys are read again first.
+// maxPasses is how often an append goes on above what others put in its way.
+const maxPasses = 16
+
+// append appends to the ledger, if this host is listed among those who may. If a checkpoint is in the way that is not trusted the keys
+// are read again; if a stranger signed it, it is passed over.
 func (r *Repository) append(ctx context.Context, build ledger.Build) (ledger.Checkpoint, error) {
+	if err := r.listed(ctx); err != nil {
+		return ledger.Checkpoint{}, err
+	}
 	newest := 0
 	noting := func(head ledger.Checkpoint) (ledger.Change, error) {
 		newest = r.fold.newest
 		return build(head)
 	}
 	head, err := r.ledger.Append(ctx, noting)
-	var untrusted *ledger.UntrustedError
-	var blocked *ledger.BlockedError
-	if errors.As(err, &untrusted) || errors.As(err, &blocked) {
+	for range maxPasses {
+		var untrusted *ledger.UntrustedError
+		var blocked *ledger.BlockedError
+		if !errors.As(err, &untrusted) && !errors.As(err, &blocked) {
+			break
+		}
 		if err := r.reloadKeys(ctx); err != nil {
 			return ledger.Checkpoint{}, err
 		}
-		head, err = r.ledger.Append(ctx, noting)
+		if blocked != nil {
+			if err := r.passOver(ctx); err != nil {
+				return ledger.Checkpoint{}, err
+			}
+		}
+		if head, err = r.ledger.Append(ctx, noting); blocked == nil {
+			break
+		}
 	}
 	if err != nil {
 		return head, err
@@ -94,6 +111,39 @@ func (r *Repository) append(ctx context.Context, build ledger.Build) (ledger.Che
 		r.o.Log.Warn("read keys", "source", r.source, "error", err)
 	}
 	return head, nil
+}
+
+// listed refuses to sign for a host that is not listed: hosts without a key would take its checkpoint for a stranger's.
+func (r *Repository) listed(ctx context.Context) error {
+	own := func() bool { return slices.Contains(r.ring().verifiers, r.signer.Verifier()) }
+	if r.signer == nil || own() {
+		return nil // without a signer the ledger refuses
+	}
+	if err := r.reloadKeys(ctx); err != nil || own() {
+		return err
+	}
+	return &UnlistedSignerError{Source: r.source, Verifier: r.signer.Verifier()}
+}
+
+// passOver goes on above checkpoints of strangers. Nothing they say counts, and nobody who may write is held up by them. One whose signer
+// a key object names that this host cannot verify may be a host that took over: that one is in the way.
+func (r *Repository) passOver(ctx context.Context) error {
+	passed, err := r.ledger.PassOver(ctx, r.ring().claimed)
+	for _, i := range passed {
+		r.o.Log.Error("somebody who is not listed signed a checkpoint; it is passed over", "source", r.source, "object", i.Object, "reason", i.Reason)
+		if r.o.Stranger != nil {
+			r.o.Stranger(i)
+		}
+	}
+	return err
+}
+
+// Trust replaces the verifier keys that this host has pinned.
+func (r *Repository) Trust(ctx context.Context, pinned []string) error {
+	r.mu.Lock()
+	r.o.Trusted = slices.Clone(pinned)
+	r.mu.Unlock()
+	return r.reloadKeys(ctx)
 }
 
 // followKeys reads the keys again when the ledger lists a newer key object than the ones that were read: what is
@@ -106,7 +156,10 @@ func (r *Repository) followKeys(ctx context.Context, newest int) error {
 }
 
 func (r *Repository) reloadKeys(ctx context.Context) error {
-	keys, err := loadKeys(ctx, r.store, r.source, r.o.Identities, r.o.Trusted)
+	r.mu.Lock()
+	pinned := r.o.Trusted
+	r.mu.Unlock()
+	keys, err := loadKeys(ctx, r.store, r.source, r.o.Identities, pinned)
 	if err != nil {
 		return err
 	}

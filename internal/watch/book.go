@@ -64,6 +64,8 @@ type remembered struct {
 	Memory policy.Memory      `json:"memory,omitempty"`
 	Checks map[string]checked `json:"checks,omitempty"` // by repository
 	Drills []policy.DrillRun  `json:"drills,omitempty"`
+
+	Free map[string][]freeAt `json:"free,omitempty"` // room on the disks of repositories, over some days
 }
 
 func sourceKey(source string) string { return "promises/" + source }

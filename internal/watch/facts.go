@@ -58,7 +58,7 @@ func (s *watched) repository(r api.Repository, h seen, now time.Time) policy.Rep
 	out := policy.Repository{
 		Name: r.Name, Lag: time.Duration(r.LagSeconds * float64(time.Second)), LagBytes: r.LagBytes,
 		Trouble: policy.Trouble{Text: r.Error, Since: s.since("repository "+r.Name, r.Error, now), Do: r.Hint},
-		Windows: h.windows, Gaps: h.gaps,
+		Windows: h.windows, Gaps: h.gaps, Disk: s.disks[r.Name],
 	}
 	c := s.Checks[r.Name]
 	out.Checked, out.DeepChecked, out.Damage, out.DamageSince = c.Shallow, c.Deep, c.Damage, c.Since
@@ -247,6 +247,7 @@ func (w *Watch) lookAt(ctx context.Context, s *watched) {
 		limited, cancel := context.WithTimeout(ctx, lookTime)
 		f, err := w.c.Eyes.Facts(limited, s.Name, name)
 		cancel()
+		w.room(ctx, s, name)
 		checks, checksErr := w.checks(ctx, s.Name, name)
 		known := ages{at: w.c.Now()}
 		if shallow, deep, err := w.c.Eyes.Ages(ctx, s.Name, name); err == nil { // an index: without it the last rounds count

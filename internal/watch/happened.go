@@ -93,7 +93,9 @@ type loss struct {
 var losses = map[archive.EventKind]loss{
 	archive.GapFound: {"gap", notify.Critical, audit.Gap, "nothing need be done: a new base is taken, and its end closes the gap; " +
 		"moments in between cannot be recovered. See what took the log away before it was captured; backstay status %s shows the window"},
-	archive.LogMissing:  {"gap", notify.Critical, audit.Gap, "see backstay history %s for what can be recovered from where; a new base makes that repository whole again"},
+	archive.LogMissing: {"gap", notify.Critical, audit.Gap, "see backstay history %s for what can be recovered from where; a new base makes that repository whole again"},
+	archive.Stranger: {"signature", notify.Critical, audit.Key, "what was written does not count, and protection goes on. If it was a host of yours, let it sign: backstay key trust %s KEY; " +
+		"if not, see who can write to the store"},
 	archive.SpoolLost:   {"spool", notify.Warning, audit.Gap, "see what damaged or replaced the state folder; backstay history %s shows whether a gap came of it"},
 	archive.BaseDamaged: {"source", notify.Critical, audit.Base, "the database itself is damaged: see what its own checks say of %s, and keep the bases of before"},
 }

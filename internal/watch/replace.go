@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/policy"
 )
 
 // Replace puts other sources, and other promises, in the place of those there are. What is running runs on under what was promised
@@ -36,7 +38,7 @@ func (w *Watch) take(ctx context.Context, sources []Source) error {
 		if had := before[s.Name]; had != nil {
 			taken.known = had.known
 		} else {
-			taken.known = &known{histories: map[string]seen{}, meters: map[string]*meter{}}
+			taken.known = &known{histories: map[string]seen{}, meters: map[string]*meter{}, disks: map[string]policy.Disk{}}
 			if err := w.recall(ctx, taken); err != nil {
 				return err
 			}

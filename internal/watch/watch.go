@@ -58,6 +58,8 @@ type Eyes interface {
 	// Ages says at which time or later every object of a repository was read, or written, last, and the same of deep checks; those
 	// that are damaged aside. Zero: nobody knows.
 	Ages(ctx context.Context, source, repo string) (shallow, deep time.Time, err error)
+	// Free says how many bytes may still be written to the disk of a repository; known is false where it lies on none of this host's.
+	Free(ctx context.Context, source, repo string) (bytes int64, known bool)
 	// Drills reads the reports that the repositories of a source hold, the newest ones, in any order.
 	Drills(ctx context.Context, source string) ([]drill.Report, error)
 	// Checks reads what other hosts found when they checked a repository: the newest check of each kind.
@@ -132,6 +134,7 @@ type known struct {
 	troubles  map[string]time.Time      // since when something is wrong
 	histories map[string]seen           // by repository
 	meters    map[string]*meter
+	disks     map[string]policy.Disk // by repository
 }
 
 // seen is what a repository held when it was read last. Windows are worked out once: there are as many as there were gaps.

@@ -37,6 +37,7 @@ type world struct {
 	mends   bool
 	broken  bool          // no base can be taken
 	aged    time.Time     // of what was read last
+	free    int64         // on the disk of local; zero: nobody knows
 	refused string        // why no fingerprint is taken
 	unread  int           // parts of repository far
 	rounds  map[int64]int // parts that were read in each
@@ -159,6 +160,12 @@ func (w *world) Ages(context.Context, string, string) (shallow, deep time.Time, 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.aged, time.Time{}, nil
+}
+
+func (w *world) Free(_ context.Context, _, repo string) (int64, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.free, repo == "local" && w.free > 0
 }
 
 func (w *world) Drills(context.Context, string) ([]drill.Report, error) { return w.reports, nil }
@@ -448,5 +455,38 @@ func TestThePlanSpeaksAsTheFile(t *testing.T) {
 		if len(want) > 0 {
 			t.Errorf("not planned: %v", want)
 		}
+	})
+}
+
+// TestAFillingDiskIsToldBefore has a disk lose 20 GB a day for days, over restarts of the daemon.
+func TestAFillingDiskIsToldBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		sources := promised(t, "rpo: 5s", true)
+		found := func(watch *Watch) string {
+			for _, p := range watch.Promises("app") {
+				if p.Objective == "spool" {
+					return p.Severity + ": " + p.Reason
+				}
+			}
+			return ""
+		}
+		for day, want := range []string{"", "", "warning: the disk of local is full in 6d", "warning: the disk of local is full in 5d", "warning: the disk of local is full in 4d"} {
+			watch, stop := w.keep(t, sources)
+			for hour := range 24 {
+				w.mu.Lock()
+				w.free = int64(190<<30) - int64(day*24+hour)*(20<<30)/24
+				w.mu.Unlock()
+				time.Sleep(time.Hour)
+			}
+			got := found(watch)
+			stop()
+			if !strings.HasPrefix(got, want) || want == "" && got != "" {
+				t.Errorf("after day %d: %q, want %q", day+1, got, want)
+			}
+		}
+		w.mu.Lock()
+		w.free = 0 // nobody knows
+		w.mu.Unlock()
 	})
 }
