@@ -23,8 +23,8 @@ build: ## build bin/backstay
 	$(GO) build -trimpath -o bin/backstay ./cmd/backstay
 
 test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
-	$(RING) $(GO) test -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/...
-	$(RING) $(GO) test -p 1 -count=1 -timeout 25m ./test/crash/...
+	$(RING) $(GO) test -vet=off -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/...
+	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 25m ./test/crash/...
 	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory staticcheck cross race
 
@@ -43,7 +43,7 @@ cross: ## the binary and the module for applications without cgo, for every syst
 	for os in linux darwin windows; do for dir in . failover; do CGO_ENABLED=0 GOOS=$$os $(GO) -C $$dir build -o /dev/null ./... || exit 1; done; done
 
 race: ## the quick rings under the race detector
-	$(RING) $(GO) test -race -p $(PARALLEL) -count=1 -short -timeout 15m $(LIGHT)
+	$(RING) $(GO) test -race -vet=off -p $(PARALLEL) -count=1 -short -timeout 15m $(LIGHT)
 
 script: ## transcripts of the whole binary
 	$(RING) $(GO) test -count=1 ./test/script/...

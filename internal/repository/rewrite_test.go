@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -181,14 +183,17 @@ func TestRewriteLeavesNothingToAWithdrawnKey(t *testing.T) {
 // TestRewriteMayBreakOffAnywhere fails each call to the store in turn, before or after it had its effect: what there is is
 // whole at once, and a second run ends well.
 func TestRewriteMayBreakOffAnywhere(t *testing.T) {
-	step, least := 1, 30
-	if testing.Short() {
+	step, least := 4, 8
+	switch {
+	case testing.Short():
 		step, least = 19, 3
+	case os.Getenv("BACKSTAY_SOAK") != "":
+		step, least = 1, 30
 	}
 	for name, effect := range map[string]fault.Effect{"before": fault.Fail(nil), "after": fault.FailAfter(nil)} {
 		t.Run(name, func(t *testing.T) {
 			failed := 0
-			for n := 1; ; n += step {
+			for n := 1 + rand.IntN(step); ; n += step { // every call has its turn, if not in each run
 				s := mem.New()
 				l := newLeaver(t, s)
 				plan := fault.NewPlan(fault.Rule{Nth: n, Times: fault.Always, Effect: effect})
