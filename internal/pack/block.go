@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	frameBytes    = 128 << 10 // plain bytes of a frame of a base, or of a condensed log file, at most
-	logFrameBytes = 1 << 20   // plain bytes of a frame of log, at most
+	frameBytes    = 256 << 10 // plain bytes of a frame of a base, at most
+	sparseBytes   = 128 << 10 // the same of a condensed log file, of which single pages are read
+	logFrameBytes = 1 << 20   // the same of log
 	blockBytes    = 1 << 20   // what one worker packs at a time
 )
 

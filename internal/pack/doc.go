@@ -1,7 +1,7 @@
 // Package pack puts the files of a base, or of a piece of log, into objects that can be kept by anyone and read only
 // by who holds the key: age around Zstandard frames around a tar stream. Stock age, zstd and tar open them.
 //
-//	files ─ tar ─ frames of at most 128 KiB (1 MiB in log) ─ zstd, each frame for itself ─ age ─ packs
+//	files ─ tar ─ frames of at most 256 KiB (1 MiB in log) ─ zstd, each frame for itself ─ age ─ packs
 //
 // Frames are independent and age's chunks are too, so with a map (base) or an index (segment) any piece is read with
 // one ranged request. The map holds a keyed BLAKE3 digest of every extent, the index a plain one of every frame, and each

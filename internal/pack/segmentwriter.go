@@ -111,7 +111,7 @@ func (w *segmentWriter) entry(ctx context.Context, e *SegmentEntry, plainFound *
 		if err := w.flush(ctx); err != nil {
 			return err
 		}
-		w.frame = frameBytes
+		w.frame = sparseBytes
 	}
 	w.index.add(e, w.tar)
 	if err := w.copy(ctx, e); err != nil {
