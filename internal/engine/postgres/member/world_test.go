@@ -3,6 +3,7 @@ package member_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,11 +50,18 @@ type world struct {
 
 var small = map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "shared_buffers": "16MB", "max_connections": "40"}
 
-func newWorld(t *testing.T, sync int) *world {
+func newWorld(t *testing.T, sync int) *world { return newWorldOf(t, pgtest.Default, sync) }
+
+func newWorldOf(t *testing.T, version, sync int) *world {
 	t.Helper()
+	settings := maps.Clone(small)
+	if version == 12 {
+		delete(settings, "wal_keep_size")
+		settings["wal_keep_segments"] = "32"
+	}
 	w := &world{t: t, store: mem.New(), start: time.Now()}
 	w.cfg = cluster.Config{Cluster: "shop", Sync: sync, After: 600 * time.Millisecond, Peers: []cluster.Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
-	first := pgtest.New(t, pgtest.Options{Settings: small})
+	first := pgtest.New(t, pgtest.Options{Version: version, Settings: settings})
 	servers := []*pgtest.Cluster{first, first.Standby(t, "db2"), first.Standby(t, "db3")}
 	w.k = &keeper{cfg: w.cfg, store: w.store, members: map[string]peer.Member{}, log: w.log}
 	for i, p := range w.cfg.Peers {
