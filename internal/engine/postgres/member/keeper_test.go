@@ -141,6 +141,13 @@ func (k *keeper) ask(r cluster.Request) {
 	k.request = &r
 }
 
+// asks reports whether a request was not taken up yet.
+func (k *keeper) asks() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.request != nil
+}
+
 func (k *keeper) now1() cluster.State {
 	k.mu.Lock()
 	defer k.mu.Unlock()

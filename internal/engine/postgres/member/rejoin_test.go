@@ -76,8 +76,7 @@ func partedLog(t *testing.T, version int) {
 			t.Errorf("%s is not the log that was there: %v", name, err)
 		}
 	}
-	w.k.ask(cluster.Request{Kind: cluster.Switchover, To: first.name, By: "test"})
-	w.serving(3)
+	w.move(first, 3)
 	wr.check(t, first)
 	const count = "select count(*) from alone"
 	if a, b := first.pg.Ask(t, count), second.pg.Ask(t, count); a != b || a == "40000" {

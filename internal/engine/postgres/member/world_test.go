@@ -216,6 +216,25 @@ func (w *world) serving(epoch uint64) *host {
 	return w.host(s.Primary)
 }
 
+// move asks for a switchover, again where the keeper saw something that refused it, and waits for the epoch that it leads to.
+func (w *world) move(to *host, epoch uint64) {
+	w.t.Helper()
+	for range 10 {
+		w.k.ask(cluster.Request{Kind: cluster.Switchover, To: to.name, By: "test"})
+		s := w.k.until(w.t, "the switchover is decided", func(s cluster.State) bool {
+			return !w.k.asks() && s.Phase == cluster.Serving && (s.Epoch >= epoch || strings.HasPrefix(s.Row, "refuse") || strings.HasPrefix(s.Row, "call off"))
+		})
+		if s.Epoch >= epoch {
+			break
+		}
+		w.log("asked again: %s", s.Reason)
+		time.Sleep(300 * time.Millisecond)
+	}
+	if is := w.serving(epoch); is != to {
+		w.t.Fatalf("%s leads after the switchover", is.name)
+	}
+}
+
 func (w *world) streaming(to *host, n int) {
 	w.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
