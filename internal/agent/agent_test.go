@@ -552,3 +552,35 @@ func TestANewerEpochBreaksOff(t *testing.T) {
 		}
 	})
 }
+
+// TestAServerThatDoesNotStartIsTriedEverMoreRarely, and started when it can be.
+func TestAServerThatDoesNotStartIsTriedEverMoreRarely(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 5}); err != nil {
+			t.Fatal(err)
+		}
+		w.server.mu.Lock()
+		w.server.broken, w.server.s.Role = true, cluster.Stopped
+		w.server.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		if n := w.server.count("start standby"); n < 10 || n > 20 {
+			t.Errorf("tried %d times in ten minutes", n)
+		}
+		w.server.mu.Lock()
+		w.server.broken = false
+		w.server.mu.Unlock()
+		time.Sleep(maxWait + time.Second)
+		if w.server.role() != cluster.Standby {
+			t.Error("it was not started")
+		}
+	})
+}
+
+func TestAnAgentThatEndedBeginsNothing(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.end()
+		if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 5}); err == nil || w.server.count("detach") != 0 {
+			t.Errorf("fenced after its end: %v", err)
+		}
+	})
+}

@@ -31,6 +31,7 @@ type fake struct {
 	hung     bool          // Look gets no answer
 	slow     time.Duration // of Lead, Count and Start
 	stubborn bool          // it is not held up by the end of a context
+	broken   bool          // it does not start
 	leaves   time.Time     // when it last stopped
 	look     func()        // called in the middle of a look
 	streams  history.Position
@@ -101,6 +102,9 @@ func (f *fake) Start(ctx context.Context, as cluster.Role) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("start " + string(as))
+	if f.broken {
+		return errors.New("it does not start")
+	}
 	f.s.Role, f.s.Following = as, ""
 	return nil
 }
