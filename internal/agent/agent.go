@@ -20,7 +20,7 @@
 //	tenure(e) ── promise of e+1, or e+1 read ──▶ none      tenure(e) still
 //	     └── lease over ──▶ server stopped ── renewed, still e ──▶ server started again
 //
-// Goroutines of Run: round (beats), observe (looks at the server), watch (stops it by the deadline), and one job at a time, which a command of
+// Goroutines of Run: round (beats), listen (hears of changes of the state between beats), observe (looks at the server), watch (stops it by the deadline), and one job at a time, which a command of
 // a newer epoch breaks off.
 package agent
 
@@ -155,6 +155,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.every(ctx, a.c.Cluster.Lease/5, a.round) })
 	g.Go(func() error { return a.every(ctx, looking, a.observe) })
 	g.Go(func() error { return a.every(ctx, watching, a.watch) })
+	g.Go(func() error { return a.every(ctx, listening, a.listen) })
 	err := g.Wait()
 	a.mu.Lock()
 	a.ended = true
@@ -166,10 +167,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-// How often the server is looked at, and the deadline.
+// How often the server is looked at, and the deadline; and how soon the state is listened to again.
 const (
-	looking  = 200 * time.Millisecond
-	watching = 50 * time.Millisecond
+	looking   = 200 * time.Millisecond
+	watching  = 50 * time.Millisecond
+	listening = time.Second
 )
 
 func (a *Agent) every(ctx context.Context, pause time.Duration, do func(context.Context)) error {

@@ -297,6 +297,35 @@ func TestALifeIsRecordedBeforeItIsGivenARoute(t *testing.T) {
 	})
 }
 
+// TestARouteServesAsSoonAsTheStateDoes: by what is told of the state, and where nothing is told, by what is read for who asks.
+func TestARouteServesAsSoonAsTheStateDoes(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		in(t, func(t *testing.T, w *world) {
+			w.end()
+			w.set(func() { w.deaf = deaf })
+			w.boot()
+			w.serve()
+			if _, err := w.grant(life("p")); err != nil {
+				t.Fatal(err)
+			}
+			w.put(func(s *cluster.State) { s.Phase = cluster.Promoting })
+			time.Sleep(time.Second)
+			w.put(func(s *cluster.State) { s.Phase = cluster.Serving })
+			time.Sleep(time.Millisecond)
+			if r, err := w.grant(life("p")); err != nil || r.State != route.Serving {
+				t.Errorf("deaf %v: right after it serves again: %+v, %v", deaf, r, err)
+			}
+			if deaf {
+				return
+			}
+			w.put(func(s *cluster.State) { s.Phase, s.Epoch = cluster.Fencing, 8 })
+			time.Sleep(time.Millisecond)
+			_, err := w.grant(life("p"))
+			refused(t, "a route right after a newer epoch was claimed", err)
+		})
+	}
+}
+
 // TestALifeThatAsksNoMoreIsForgotten, or it would hold up each planned change; and is recorded again before it gets anything.
 func TestALifeThatAsksNoMoreIsForgotten(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {

@@ -24,24 +24,25 @@ func (a *Agent) Vouch(_ context.Context, epoch uint64) (bool, error) {
 
 // Grant implements peer.Granter. A proxy's life is in the state before it is given a route.
 func (a *Agent) Grant(ctx context.Context, ask route.Ask) (route.Route, error) {
-	if r, err, ok := a.grant(ask); ok {
+	if r, err, ok := a.grant(ask, false); ok {
 		return r, err
 	}
 	a.mu.Lock()
-	if !slices.Contains(a.want, ask.Proxy) {
+	recorded := slices.Contains(a.state.Proxies, ask.Proxy) && !a.dropped[ask.Proxy]
+	if !recorded && !slices.Contains(a.want, ask.Proxy) {
 		a.want = append(a.want, ask.Proxy)
 	}
 	epoch := a.state.Epoch
 	a.mu.Unlock()
 	a.beat(ctx, epoch)
-	if r, err, ok := a.grant(ask); ok {
+	if r, err, ok := a.grant(ask, true); ok {
 		return r, err
 	}
 	return route.Route{}, peer.Refuse("proxy " + ask.Proxy.String() + " is not recorded yet")
 }
 
-// grant answers a life that is recorded. It reports false for one that is not.
-func (a *Agent) grant(ask route.Ask) (r route.Route, err error, ok bool) {
+// grant answers a life that is recorded. It reports false for one that is not, and where the state should be read first, unless it is fresh.
+func (a *Agent) grant(ask route.Ask, fresh bool) (r route.Route, err error, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
@@ -51,6 +52,9 @@ func (a *Agent) grant(ask route.Ask) (r route.Route, err error, ok bool) {
 	}
 	if !slices.Contains(a.state.Proxies, ask.Proxy) || a.dropped[ask.Proxy] {
 		return r, nil, false
+	}
+	if !fresh && (a.state.Phase == cluster.Promoting || ask.Epoch > a.state.Epoch) {
+		return r, nil, false // it may have been opened meanwhile
 	}
 	a.asked[ask.Proxy] = now
 	r = a.state.Route(a.c.Cluster, min(left, a.c.Cluster.Lease))

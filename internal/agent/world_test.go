@@ -186,6 +186,7 @@ type world struct {
 	deny     bool               // the others know a newer epoch
 	mute     bool               // one of them does not answer
 	asked    int                // how often the others were
+	deaf     bool               // no change is told
 	swapping func(value []byte) // called while a swap is under way
 }
 
@@ -322,9 +323,22 @@ func (w *world) Swap(ctx context.Context, k string, from uint64, value []byte) (
 	return w.mem.Swap(ctx, k, from, value)
 }
 
-func (w *world) Watch(context.Context, string, uint64, func(lease.Entry)) error { return errDown }
-func (w *world) Leads(context.Context) (bool, error)                            { return true, nil }
-func (w *world) Close() error                                                   { return nil }
+func (w *world) Watch(ctx context.Context, k string, from uint64, tell func(lease.Entry)) error {
+	w.mu.Lock()
+	deaf := w.deaf || w.down
+	w.mu.Unlock()
+	if deaf {
+		return errDown
+	}
+	return w.mem.Watch(ctx, k, from, func(e lease.Entry) {
+		if !w.away() {
+			tell(e)
+		}
+	})
+}
+
+func (w *world) Leads(context.Context) (bool, error) { return true, nil }
+func (w *world) Close() error                        { return nil }
 
 func (w *world) Vouch(ctx context.Context, _ uint64) (bool, error) {
 	w.mu.Lock()
