@@ -24,7 +24,7 @@ func (a *Agent) Vouch(_ context.Context, epoch uint64) (bool, error) {
 
 // Grant implements peer.Granter. A proxy's life is in the state before it is given a route.
 func (a *Agent) Grant(ctx context.Context, ask route.Ask) (route.Route, error) {
-	if r, err, ok := a.grant(ask, false); ok {
+	if r, ok, err := a.grant(ask, false); ok {
 		return r, err
 	}
 	a.mu.Lock()
@@ -35,33 +35,33 @@ func (a *Agent) Grant(ctx context.Context, ask route.Ask) (route.Route, error) {
 	epoch := a.state.Epoch
 	a.mu.Unlock()
 	a.beat(ctx, epoch)
-	if r, err, ok := a.grant(ask, true); ok {
+	if r, ok, err := a.grant(ask, true); ok {
 		return r, err
 	}
 	return route.Route{}, peer.Refuse("proxy " + ask.Proxy.String() + " is not recorded yet")
 }
 
 // grant answers a life that is recorded. It reports false for one that is not, and where the state should be read first, unless it is fresh.
-func (a *Agent) grant(ask route.Ask, fresh bool) (r route.Route, err error, ok bool) {
+func (a *Agent) grant(ask route.Ask, fresh bool) (r route.Route, ok bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
 	left := a.tenure.Left(now)
 	if !a.known || a.state.Holder() != a.c.Member || left <= 0 || a.tenure.Epoch != a.state.Epoch || a.lost {
-		return r, peer.Refuse(fmt.Sprintf("%s holds no epoch of %s now", a.c.Member, a.c.Cluster.Cluster)), true
+		return r, true, peer.Refuse(fmt.Sprintf("%s holds no epoch of %s now", a.c.Member, a.c.Cluster.Cluster))
 	}
 	if !slices.Contains(a.state.Proxies, ask.Proxy) || a.dropped[ask.Proxy] {
-		return r, nil, false
+		return r, false, nil
 	}
 	if !fresh && (a.state.Phase == cluster.Promoting || ask.Epoch > a.state.Epoch) {
-		return r, nil, false // it may have been opened meanwhile
+		return r, false, nil // it may have been opened meanwhile
 	}
 	a.asked[ask.Proxy] = now
 	r = a.state.Route(a.c.Cluster, min(left, a.c.Cluster.Lease))
 	if r.State != route.Closed {
 		r.Replicas = a.replicas()
 	}
-	return r, nil, true
+	return r, true, nil
 }
 
 // replicas are where reads may go, as the primary sees them.

@@ -45,10 +45,6 @@ func hostDies(t *testing.T, version int) {
 	w.streaming(second, 2)
 	wr.grow(t, 20)
 	wr.stop()
-	third := w.host("db3")
-	if second == third {
-		third = w.host("db2")
-	}
 	w.move(first, 3)
 	wr.check(t, first)
 	w.streaming(first, 2)
