@@ -24,8 +24,10 @@ func (a *Agent) Vouch(_ context.Context, epoch uint64) (bool, error) {
 
 // Grant implements peer.Granter. A proxy's life is in the state before it is given a route.
 func (a *Agent) Grant(ctx context.Context, ask route.Ask) (route.Route, error) {
-	if r, ok, err := a.grant(ask, false); ok {
-		return r, err
+	if !a.behind(ask) {
+		if r, ok, err := a.grant(ask); ok {
+			return r, err
+		}
 	}
 	a.mu.Lock()
 	recorded := slices.Contains(a.state.Proxies, ask.Proxy) && !a.dropped[ask.Proxy]
@@ -35,14 +37,21 @@ func (a *Agent) Grant(ctx context.Context, ask route.Ask) (route.Route, error) {
 	epoch := a.state.Epoch
 	a.mu.Unlock()
 	a.beat(ctx, epoch)
-	if r, ok, err := a.grant(ask, true); ok {
+	if r, ok, err := a.grant(ask); ok {
 		return r, err
 	}
 	return route.Route{}, peer.Refuse("proxy " + ask.Proxy.String() + " is not recorded yet")
 }
 
-// grant answers a life that is recorded. It reports false for one that is not, and where the state should be read first, unless it is fresh.
-func (a *Agent) grant(ask route.Ask, fresh bool) (r route.Route, ok bool, err error) {
+// behind reports whether the state should be read before ask is answered: it may have been opened meanwhile, or the proxy knows of a newer one.
+func (a *Agent) behind(ask route.Ask) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state.Holder() == a.c.Member && a.state.Phase == cluster.Promoting || ask.Epoch > a.state.Epoch
+}
+
+// grant answers a life that is recorded. It reports false for one that is not.
+func (a *Agent) grant(ask route.Ask) (r route.Route, ok bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
@@ -52,9 +61,6 @@ func (a *Agent) grant(ask route.Ask, fresh bool) (r route.Route, ok bool, err er
 	}
 	if !slices.Contains(a.state.Proxies, ask.Proxy) || a.dropped[ask.Proxy] {
 		return r, false, nil
-	}
-	if !fresh && (a.state.Phase == cluster.Promoting || ask.Epoch > a.state.Epoch) {
-		return r, false, nil // it may have been opened meanwhile
 	}
 	a.asked[ask.Proxy] = now
 	r = a.state.Route(a.c.Cluster, min(left, a.c.Cluster.Lease))
