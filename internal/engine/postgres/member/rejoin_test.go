@@ -2,6 +2,8 @@ package member_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine/postgres/member"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/history"
 )
 
 // TestALogThatPartedIsSavedAndTakenBack: the old primary has log that nobody received. It comes back by a rewind, and keeps that log aside.
@@ -17,7 +22,26 @@ func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
-	w := newWorld(t, 1)
+	partedLog(t, pgtest.Default)
+}
+
+// TestALogThatPartedWithAnyVersion is the same with each version that is installed.
+func TestALogThatPartedWithAnyVersion(t *testing.T) {
+	if os.Getenv("BACKSTAY_SOAK") == "" {
+		t.Skip("BACKSTAY_SOAK=1 tries all versions")
+	}
+	for _, v := range pgtest.Versions(t) {
+		t.Run(strconv.Itoa(v), func(t *testing.T) {
+			if !pgtest.Programs(t, v).Has("pg_rewind") {
+				t.Skip("this build has no pg_rewind")
+			}
+			partedLog(t, v)
+		})
+	}
+}
+
+func partedLog(t *testing.T, version int) {
+	w := newWorldOf(t, version, 1)
 	first := w.serving(1)
 	first.pg.Exec(t, "create table rows (n int)", "create table alone (n int, filler text)")
 	w.streaming(first, 2)
@@ -41,6 +65,7 @@ func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
 	second := w.serving(2)
 	second.pg.Exec(t, "insert into rows values (-1)")
 	first.boot()
+	first.becomes(func(f cluster.Fact) bool { return f.Role == cluster.Standby && !f.Blank && f.Following == second.name })
 	w.streaming(second, 2)
 	if !first.heard("was rewound") || first.heard("copied anew") {
 		t.Errorf("it came back in another way: %q", first.said)
@@ -55,8 +80,7 @@ func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
 			t.Errorf("%s is not the log that was there: %v", name, err)
 		}
 	}
-	w.k.ask(cluster.Request{Kind: cluster.Switchover, To: first.name, By: "test"})
-	w.serving(3)
+	w.move(first, 3)
 	wr.check(t, first)
 	const count = "select count(*) from alone"
 	if a, b := first.pg.Ask(t, count), second.pg.Ask(t, count); a != b || a == "40000" {
@@ -160,4 +184,37 @@ func TestAMemberThatFellTooFarBehindIsCopied(t *testing.T) {
 	for !caughtUp(t, behind, wr) {
 	}
 	wr.check(t, behind)
+}
+
+// TestAnotherServersDataIsLeftAlone: a server that is no copy of the primary is not brought back, whatever else is so.
+func TestAnotherServersDataIsLeftAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	t.Parallel()
+	primary, other := pgtest.New(t, pgtest.Options{Settings: small}), pgtest.New(t, pgtest.Options{Settings: small})
+	other.Exec(t, "create table precious as select 1 n")
+	s, err := member.New(member.Config{
+		Name: "db2", Dir: other.Dir, URL: other.SocketURL(pgtest.Admin), Programs: other.Programs, Aside: t.TempDir(),
+		Members: map[string]string{"db1": fmt.Sprintf("host=%s port=%d user=postgres", primary.Server().SocketDir(), primary.Port)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	primary.Exec(t, "select pg_switch_wal()", "checkpoint", "select pg_switch_wal()", "checkpoint")
+	err = s.Rejoin(t.Context(), "db1", 1, func(history.Position) error {
+		t.Error("it began to discard")
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "no copies of one server") {
+		t.Errorf("rejoined: %v", err)
+	}
+	if err := s.Start(t.Context(), cluster.Primary); err != nil {
+		t.Fatal(err)
+	}
+	defer member.Halt(context.Background(), other.Dir)
+	if n := other.Ask(t, "select n from precious"); n != "1" {
+		t.Errorf("precious is %q", n)
+	}
 }
