@@ -117,7 +117,7 @@ func (f *fake) Detach(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("detach")
-	f.s.Following = ""
+	f.s.Following, f.s.Attached = "", false
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (f *fake) Follow(_ context.Context, member string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("follow " + member)
-	f.s.Role, f.s.Following, f.s.Streaming = cluster.Standby, member, !f.s.Parted
+	f.s.Role, f.s.Following, f.s.Streaming, f.s.Attached = cluster.Standby, member, !f.s.Parted, true
 	if f.s.Received.Before(f.streams) {
 		f.s.Received = f.streams
 	}

@@ -80,6 +80,7 @@ type ClusterInspection struct {
 	Major    int      `json:"major,omitempty" doc:"version of the server"`
 	Primary  bool     `json:"primary" doc:"whether it says that it is one"`
 	Missing  []string `json:"missing,omitempty" doc:"SQL for what it lacks"`
+	Away     bool     `json:"away,omitempty" doc:"its server does not run; its agent starts it, or fills it where it has no data"`
 	Error    string   `json:"error,omitempty" doc:"why it could not be asked"`
 	Hint     string   `json:"hint,omitempty" doc:"what to do about that"`
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/backoff"
-	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/router"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -56,14 +55,11 @@ func (d *daemon) openCluster(h *Host, name string) (*clustered, error) {
 		return h.openRouted(name, d.name, func(change router.Change) { d.changed(name, change) })
 	}
 	c := &clustered{name: name, config: h.Config.Clusters[name], host: h}
-	if err := refused(name, c.config, cluster.Ask{Config: h.decided(name), Voters: h.voters()}); err != nil {
-		return nil, err
-	}
 	if l := c.config.Listen; l.Listens(d.name) && (l.RW != "" || l.RO != "") {
 		c.table = proxy.NewTable()
 	}
 	var err error
-	if c.managed, err = d.house.openManaged(name, c.table, func(e managedEvent) { d.hear(name, e) }); err != nil {
+	if c.managed, err = d.house.openManaged(h, name, c.table, func(e managedEvent) { d.hear(name, e) }); err != nil {
 		return nil, err
 	}
 	if c.table != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,11 @@ func runFile(t *testing.T, file string) *Host {
 	h := NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx, RunOptions{Host: "here", Exit: func(error) int { return 1 }}) }()
+	asked := make(chan struct{})
+	reloads.Store(h, asked)
+	go func() {
+		ended <- h.Run(ctx, RunOptions{Host: "here", Exit: func(error) int { return 1 }, Reload: asked})
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -57,6 +62,20 @@ func runFile(t *testing.T, file string) *Host {
 		return err == nil && s.Running
 	})
 	return h
+}
+
+// reloads are how daemons of runFile are told to read their files anew.
+var reloads sync.Map
+
+// reload puts another file in the place of a daemon's, and has it read.
+func reload(t *testing.T, h *Host, file string) {
+	t.Helper()
+	if err := os.WriteFile(h.Config.Path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked, _ := reloads.Load(h)
+	asked.(chan struct{}) <- struct{}{}
+	asked.(chan struct{}) <- struct{}{} // taken when the first is done
 }
 
 func until(t *testing.T, what string, ok func() bool, instead ...func() string) {

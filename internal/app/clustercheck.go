@@ -153,6 +153,9 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 	all.Wait()
 	ask := cluster.Ask{Config: h.decided(name), Voters: h.voters()}
 	for i, m := range out.Members {
+		if m.Away {
+			continue
+		}
 		r := cluster.Report{Name: m.Name, Reached: m.Error == "", SystemID: m.SystemID, Major: m.Major, Primary: m.Primary, Timeline: found[i].Timeline,
 			Agent: own.Members[m.Name].Host != "", Checksums: found[i].Checksums}
 		if !own.Managed() {
@@ -190,7 +193,9 @@ func (h *Host) inspect(ctx context.Context, own config.Cluster, member string) (
 		}
 	}
 	if err != nil {
+		var away *net.OpError
 		out.Error, out.Hint = err.Error(), hintOf(err)
+		out.Away = errors.As(err, &away) && m.Host != "" && own.Managed()
 		return out, found
 	}
 	out.SystemID, out.Major, out.Primary, out.Missing = found.SystemID, found.Major, found.Primary, append([]string{}, found.Missing...)

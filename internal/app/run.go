@@ -130,9 +130,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, c := range opened {
-		d.clusters.add(c)
-		if err := c.listen(); err != nil {
+	for _, p := range opened {
+		d.clusters.add(p)
+		if err := p.built.Load().listen(); err != nil {
 			return err
 		}
 	}
