@@ -20,13 +20,15 @@
 //	tenure(e) ── promise of e+1, or e+1 read ──▶ none      tenure(e) still
 //	     └── lease over ──▶ server stopped ── renewed, still e ──▶ server started again
 //
-// Goroutines of Run: round (beats), observe (looks at the server), watch (stops it by the deadline), and one job at a time, which a command of
+// Goroutines of Run: round (beats), listen (hears of changes of the state between beats), observe (looks at the server), watch (stops it by the deadline), and one job at a time, which a command of
 // a newer epoch breaks off.
 package agent
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -44,7 +46,7 @@ import (
 type Config struct {
 	Cluster cluster.Config
 	Member  string // of Cluster.Peers
-	Dir     string // where the oath is kept: a folder of its own, durable, not inside the server's data
+	Dir     string // where the oath is kept: a folder of its own, durable, not inside the server's data; made where it is missing
 
 	Store  lease.Store
 	Key    string // of the state's document
@@ -102,7 +104,8 @@ type Agent struct {
 	short      time.Duration              // since when too few standbys stream; Never: enough do
 	parted     time.Duration              // since when the server is not with whom it should follow; Never: it is
 	job        *job                       // what runs
-	failed     map[string]time.Duration   // by name of job: before then the agent does not begin it by itself again
+	failed     map[string]setback         // by name of job
+	ended      bool                       // Run has: no job is begun any more
 	ctx        context.Context            // of Run; jobs end with it
 
 	beating chan struct{} // holds one: beats are sent one at a time
@@ -120,12 +123,15 @@ func New(c Config) (*Agent, error) {
 	c.Cluster = c.Cluster.WithDefaults()
 	a := &Agent{
 		c: c, path: filepath.Join(c.Dir, "oath.json"), now: c.Now, seen: cluster.Never, short: cluster.Never, parted: cluster.Never, beating: make(chan struct{}, 1),
-		asked: map[route.ID]time.Duration{}, dropped: map[route.ID]bool{}, failed: map[string]time.Duration{},
+		asked: map[route.ID]time.Duration{}, dropped: map[route.ID]bool{}, failed: map[string]setback{},
 	}
 	if a.now == nil {
 		a.now = func() time.Duration { return time.Duration(proxy.Now()) }
 	}
-	var err error
+	err := os.MkdirAll(c.Dir, 0o700)
+	if err != nil {
+		return nil, fmt.Errorf("make the folder of the oath: %w", err)
+	}
 	if a.kept, a.lost, err = load(a.path); err != nil {
 		return nil, err
 	}
@@ -149,7 +155,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.every(ctx, a.c.Cluster.Lease/5, a.round) })
 	g.Go(func() error { return a.every(ctx, looking, a.observe) })
 	g.Go(func() error { return a.every(ctx, watching, a.watch) })
+	g.Go(func() error { return a.every(ctx, listening, a.listen) })
 	err := g.Wait()
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
 	a.jobs.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -157,10 +167,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-// How often the server is looked at, and the deadline.
+// How often the server is looked at, and the deadline; and how soon the state is listened to again.
 const (
-	looking  = 200 * time.Millisecond
-	watching = 50 * time.Millisecond
+	looking   = 200 * time.Millisecond
+	watching  = 50 * time.Millisecond
+	listening = time.Second
 )
 
 func (a *Agent) every(ctx context.Context, pause time.Duration, do func(context.Context)) error {

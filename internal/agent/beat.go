@@ -83,6 +83,20 @@ func (a *Agent) beat(ctx context.Context, epoch uint64) {
 	}
 }
 
+// listen takes in each change of the state as it is made, until that is not told any more: beats alone would have proxies wait for up to a
+// round before a new primary's agent knows that it serves. Nothing rests on it.
+func (a *Agent) listen(ctx context.Context) {
+	a.mu.Lock()
+	from := a.entry.Revision
+	a.mu.Unlock()
+	_ = a.c.Store.Watch(ctx, a.c.Key, from, func(e lease.Entry) { // beats tell of a coordination that is away
+		// What is told may be of a while ago: a lost oath is not taken from it.
+		if s, err := decode(e); err == nil && !a.isLost() {
+			_ = a.learn(e, s) // it fails only with a lost oath
+		}
+	})
+}
+
 // lives are those of recorded that may still have a route, and those that are to be given one.
 func (a *Agent) lives(recorded []route.ID) []route.ID {
 	a.mu.Lock()
@@ -204,7 +218,7 @@ func (a *Agent) renew(epoch uint64, sent time.Duration) {
 	a.tenure = a.tenure.Renew(epoch, sent, a.c.Cluster.Lease)
 	a.arm()
 	mine := a.state.Holder() == a.c.Member && a.state.Phase != cluster.Promoting && a.kept.Led == epoch
-	if mine && a.seen > max(a.madeAt, a.booted-1) && a.sight.Role != cluster.Primary && !a.stalled() && a.job == nil && a.now() >= a.failed[again] {
+	if mine && a.seen > max(a.madeAt, a.booted-1) && a.sight.Role != cluster.Primary && !a.stalled() && a.may(again) {
 		a.begin(again, epoch, func(ctx context.Context) error { return a.startAgain(ctx, epoch) })
 	}
 }

@@ -60,9 +60,7 @@ func (d *Deadline) Write(until time.Duration, leads bool) {
 	}
 	var b [halfSize]byte
 	binary.LittleEndian.PutUint64(b[8:], uint64(until))
-	if leads {
-		b[16] = 1
-	}
+	b[16] = map[bool]byte{true: 1}[leads]
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.page == nil {

@@ -28,13 +28,30 @@ const (
 // answering is how long a command waits for its job: what takes longer is seen by probes.
 const answering = 200 * time.Millisecond
 
-// pause is how long the agent waits before it does by itself again what failed.
-const pause = 2 * time.Second
+// How long the agent waits before it does by itself again what failed: twice as long each time.
+const (
+	pause   = 2 * time.Second
+	maxWait = time.Minute
+)
 
-var errOvertaken = errors.New("a newer epoch came")
+var (
+	errOvertaken = errors.New("a newer epoch came")
+	errEnding    = errors.New("the agent ends")
+)
+
+// setback is since when, and how often in a row, a job failed.
+type setback struct {
+	wait  time.Duration
+	again time.Duration // not before
+}
 
 func busy(j *job) error {
 	return peer.Refuse(fmt.Sprintf("busy: %s of epoch %d runs", j.name, j.epoch))
+}
+
+// may reports whether the agent may begin a job by itself now. Called with the lock.
+func (a *Agent) may(name string) bool {
+	return a.job == nil && !a.ended && a.now() >= a.failed[name].again
 }
 
 // begin starts a job. Called with the lock, and with no job running.
@@ -45,6 +62,12 @@ func (a *Agent) begin(name string, epoch uint64, do func(context.Context) error)
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	j := &job{name: name, epoch: epoch, cancel: cancel, done: make(chan struct{})}
+	if a.ended {
+		j.err = errEnding
+		cancel(errEnding)
+		close(j.done)
+		return j
+	}
 	a.job = j
 	a.jobs.Add(1)
 	go func() {
@@ -56,7 +79,10 @@ func (a *Agent) begin(name string, epoch uint64, do func(context.Context) error)
 			a.job = nil
 		}
 		if j.err != nil {
-			a.failed[name] = a.now() + pause
+			wait := min(max(2*a.failed[name].wait, pause), maxWait)
+			a.failed[name] = setback{wait, a.now() + wait}
+		} else {
+			delete(a.failed, name)
 		}
 		a.mu.Unlock()
 		if j.err != nil && !errors.Is(j.err, peer.ErrRefused) && context.Cause(ctx) == nil {

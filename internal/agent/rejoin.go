@@ -39,7 +39,7 @@ func (a *Agent) reunite(s Sight) {
 	}
 	epoch := a.kept.Promised
 	if s.Role == cluster.Stopped && !s.Empty {
-		if epoch > 0 && a.now() >= a.failed[wake] {
+		if epoch > 0 && a.may(wake) {
 			a.begin(wake, epoch, func(ctx context.Context) error { return a.c.Server.Start(ctx, cluster.Standby) })
 		}
 		return
@@ -52,7 +52,7 @@ func (a *Agent) reunite(s Sight) {
 	if a.parted == cluster.Never {
 		a.parted = a.now()
 	}
-	if a.now()-a.parted < astray || a.now() < a.failed[rejoin] {
+	if a.now()-a.parted < astray || !a.may(rejoin) {
 		return
 	}
 	primary, timeline := a.state.Primary, a.state.Timeline

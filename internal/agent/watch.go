@@ -105,7 +105,9 @@ func (a *Agent) halt(why string) {
 	if !a.halting.TryLock() {
 		return
 	}
+	a.jobs.Add(1)
 	go func() {
+		defer a.jobs.Done()
 		defer a.halting.Unlock()
 		a.mu.Lock()
 		j := a.job

@@ -31,6 +31,7 @@ type fake struct {
 	hung     bool          // Look gets no answer
 	slow     time.Duration // of Lead, Count and Start
 	stubborn bool          // it is not held up by the end of a context
+	broken   bool          // it does not start
 	leaves   time.Time     // when it last stopped
 	look     func()        // called in the middle of a look
 	streams  history.Position
@@ -101,6 +102,9 @@ func (f *fake) Start(ctx context.Context, as cluster.Role) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("start " + string(as))
+	if f.broken {
+		return errors.New("it does not start")
+	}
 	f.s.Role, f.s.Following = as, ""
 	return nil
 }
@@ -182,6 +186,7 @@ type world struct {
 	deny     bool               // the others know a newer epoch
 	mute     bool               // one of them does not answer
 	asked    int                // how often the others were
+	deaf     bool               // no change is told
 	swapping func(value []byte) // called while a swap is under way
 }
 
@@ -318,9 +323,22 @@ func (w *world) Swap(ctx context.Context, k string, from uint64, value []byte) (
 	return w.mem.Swap(ctx, k, from, value)
 }
 
-func (w *world) Watch(context.Context, string, uint64, func(lease.Entry)) error { return errDown }
-func (w *world) Leads(context.Context) (bool, error)                            { return true, nil }
-func (w *world) Close() error                                                   { return nil }
+func (w *world) Watch(ctx context.Context, k string, from uint64, tell func(lease.Entry)) error {
+	w.mu.Lock()
+	deaf := w.deaf || w.down
+	w.mu.Unlock()
+	if deaf {
+		return errDown
+	}
+	return w.mem.Watch(ctx, k, from, func(e lease.Entry) {
+		if !w.away() {
+			tell(e)
+		}
+	})
+}
+
+func (w *world) Leads(context.Context) (bool, error) { return true, nil }
+func (w *world) Close() error                        { return nil }
 
 func (w *world) Vouch(ctx context.Context, _ uint64) (bool, error) {
 	w.mu.Lock()

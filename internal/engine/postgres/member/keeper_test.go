@@ -95,8 +95,9 @@ func (k *keeper) probe(ctx context.Context, v *cluster.View) {
 // step reports whether the state was changed.
 func (k *keeper) step(ctx context.Context, e lease.Entry, s cluster.State, v cluster.View) bool {
 	k.mu.Lock()
-	if k.request != nil && s.Phase == cluster.Serving {
-		s.Request, k.request = k.request, nil
+	asked := k.request
+	if asked != nil && s.Phase == cluster.Serving {
+		s.Request = asked
 	}
 	k.mu.Unlock()
 	d := cluster.Decide(k.cfg, s, v, k.now())
@@ -109,8 +110,15 @@ func (k *keeper) step(ctx context.Context, e lease.Entry, s cluster.State, v clu
 		if err != nil {
 			panic(err)
 		}
-		_, err = k.store.Swap(ctx, key, e.Revision, b)
-		return err == nil
+		if _, err = k.store.Swap(ctx, key, e.Revision, b); err != nil {
+			return true // a beat came between
+		}
+		k.mu.Lock()
+		if k.request == asked {
+			k.request = nil
+		}
+		k.mu.Unlock()
+		return true
 	}
 	for _, a := range d.Actions {
 		if a.Verb == cluster.Close {
@@ -131,6 +139,13 @@ func (k *keeper) ask(r cluster.Request) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.request = &r
+}
+
+// asks reports whether a request was not taken up yet.
+func (k *keeper) asks() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.request != nil
 }
 
 func (k *keeper) now1() cluster.State {

@@ -123,6 +123,9 @@ func (s *Server) anew(ctx context.Context, member string, up *upstream, whole hi
 		}
 		p = found
 	}
+	if s.c.Recloner == nil && !p.Has("pg_basebackup") { // what is there is worth more than nothing
+		return fmt.Errorf("copy %s: %s has no pg_basebackup, and no repository to copy from", member, p.Dir)
+	}
 	own, err := s.keepOwn()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 )
 
 // TestALogThatPartedIsSavedAndTakenBack: the old primary has log that nobody received. It comes back by a rewind, and keeps that log aside.
@@ -17,7 +18,26 @@ func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
-	w := newWorld(t, 1)
+	partedLog(t, pgtest.Default)
+}
+
+// TestALogThatPartedWithAnyVersion is the same with each version that is installed.
+func TestALogThatPartedWithAnyVersion(t *testing.T) {
+	if os.Getenv("BACKSTAY_SOAK") == "" {
+		t.Skip("BACKSTAY_SOAK=1 tries all versions")
+	}
+	for _, v := range pgtest.Versions(t) {
+		t.Run(strconv.Itoa(v), func(t *testing.T) {
+			if !pgtest.Programs(t, v).Has("pg_rewind") {
+				t.Skip("this build has no pg_rewind")
+			}
+			partedLog(t, v)
+		})
+	}
+}
+
+func partedLog(t *testing.T, version int) {
+	w := newWorldOf(t, version, 1)
 	first := w.serving(1)
 	first.pg.Exec(t, "create table rows (n int)", "create table alone (n int, filler text)")
 	w.streaming(first, 2)
@@ -41,6 +61,7 @@ func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
 	second := w.serving(2)
 	second.pg.Exec(t, "insert into rows values (-1)")
 	first.boot()
+	first.becomes(func(f cluster.Fact) bool { return f.Role == cluster.Standby && !f.Blank && f.Following == second.name })
 	w.streaming(second, 2)
 	if !first.heard("was rewound") || first.heard("copied anew") {
 		t.Errorf("it came back in another way: %q", first.said)
@@ -55,8 +76,7 @@ func TestALogThatPartedIsSavedAndTakenBack(t *testing.T) {
 			t.Errorf("%s is not the log that was there: %v", name, err)
 		}
 	}
-	w.k.ask(cluster.Request{Kind: cluster.Switchover, To: first.name, By: "test"})
-	w.serving(3)
+	w.move(first, 3)
 	wr.check(t, first)
 	const count = "select count(*) from alone"
 	if a, b := first.pg.Ask(t, count), second.pg.Ask(t, count); a != b || a == "40000" {

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,8 +58,20 @@ func yes() bool { return true }
 
 // TestALifeOfAServer goes through all that an agent does to it, but for streaming.
 func TestALifeOfAServer(t *testing.T) {
-	t.Parallel()
-	c := pgtest.New(t, pgtest.Options{Settings: small})
+	for _, v := range pgtest.Versions(t) {
+		t.Run(strconv.Itoa(v), func(t *testing.T) {
+			t.Parallel()
+			lifeOfAServer(t, v)
+		})
+	}
+}
+
+func lifeOfAServer(t *testing.T, version int) {
+	settings := maps.Clone(small)
+	if version == 12 {
+		delete(settings, "wal_keep_size")
+	}
+	c := pgtest.New(t, pgtest.Options{Version: version, Settings: settings})
 	s := serverOf(t, c, nil)
 	c.Exec(t, "create table t as select generate_series(1, 1000) n")
 	primary := look(t, s)

@@ -100,7 +100,7 @@ func differing(ctx context.Context, conn *pgconn.PgConn, settings map[string]str
 
 // until asks again and again, soon at first.
 func (s *Server) until(ctx context.Context, what string, is func() (bool, error)) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 10*time.Millisecond) {
 		ok, err := is()
 		if ok && err == nil {
 			return nil

@@ -3,6 +3,7 @@ package member_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,11 +50,18 @@ type world struct {
 
 var small = map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "shared_buffers": "16MB", "max_connections": "40"}
 
-func newWorld(t *testing.T, sync int) *world {
+func newWorld(t *testing.T, sync int) *world { return newWorldOf(t, pgtest.Default, sync) }
+
+func newWorldOf(t *testing.T, version, sync int) *world {
 	t.Helper()
+	settings := maps.Clone(small)
+	if version == 12 {
+		delete(settings, "wal_keep_size")
+		settings["wal_keep_segments"] = "32"
+	}
 	w := &world{t: t, store: mem.New(), start: time.Now()}
 	w.cfg = cluster.Config{Cluster: "shop", Sync: sync, After: 600 * time.Millisecond, Peers: []cluster.Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
-	first := pgtest.New(t, pgtest.Options{Settings: small})
+	first := pgtest.New(t, pgtest.Options{Version: version, Settings: settings})
 	servers := []*pgtest.Cluster{first, first.Standby(t, "db2"), first.Standby(t, "db3")}
 	w.k = &keeper{cfg: w.cfg, store: w.store, members: map[string]peer.Member{}, log: w.log}
 	for i, p := range w.cfg.Peers {
@@ -206,6 +214,25 @@ func (w *world) serving(epoch uint64) *host {
 		return s.Epoch >= epoch && s.Phase == cluster.Serving && len(s.Quorums) == 1
 	})
 	return w.host(s.Primary)
+}
+
+// move asks for a switchover, again where the keeper saw something that refused it, and waits for the epoch that it leads to.
+func (w *world) move(to *host, epoch uint64) {
+	w.t.Helper()
+	for range 10 {
+		w.k.ask(cluster.Request{Kind: cluster.Switchover, To: to.name, By: "test"})
+		s := w.k.until(w.t, "the switchover is decided", func(s cluster.State) bool {
+			return !w.k.asks() && s.Phase == cluster.Serving && (s.Epoch >= epoch || strings.HasPrefix(s.Row, "refuse") || strings.HasPrefix(s.Row, "call off"))
+		})
+		if s.Epoch >= epoch {
+			break
+		}
+		w.log("asked again: %s", s.Reason)
+		time.Sleep(300 * time.Millisecond)
+	}
+	if is := w.serving(epoch); is != to {
+		w.t.Fatalf("%s leads after the switchover", is.name)
+	}
 }
 
 func (w *world) streaming(to *host, n int) {
