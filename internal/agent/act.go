@@ -163,7 +163,7 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 			return err
 		}
 	}
-	if !may {
+	if s.Attached {
 		if err := a.c.Server.Detach(ctx); err != nil {
 			return err
 		}

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,14 +211,14 @@ func TestNoPromotionWithoutTheGuardThatCounts(t *testing.T) {
 func TestATenureThatEndsDuringThePromotion(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 7, cluster.Promoting, "db1" })
-		w.server.slow = 5 * time.Second
+		w.server.slow, w.server.stubborn = 5*time.Second, true
 		promote := cluster.Action{Verb: cluster.Promote, Epoch: 7, Upto: history.At(1, 100), Timeline: 2, Quorum: quorum(3)}
 		if err := w.act(promote); err != nil {
 			t.Fatal(err)
 		}
 		w.set(func() { w.down, w.mute = true, true })
 		time.Sleep(20 * time.Second)
-		if w.server.role() == cluster.Primary {
+		if w.server.role() == cluster.Primary || w.server.count("lead") != 0 {
 			t.Error("it became primary after its tenure")
 		}
 	})
@@ -324,6 +326,34 @@ func TestALifeThatAsksNoMoreIsForgotten(t *testing.T) {
 		time.Sleep(time.Second)
 		if _, err := w.grant(life("dead")); err != nil || !w.recorded(life("dead")) {
 			t.Errorf("a forgotten life, later: %v", err)
+		}
+	})
+}
+
+// TestALifeThatIsBeingForgottenGetsNoRoute: the beat that leaves it out may be swapped in at any moment.
+func TestALifeThatIsBeingForgottenGetsNoRoute(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		if _, err := w.grant(life("late")); err != nil {
+			t.Fatal(err)
+		}
+		tried := false
+		w.set(func() {
+			w.swapping = func(value []byte) {
+				if strings.Contains(string(value), `"late"`) || tried {
+					return
+				}
+				tried = true
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				if _, err := w.agent.Grant(ctx, route.Ask{Cluster: "shop", Proxy: life("late")}); err == nil {
+					t.Error("it got a route while the state forgot it")
+				}
+			}
+		})
+		time.Sleep(10 * three.Lease)
+		if !tried {
+			t.Error("it was never forgotten")
 		}
 	})
 }

@@ -204,7 +204,7 @@ func (a *Agent) renew(epoch uint64, sent time.Duration) {
 	a.tenure = a.tenure.Renew(epoch, sent, a.c.Cluster.Lease)
 	a.arm()
 	mine := a.state.Holder() == a.c.Member && a.state.Phase != cluster.Promoting && a.kept.Led == epoch
-	if mine && a.seen != cluster.Never && a.sight.Role != cluster.Primary && !a.stalled() && a.job == nil && a.now() >= a.failed[again] {
+	if mine && a.seen > max(a.madeAt, a.booted-1) && a.sight.Role != cluster.Primary && !a.stalled() && a.job == nil && a.now() >= a.failed[again] {
 		a.begin(again, epoch, func(ctx context.Context) error { return a.startAgain(ctx, epoch) })
 	}
 }

@@ -33,6 +33,10 @@ const pause = 2 * time.Second
 
 var errOvertaken = errors.New("a newer epoch came")
 
+func busy(j *job) error {
+	return peer.Refuse(fmt.Sprintf("busy: %s of epoch %d runs", j.name, j.epoch))
+}
+
 // begin starts a job. Called with the lock, and with no job running.
 func (a *Agent) begin(name string, epoch uint64, do func(context.Context) error) *job {
 	parent := a.ctx
@@ -64,7 +68,7 @@ func (a *Agent) begin(name string, epoch uint64, do func(context.Context) error)
 }
 
 // order begins the job of a command, or finds it running, and waits for it briefly. What runs for a lower epoch is broken off
-// first, what the agent began by itself and soon ends is waited for.
+// first, anything else is waited for, for a moment.
 func (a *Agent) order(ctx context.Context, name string, epoch uint64, do func(context.Context) error) error {
 	j, err := a.place(ctx, name, epoch, do)
 	if err != nil {
@@ -81,6 +85,7 @@ func (a *Agent) order(ctx context.Context, name string, epoch uint64, do func(co
 }
 
 func (a *Agent) place(ctx context.Context, name string, epoch uint64, do func(context.Context) error) (*job, error) {
+	late := time.After(patience)
 	for {
 		a.mu.Lock()
 		j := a.job
@@ -90,18 +95,18 @@ func (a *Agent) place(ctx context.Context, name string, epoch uint64, do func(co
 			return j, nil
 		}
 		a.mu.Unlock()
-		switch own := j.name == wake || j.name == again; {
+		switch {
 		case j.name == name && j.epoch == epoch, j.name == rejoin && name == string(cluster.Follow) && j.epoch == epoch:
 			return j, nil
 		case j.epoch < epoch:
 			j.cancel(errOvertaken)
-		case !own:
-			return nil, peer.Refuse(fmt.Sprintf("busy: %s of epoch %d runs", j.name, j.epoch))
 		}
 		select {
 		case <-j.done:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for %s to end: %w", j.name, ctx.Err())
+			return nil, busy(j)
+		case <-late:
+			return nil, busy(j)
 		}
 	}
 }

@@ -59,6 +59,7 @@ type Sight struct {
 	Empty     bool             // it has no data, or an unfinished copy of some
 	Following string           // Standby: the member that it is to stream from
 	Streaming bool             // Standby: and does
+	Attached  bool             // Standby: it streams from somebody, or is to
 	Parted    bool             // Standby: their logs have parted, or that one has no more what comes next
 	Heard     time.Duration    // Standby: age of the last word from there; negative: none
 	Stalled   time.Duration    // for how long a write to its disk has been waiting; negative: none is

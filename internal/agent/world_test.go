@@ -25,14 +25,15 @@ var three = cluster.Config{Cluster: "shop", Sync: 1, Peers: []cluster.Peer{
 
 // fake is a server of words.
 type fake struct {
-	mu      sync.Mutex
-	s       Sight
-	done    []string
-	hung    bool          // Look gets no answer
-	slow    time.Duration // of Lead, Count and Start
-	leaves  time.Time     // when it last stopped
-	look    func()        // called in the middle of a look
-	streams history.Position
+	mu       sync.Mutex
+	s        Sight
+	done     []string
+	hung     bool          // Look gets no answer
+	slow     time.Duration // of Lead, Count and Start
+	stubborn bool          // it is not held up by the end of a context
+	leaves   time.Time     // when it last stopped
+	look     func()        // called in the middle of a look
+	streams  history.Position
 }
 
 func (f *fake) did(what string) {
@@ -82,6 +83,9 @@ func (f *fake) Look(ctx context.Context) (Sight, error) {
 }
 
 func (f *fake) wait(ctx context.Context) error {
+	if f.stubborn {
+		ctx = context.Background()
+	}
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -113,7 +117,7 @@ func (f *fake) Detach(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("detach")
-	f.s.Following = ""
+	f.s.Following, f.s.Attached = "", false
 	return nil
 }
 
@@ -121,7 +125,7 @@ func (f *fake) Follow(_ context.Context, member string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("follow " + member)
-	f.s.Role, f.s.Following, f.s.Streaming = cluster.Standby, member, !f.s.Parted
+	f.s.Role, f.s.Following, f.s.Streaming, f.s.Attached = cluster.Standby, member, !f.s.Parted, true
 	if f.s.Received.Before(f.streams) {
 		f.s.Received = f.streams
 	}
@@ -173,11 +177,12 @@ type world struct {
 	end    func()
 	began  time.Time
 
-	mu    sync.Mutex
-	down  bool // the store
-	deny  bool // the others know a newer epoch
-	mute  bool // one of them does not answer
-	asked int  // how often the others were
+	mu       sync.Mutex
+	down     bool               // the store
+	deny     bool               // the others know a newer epoch
+	mute     bool               // one of them does not answer
+	asked    int                // how often the others were
+	swapping func(value []byte) // called while a swap is under way
 }
 
 func newWorld(t *testing.T) *world {
@@ -303,6 +308,12 @@ func (w *world) Swap(ctx context.Context, k string, from uint64, value []byte) (
 	if w.away() {
 		<-ctx.Done()
 		return lease.Entry{}, errDown
+	}
+	w.mu.Lock()
+	swapping := w.swapping
+	w.mu.Unlock()
+	if swapping != nil {
+		swapping(value)
 	}
 	return w.mem.Swap(ctx, k, from, value)
 }

@@ -28,6 +28,14 @@ func (l *look) wish(epoch uint64, member string, able int) Quorum {
 	return q
 }
 
+// unasked is the quorum of a primary that is adopted as it runs: what it acknowledged so far it may have acknowledged by itself alone. It is
+// dropped like any other, when the first one that was asked for has all that.
+func (l *look) unasked(epoch uint64, member string) Quorum {
+	q := l.wish(epoch, member, 0)
+	q.Step, q.K = l.state.Step, 0
+	return q
+}
+
 func (l *look) quorumDiffers() bool {
 	p := l.view.fact(l.state.Primary)
 	if len(l.state.Quorums) != 1 || !l.fresh(p) || p.Role != Primary || p.Epoch != l.state.Epoch {

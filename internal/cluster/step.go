@@ -20,6 +20,9 @@ func adopt(l *look, s *State) {
 	s.Epoch++
 	s.Primary, s.Timeline = p.Name, max(s.Timeline, p.Received.Timeline)
 	s.Quorums = []Quorum{l.wish(s.Epoch, p.Name, len(l.cfg.Peers)-1)}
+	if s.Quorums[0].K > 0 {
+		s.Quorums = append([]Quorum{l.unasked(s.Epoch, p.Name)}, s.Quorums...)
+	}
 }
 
 func appoint(l *look, s *State) {

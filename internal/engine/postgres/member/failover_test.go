@@ -8,6 +8,7 @@ import (
 
 // TestThePrimarysHostDies: nothing acknowledged is lost, another member leads, and the old primary comes back as a standby by itself.
 func TestThePrimarysHostDies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	first := w.serving(1)
 	if first.name != "db1" {

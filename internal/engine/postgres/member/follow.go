@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +55,7 @@ func (s *Server) Follow(ctx context.Context, member string) error {
 	if err := s.startStandby(ctx, settings); err != nil {
 		return err
 	}
-	return s.dropSlots(ctx)
+	return s.renewSlots(ctx)
 }
 
 func (s *Server) following(member string) (map[string]string, error) {
@@ -69,8 +71,17 @@ func (s *Server) following(member string) (map[string]string, error) {
 	}
 	return map[string]string{
 		"primary_conninfo": conninfo, "primary_slot_name": slot(s.c.Name), "recovery_target_timeline": "latest",
-		"wal_receiver_status_interval": "1s", "restore_command": s.c.Restore, "restart_after_crash": "off",
+		"wal_receiver_status_interval": "1s", "wal_retrieve_retry_interval": s.retry(), "restore_command": s.c.Restore, "restart_after_crash": "off",
 	}, nil
+}
+
+// retry is how long a standby waits before it asks again who did not answer: a primary is often asked a moment before it is one, and commits
+// wait for the standby meanwhile. The server's own 5s are for a repository, which is asked as often.
+func (s *Server) retry() string {
+	if s.c.Restore != "" {
+		return "500ms"
+	}
+	return "100ms"
 }
 
 // apply changes settings of a running standby, where its version allows that.
@@ -116,30 +127,30 @@ func slot(member string) string {
 	return fmt.Sprintf("backstay_member_%s_%x", clean[:min(len(clean), 32)], sum[:3])
 }
 
-// keepSlots makes the slots of those that will stream from here. They hold nothing back before they are used.
-func (s *Server) keepSlots(ctx context.Context, members []string) error {
-	return s.with(ctx, func(conn *pgconn.PgConn) error {
-		for _, m := range members {
-			_, err := query(ctx, conn, "select pg_create_physical_replication_slot("+literal(slot(m))+")")
-			if err != nil && code(err) != alreadyThere {
-				return fmt.Errorf("keep log for %s at %s: %w", m, s.c.Name, plain(err))
-			}
+// keepSlots makes the slots of those that will stream from here. They hold nothing back before they are used, so that a standby has them too: who
+// is told to follow it before it is primary finds one.
+func keepSlots(ctx context.Context, conn *pgconn.PgConn, members []string) error {
+	for _, m := range members {
+		_, err := query(ctx, conn, "select pg_create_physical_replication_slot("+literal(slot(m))+")")
+		if err != nil && code(err) != alreadyThere {
+			return fmt.Errorf("keep log for %s: %w", m, plain(err))
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-// dropSlots drops what this server kept for others while it was primary: nobody moves them on any more, and they would keep all log.
-func (s *Server) dropSlots(ctx context.Context) error {
+// renewSlots replaces what this server kept for others while they streamed from it by slots that hold nothing: nobody moves the old ones on
+// any more, and they would keep all log.
+func (s *Server) renewSlots(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	return s.with(ctx, func(conn *pgconn.PgConn) error {
 		_, err := query(ctx, conn, `select pg_drop_replication_slot(slot_name) from pg_replication_slots
-			where slot_type = 'physical' and not active and slot_name like 'backstay\_member\_%'`)
+			where slot_type = 'physical' and not active and restart_lsn is not null and slot_name like 'backstay\_member\_%'`)
 		if err != nil {
 			return fmt.Errorf("drop the slots of %s: %w", s.c.Name, plain(err))
 		}
-		return nil
+		return keepSlots(ctx, conn, slices.Sorted(maps.Keys(s.c.Members)))
 	})
 }
 

@@ -56,10 +56,11 @@ func (s *Server) startStandby(ctx context.Context, settings map[string]string) e
 	if perr != nil {
 		return perr
 	}
-	if pid != 0 && code(err) != cannotConnectNow && !noSocket(err) {
+	some := len(processes(s.c.Dir, pid)) > 0
+	if some && code(err) != cannotConnectNow && !noSocket(err) {
 		return fmt.Errorf("start %s as a standby: it runs, and can't be asked: %w", s.c.Name, err)
 	}
-	if pid != 0 { // it is starting, with settings that are not known
+	if some { // it is starting, with settings that are not known
 		if err := s.Stop(ctx); err != nil {
 			return err
 		}
@@ -95,6 +96,7 @@ func (s *Server) launch(ctx context.Context) error {
 	}
 	s.forget()
 	cmd := p.Command(s.user, "postgres", append([]string{"-D", s.c.Dir}, arguments...)...)
+	cmd.Dir = s.c.Dir // from its first moment on it is known by that
 	detached(cmd)
 	log, err := os.OpenFile(s.c.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

@@ -37,7 +37,7 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 		return err
 	}
 	s.checkpoint()
-	return s.keepSlots(ctx, l.Others)
+	return s.with(ctx, func(conn *pgconn.PgConn) error { return keepSlots(ctx, conn, l.Others) })
 }
 
 func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {

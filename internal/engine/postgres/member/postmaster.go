@@ -34,15 +34,30 @@ func postmaster(dir string) (pid int, err error) {
 // obeying is how long a server may take to stop as in a crash before it is killed.
 const obeying = 250 * time.Millisecond
 
-// Halt stops the server on dir as in a crash, whoever started it, and returns nil when none of its processes is left.
+// Halt stops the server on dir as in a crash, whoever started it, and returns nil when none of its processes is left: neither one that has
+// only just been started, nor one that works on without the others and would still answer its client.
 func Halt(ctx context.Context, dir string) error {
-	for {
+	killAt := time.Time{}
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		pid, err := postmaster(dir)
-		if err != nil || pid == 0 {
+		if err != nil {
 			return err
 		}
-		if err := end(ctx, pid, dir); err != nil {
-			return fmt.Errorf("stop the server in %s: %w", dir, err)
+		all := processes(dir, pid)
+		switch now := time.Now(); {
+		case len(all) == 0:
+			return nil
+		case killAt.IsZero():
+			quit(dir, all)
+			killAt = now.Add(obeying)
+		case now.After(killAt):
+			kill(dir, pid, all)
+			killAt = now.Add(time.Second)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stop the server in %s: its processes %v do not end: %w", dir, all, ctx.Err())
+		case <-time.After(pause):
 		}
 	}
 }

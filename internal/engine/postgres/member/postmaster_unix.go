@@ -3,15 +3,12 @@
 package member
 
 import (
-	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // runs reports whether pid is a server on dir. Its number may be another process's by now, after a crash of the host.
@@ -40,72 +37,45 @@ func runs(pid int, dir string) bool {
 	return err != nil || cwd == real
 }
 
-// end stops a server as in a crash and waits until none of its processes is left. What does not obey is killed, the processes that it
-// started too: one that works on alone would still answer its client.
-func end(ctx context.Context, pid int, dir string) error {
-	all := append(children(pid), pid)
-	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil && err != syscall.ESRCH {
-		return err
+// processes are those of a server on dir: with /proc all of them, the ones that nobody has a list of too; without, the postmaster alone.
+func processes(dir string, postmaster int) (all []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	if len(names) == 0 {
+		if postmaster != 0 {
+			all = append(all, postmaster)
+		}
+		return all
 	}
-	killAt := time.Now().Add(obeying)
-	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		if !runs(pid, dir) && !anyAlive(all) {
-			return nil
-		}
-		if time.Now().After(killAt) {
-			if err := syscall.Kill(pid, syscall.SIGSTOP); err == nil { // it starts no more, and the list is whole
-				all = append(all, children(pid)...)
-			}
-			for _, p := range all {
-				if runs(p, dir) {
-					_ = syscall.Kill(p, syscall.SIGKILL) // it may have ended
-				}
-			}
-			killAt = time.Now().Add(time.Second)
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(errors.New("its processes do not end"), ctx.Err())
-		case <-time.After(pause):
-		}
-	}
-}
-
-// children are the processes that pid started; none where there is no /proc: they then end when they miss it.
-func children(pid int) (all []int) {
-	names, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range names {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
+		comm, err := os.ReadFile(name)
+		if err != nil || !strings.HasPrefix(string(comm), "postgres") {
+			continue // it has ended, or is another program
 		}
-		_, rest, _ := strings.Cut(string(b), ") ") // "PID (NAME) STATE PARENT …": the name may hold anything
-		fields := strings.Fields(rest)
-		if len(fields) < 2 || fields[1] != strconv.Itoa(pid) {
-			continue
-		}
-		if n, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
-			all = append(all, n)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err == nil && runs(pid, dir) {
+			all = append(all, pid)
 		}
 	}
 	return all
 }
 
-// anyAlive reports whether one of the processes runs. A number that another process got meanwhile delays, and does no more.
-func anyAlive(all []int) bool {
+// quit tells the processes to stop as in a crash.
+func quit(dir string, all []int) { signal(dir, all, syscall.SIGQUIT) }
+
+// kill ends what does not obey.
+func kill(dir string, postmaster int, all []int) {
+	if postmaster != 0 && syscall.Kill(postmaster, syscall.SIGSTOP) == nil { // it starts no more, and the list is whole
+		all = append(all, processes(dir, postmaster)...)
+	}
+	signal(dir, all, syscall.SIGKILL)
+}
+
+func signal(dir string, all []int, what syscall.Signal) {
 	for _, pid := range all {
-		if syscall.Kill(pid, 0) == syscall.ESRCH {
-			continue
-		}
-		stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-		if err != nil {
-			continue
-		}
-		if _, rest, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(rest, "Z") {
-			return true
+		if runs(pid, dir) { // its number may be another's by now
+			_ = syscall.Kill(pid, what) // it may have ended
 		}
 	}
-	return false
 }
 
 // detached lets a process outlive ours, and our terminal.

@@ -1,12 +1,10 @@
 package member
 
 import (
-	"context"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -17,19 +15,20 @@ func runs(pid int, _ string) bool {
 	return err == nil && strings.Contains(string(out), "postgres")
 }
 
-// end kills a server with all that it started.
-func end(ctx context.Context, pid int, dir string) error {
-	if err := exec.CommandContext(ctx, "taskkill", "/F", "/T", "/PID", strconv.Itoa(pid)).Run(); err != nil && runs(pid, dir) {
-		return err
+// processes are those that are known of a server.
+func processes(_ string, postmaster int) []int {
+	if postmaster == 0 {
+		return nil
 	}
-	for runs(pid, dir) {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return nil
+	return []int{postmaster}
+}
+
+// quit does nothing: a server takes no signals here.
+func quit(string, []int) {}
+
+// kill ends the server with all that it started.
+func kill(_ string, postmaster int, _ []int) {
+	_ = exec.Command("taskkill", "/F", "/T", "/PID", strconv.Itoa(postmaster)).Run() // what is left is seen
 }
 
 // detached lets a process outlive ours, and our console.

@@ -57,6 +57,7 @@ func yes() bool { return true }
 
 // TestALifeOfAServer goes through all that an agent does to it, but for streaming.
 func TestALifeOfAServer(t *testing.T) {
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Settings: small})
 	s := serverOf(t, c, nil)
 	c.Exec(t, "create table t as select generate_series(1, 1000) n")
@@ -117,6 +118,7 @@ func TestALifeOfAServer(t *testing.T) {
 
 // TestTheEndOfTheLogIsWhatRecoveryFinds, whatever lies behind it, and however the log went over segments.
 func TestTheEndOfTheLogIsWhatRecoveryFinds(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -153,6 +155,7 @@ func TestALogEndsOnTheTimelineOfItsLastRecord(t *testing.T) {
 
 // TestStandbysFollowOverNumbersThatLedNowhere: promotions that failed leave gaps in the timelines.
 func TestStandbysFollowOverNumbersThatLedNowhere(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -176,6 +179,7 @@ func TestStandbysFollowOverNumbersThatLedNowhere(t *testing.T) {
 
 // TestLogIsFetched from a repository, and from a sibling that follows nobody: a candidate gets what it lacks.
 func TestLogIsFetched(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -215,6 +219,7 @@ func TestLogIsFetched(t *testing.T) {
 }
 
 func TestATimelineThatIsTakenIsRefused(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}
@@ -234,6 +239,7 @@ func TestATimelineThatIsTakenIsRefused(t *testing.T) {
 
 // TestStopEndsWhatHangs: frozen processes are gone when it returns, all of them.
 func TestStopEndsWhatHangs(t *testing.T) {
+	t.Parallel()
 	c := pgtest.New(t, pgtest.Options{Settings: small})
 	s := serverOf(t, c, nil)
 	pid := c.Server().PID()
@@ -261,8 +267,32 @@ func TestStopEndsWhatHangs(t *testing.T) {
 	}
 }
 
+// TestStopEndsWhatIsOnlyStarting: a start that was broken off has no postmaster.pid yet, and would be up a moment later.
+func TestStopEndsWhatIsOnlyStarting(t *testing.T) {
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	must(t, s.Stop(t.Context()))
+	for range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		started := make(chan error, 1)
+		go func() { started <- s.Start(ctx, cluster.Primary) }()
+		for len(processes(c.Dir, 0)) == 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		cancel()
+		must(t, s.Stop(t.Context()))
+		<-started
+		time.Sleep(30 * time.Millisecond)
+		if all := processes(c.Dir, 0); len(all) > 0 {
+			t.Fatalf("processes %v are up after the stop", all)
+		}
+	}
+}
+
 // TestAServerOutlivesItsAgent, and the next agent finds it.
 func TestAServerOutlivesItsAgent(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("the long form starts more servers")
 	}

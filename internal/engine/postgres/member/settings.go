@@ -29,7 +29,7 @@ func (s *Server) conninfo(member string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%s does not know how to reach %s", s.c.Name, member)
 	}
-	return fmt.Sprintf("%s application_name=%s fallback_application_name=%s", base, quoted(s.c.Name), quoted("of "+member)), nil
+	return fmt.Sprintf("connect_timeout=3 %s application_name=%s fallback_application_name=%s", base, quoted(s.c.Name), quoted("of "+member)), nil
 }
 
 func quoted(value string) string {

@@ -47,7 +47,7 @@ type world struct {
 	start time.Time
 }
 
-var small = map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "wal_retrieve_retry_interval": "100ms", "shared_buffers": "16MB", "max_connections": "40"}
+var small = map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "shared_buffers": "16MB", "max_connections": "40"}
 
 func newWorld(t *testing.T, sync int) *world {
 	t.Helper()
