@@ -18,6 +18,7 @@ type Cluster struct {
 	Request   string            `json:"request,omitempty" doc:"what a person asked for and is not done yet"`
 	Keeper    string            `json:"keeper,omitempty" doc:"host that decides now"`
 	Sync      string            `json:"sync,omitempty" doc:"who must have a commit before it is acknowledged; absent for nobody"`
+	Degraded  bool              `json:"degraded,omitempty" doc:"fewer members must have a commit than was promised, since too few are there"`
 	Members   []ClusterMember   `json:"members" doc:"in the order of the file"`
 	Listeners []ClusterListener `json:"listeners,omitempty" doc:"of this host"`
 }
@@ -79,6 +80,7 @@ type ClusterInspection struct {
 	Major    int      `json:"major,omitempty" doc:"version of the server"`
 	Primary  bool     `json:"primary" doc:"whether it says that it is one"`
 	Missing  []string `json:"missing,omitempty" doc:"SQL for what it lacks"`
+	Away     bool     `json:"away,omitempty" doc:"its server does not run; its agent starts it, or fills it where it has no data"`
 	Error    string   `json:"error,omitempty" doc:"why it could not be asked"`
 	Hint     string   `json:"hint,omitempty" doc:"what to do about that"`
 }

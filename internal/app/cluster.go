@@ -59,7 +59,7 @@ func (d *daemon) openCluster(h *Host, name string) (*clustered, error) {
 		c.table = proxy.NewTable()
 	}
 	var err error
-	if c.managed, err = d.house.openManaged(name, c.table, func(e managedEvent) { d.hear(name, e) }); err != nil {
+	if c.managed, err = d.house.openManaged(h, name, c.table, func(e managedEvent) { d.hear(name, e) }); err != nil {
 		return nil, err
 	}
 	if c.table != nil {

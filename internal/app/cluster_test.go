@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,11 @@ func runFile(t *testing.T, file string) *Host {
 	h := NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx, RunOptions{Host: "here", Exit: func(error) int { return 1 }}) }()
+	asked := make(chan struct{})
+	reloads.Store(h, asked)
+	go func() {
+		ended <- h.Run(ctx, RunOptions{Host: "here", Exit: func(error) int { return 1 }, Reload: asked})
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -59,21 +64,35 @@ func runFile(t *testing.T, file string) *Host {
 	return h
 }
 
+// reloads are how daemons of runFile are told to read their files anew.
+var reloads sync.Map
+
+// reload puts another file in the place of a daemon's, and has it read.
+func reload(t *testing.T, h *Host, file string) {
+	t.Helper()
+	if err := os.WriteFile(h.Config.Path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked, _ := reloads.Load(h)
+	asked.(chan struct{}) <- struct{}{}
+	asked.(chan struct{}) <- struct{}{} // taken when the first is done
+}
+
 func until(t *testing.T, what string, ok func() bool, instead ...func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add((10 + 10*slow) * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			for _, f := range instead {
 				what += ": " + f()
 			}
-			t.Fatalf("not so after 15s: %s", what)
+			t.Fatalf("not so after a while: %s", what)
 		}
 	}
 }
 
 // say asks through a listener, on a connection of its own.
 func say(ctx context.Context, address, query string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*slow*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, fmt.Sprintf("postgres://app@%s/postgres?sslmode=disable", address))
 	if err != nil {

@@ -35,9 +35,18 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	lines := make([]string, len(e.Refusals))
-	for i, r := range e.Refusals {
-		lines[i] = r.Error()
+	var lines []string
+	for _, r := range e.Refusals {
+		if i := slices.IndexFunc(e.Refusals, func(s cluster.Refusal) bool { return s.Reason == r.Reason }); e.Refusals[i].Member != r.Member {
+			continue // said with the first of them
+		}
+		var members []string
+		for _, s := range e.Refusals {
+			if s.Reason == r.Reason && s.Member != "" {
+				members = append(members, s.Member)
+			}
+		}
+		lines = append(lines, strings.TrimPrefix(strings.Join(members, ", ")+": "+r.Reason, ": "))
 	}
 	return "cluster " + e.Cluster + ": " + strings.Join(lines, "; ")
 }
@@ -144,6 +153,9 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 	all.Wait()
 	ask := cluster.Ask{Config: h.decided(name), Voters: h.voters()}
 	for i, m := range out.Members {
+		if m.Away {
+			continue
+		}
 		r := cluster.Report{Name: m.Name, Reached: m.Error == "", SystemID: m.SystemID, Major: m.Major, Primary: m.Primary, Timeline: found[i].Timeline,
 			Agent: own.Members[m.Name].Host != "", Checksums: found[i].Checksums}
 		if !own.Managed() {
@@ -181,7 +193,9 @@ func (h *Host) inspect(ctx context.Context, own config.Cluster, member string) (
 		}
 	}
 	if err != nil {
+		var away *net.OpError
 		out.Error, out.Hint = err.Error(), hintOf(err)
+		out.Away = errors.As(err, &away) && m.Host != "" && own.Managed()
 		return out, found
 	}
 	out.SystemID, out.Major, out.Primary, out.Missing = found.SystemID, found.Major, found.Primary, append([]string{}, found.Missing...)

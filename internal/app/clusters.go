@@ -5,13 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/audit"
+	"github.com/backstaydb/backstay/internal/backoff"
+	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/router"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/notify"
@@ -25,8 +31,12 @@ type clusters struct {
 	ctx   context.Context // of the group; each part's ends with it
 }
 
+// clusterPart is one cluster. What keeps promises on this host's disk is read when the one of before has ended, so it is built late.
 type clusterPart struct {
-	*clustered
+	name  string
+	build func() (*clustered, error)
+	built atomic.Pointer[clustered] // nil before
+	log   *slog.Logger
 	end   context.CancelFunc // nil before it runs
 	ended chan struct{}
 }
@@ -56,25 +66,14 @@ func (c *clusters) start(ctx context.Context, g *errgroup.Group) {
 	}
 }
 
-func (c *clusters) add(opened *clustered) {
+func (c *clusters) add(p *clusterPart) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := &clusterPart{clustered: opened, ended: make(chan struct{})}
 	c.parts = append(c.parts, p)
-	slices.SortFunc(c.parts, func(a, b *clusterPart) int { return compareNames(a.name, b.name) })
+	slices.SortFunc(c.parts, func(a, b *clusterPart) int { return strings.Compare(a.name, b.name) })
 	if c.group != nil {
 		c.run(p)
 	}
-}
-
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func (c *clusters) run(p *clusterPart) {
@@ -83,12 +82,41 @@ func (c *clusters) run(p *clusterPart) {
 	c.group.Go(func() error {
 		defer close(p.ended)
 		defer end()
-		err := p.clustered.run(ctx)
+		err := p.run(ctx)
 		if errors.Is(err, context.Canceled) && c.ctx.Err() == nil {
 			return nil // it was removed
 		}
 		return err
 	})
+}
+
+// open builds the cluster, if it is not built.
+func (p *clusterPart) open() error {
+	if p.built.Load() != nil {
+		return nil
+	}
+	c, err := p.build()
+	if err == nil {
+		p.built.Store(c)
+	}
+	return err
+}
+
+// run runs the cluster until ctx ends. One that a reload brought, and that cannot be built now, is tried again: the one of before has ended.
+func (p *clusterPart) run(ctx context.Context) error {
+	for said := ""; ; {
+		err := p.open()
+		if err == nil {
+			return p.built.Load().run(ctx)
+		}
+		if said != err.Error() {
+			said = err.Error()
+			p.log.Error("a cluster cannot be run; trying again", "cluster", p.name, "err", err)
+		}
+		if err := backoff.Sleep(ctx, findingsEvery); err != nil {
+			return err
+		}
+	}
 }
 
 // remove ends a cluster's listeners, and waits for that.
@@ -107,14 +135,14 @@ func (c *clusters) remove(name string) {
 // close closes the sockets of clusters that never ran.
 func (c *clusters) close() {
 	for _, p := range c.all() {
-		if p.end == nil {
-			p.unlisten()
+		if b := p.built.Load(); p.end == nil && b != nil {
+			b.unlisten()
 		}
 	}
 }
 
 // replace puts a reload's clusters in the place of those of before, and says what it did.
-func (c *clusters) replace(cfg *config.Config, opened []*clustered) []string {
+func (c *clusters) replace(cfg *config.Config, opened []*clusterPart) []string {
 	var words []string
 	for _, p := range c.all() {
 		if _, stays := cfg.Clusters[p.name]; !stays {
@@ -128,8 +156,12 @@ func (c *clusters) replace(cfg *config.Config, opened []*clustered) []string {
 			c.remove(o.name)
 			word = "cluster %s is run in another way"
 		}
+		word = fmt.Sprintf(word, o.name)
+		if err := o.open(); err != nil {
+			word += ", and cannot be run yet: " + err.Error() // it is tried again
+		}
 		c.add(o)
-		words = append(words, fmt.Sprintf(word, o.name))
+		words = append(words, word)
 	}
 	return words
 }
@@ -152,18 +184,24 @@ func clusterText(c *config.Config, name string) []byte {
 	return b
 }
 
-// openClusters opens all clusters of the file that run on this host and are not run so already.
-func (d *daemon) openClusters(h *Host, before *config.Config) ([]*clustered, error) {
-	var opened []*clustered
+// openClusters are the clusters of the file that are not run so already, checked as far as that is possible while others run.
+func (d *daemon) openClusters(h *Host, before *config.Config) ([]*clusterPart, error) {
+	var opened []*clusterPart
 	for _, name := range h.Config.ClusterNames() {
 		if before != nil && sameCluster(before, h.Config, name) {
 			continue
 		}
-		c, err := d.openCluster(h, name)
-		if err != nil {
+		p := &clusterPart{name: name, ended: make(chan struct{}), log: h.Log, build: func() (*clustered, error) { return d.openCluster(h, name) }}
+		own := h.Config.Clusters[name]
+		if err := refused(name, own, cluster.Ask{Config: h.decided(name), Voters: h.voters()}); err != nil {
 			return nil, err
 		}
-		opened = append(opened, c)
+		if before == nil || !own.Managed() {
+			if err := p.open(); err != nil {
+				return nil, err
+			}
+		}
+		opened = append(opened, p)
 	}
 	return opened, nil
 }
@@ -191,11 +229,81 @@ func (d *daemon) changed(name string, c router.Change) {
 	}
 }
 
+// findingsEvery is how often it is looked for what is wrong with clusters.
+const findingsEvery = 2 * time.Second
+
+// judgeClusters tells people what is wrong with clusters for as long as it lasts, until ctx ends.
+func (d *daemon) judgeClusters(ctx context.Context) error {
+	since := map[string]time.Time{}
+	for {
+		if err := backoff.Sleep(ctx, findingsEvery); err != nil {
+			return err
+		}
+		now := d.host().Now()
+		var told []notify.Notice
+		still := map[string]time.Time{}
+		for _, c := range d.clusters.shown() {
+			for _, n := range clusterNotices(c) {
+				at, lasts := since[n.Fingerprint]
+				if !lasts {
+					at = now
+				}
+				if still[n.Fingerprint] = at; now.Sub(at) >= settles[n.Objective] {
+					n.Since = at
+					told = append(told, n)
+				}
+			}
+		}
+		since = still
+		d.notifier.Report("cluster", told)
+	}
+}
+
+// settles says how long something must last until people are told: a failover is over sooner, and so is a restart.
+var settles = map[string]time.Duration{"primary": 15 * time.Second, "member": time.Minute, "sync": 30 * time.Second, "lag": time.Minute}
+
+// clusterNotices are what is wrong with a cluster now.
+func clusterNotices(c api.Cluster) []notify.Notice {
+	var all []notify.Notice
+	add := func(severity notify.Severity, objective, member, reason, do string) {
+		n := notify.Notice{Fingerprint: objective + "/" + c.Name, Objective: objective, Severity: severity, Reason: "cluster " + c.Name + ": " + reason, Do: do}
+		if member != "" {
+			n.Fingerprint += "/" + member
+		}
+		all = append(all, n)
+	}
+	status := "backstay cluster status " + c.Name + " says why, and what would be done next"
+	if c.State == "closed" {
+		reason := "clients are led to no primary: " + c.Reason
+		if c.Next != "" {
+			reason += "; " + c.Next
+		}
+		add(notify.Critical, "primary", "", reason, status)
+	}
+	for _, m := range c.Members {
+		if m.Role == "unknown" || m.Role == "stopped" {
+			reason := m.Name + " is " + m.Role
+			if m.Error != "" {
+				reason += ": " + m.Error
+			}
+			add(notify.Warning, "member", m.Name, reason, "see that its server and its agent run; an agent brings it back by itself")
+		}
+	}
+	if c.Degraded {
+		add(notify.Critical, "sync", "", "commits are acknowledged by fewer members than was promised, for want of them: the loss of the primary would lose some", "bring the missing members back")
+	}
+	return all
+}
+
 // shown are the clusters as they do now.
 func (c *clusters) shown() []api.Cluster {
 	var all []api.Cluster
 	for _, p := range c.all() {
-		all = append(all, p.status())
+		if b := p.built.Load(); b != nil {
+			all = append(all, b.status())
+		} else {
+			all = append(all, api.Cluster{Name: p.name, Running: true, State: "closed", Reason: "it cannot be run here; the log says why", Members: []api.ClusterMember{}})
+		}
 	}
 	return all
 }

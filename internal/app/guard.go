@@ -23,7 +23,7 @@ type guarding struct {
 
 // guard opens the deadline that a member's agent shares with its guard, a process of its own that this binary is started as.
 func (m *managed) guard(name, data string) (*guarding, error) {
-	h := m.house.host
+	h := m.host
 	path := deadlinePath(h.memberState(m.name, name))
 	d, err := agent.OpenDeadline(path)
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +28,7 @@ import (
 // house is what the clusters that this host manages share: its name and certificate, the coordination, and the port at which the other hosts
 // ask it.
 type house struct {
-	host         *Host
+	host         atomic.Pointer[Host] // what the file in force says
 	name         string               // of this host
 	id           *authority.Identity  // nil: there is no other host
 	signs        *authority.Authority // nil: another host does, or none
@@ -46,7 +47,8 @@ func (h *Host) openHouse(name string) (*house, error) {
 	if !slices.ContainsFunc(h.Config.ClusterNames(), func(c string) bool { return h.Config.Clusters[c].Managed() }) {
 		return nil, nil
 	}
-	o := &house{host: h, name: name, clusters: map[string]*managed{}}
+	o := &house{name: name, clusters: map[string]*managed{}}
+	o.host.Store(h)
 	if err := o.open(); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
@@ -54,7 +56,7 @@ func (h *Host) openHouse(name string) (*house, error) {
 }
 
 func (o *house) open() (err error) {
-	h := o.host
+	h := o.host.Load()
 	if others := h.otherHosts(o.name); len(others) > 0 {
 		if h.Config.Coordination == nil {
 			return &hostError{fmt.Errorf("the file names other hosts (%s), and no coordination", list(others)), "several hosts decide together: coordination: { embedded: { peers: [three hosts] } }"}
@@ -69,7 +71,7 @@ func (o *house) open() (err error) {
 
 // passport reads this host's certificate, and opens the port at which it is asked.
 func (o *house) passport() (err error) {
-	h := o.host
+	h := o.host.Load()
 	if o.id, err = authority.OpenIdentity(h.passport()); errors.Is(err, fs.ErrNotExist) {
 		return errNoPassport
 	} else if err != nil {
@@ -128,7 +130,7 @@ func (o *house) close() error {
 
 // known reports whether a host stands in the file.
 func (o *house) known(host string) bool {
-	return host == o.name || slices.Contains(o.host.otherHosts(o.name), host)
+	return host == o.name || slices.Contains(o.host.Load().otherHosts(o.name), host)
 }
 
 func (o *house) add(m *managed) {
@@ -189,7 +191,7 @@ func (o *house) parts() peer.Parts {
 			return nil
 		},
 		Asked: func(host, question string, err error) {
-			o.host.Log.Debug("a question of another host failed", "host", host, "question", question, "err", err)
+			o.host.Load().Log.Debug("a question of another host failed", "host", host, "question", question, "err", err)
 		},
 	}
 }
@@ -200,7 +202,7 @@ func (o *house) serve(ctx context.Context) error {
 	mux.Handle("/peer/", peer.Handler(o.parts()))
 	conf := (peer.Identity{Certificate: o.id.Certificate, Authorities: o.id.Authorities}).Server()
 	if o.signs != nil {
-		desk := &authority.Desk{Authority: o.signs, Identity: o.id, Book: o.tokens, Now: o.host.Now, Known: o.known, Told: o.told}
+		desk := &authority.Desk{Authority: o.signs, Identity: o.id, Book: o.tokens, Now: o.host.Load().Now, Known: o.known, Told: o.told}
 		mux.Handle("/authority/", desk.Handler())
 		conf = desk.TLS()
 	}
@@ -218,9 +220,9 @@ const renewEvery = time.Hour
 // renew keeps this host's certificate good, by asking the hosts of the file in turn: one of them signs.
 func (o *house) renew(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if o.id.Due(o.host.Now()) {
+		if o.id.Due(o.host.Load().Now()) {
 			if err := o.renewed(ctx); err != nil && ctx.Err() == nil {
-				o.host.Log.Warn("this host's certificate is not renewed yet; trying again", "ends", o.id.Ends(), "err", err)
+				o.host.Load().Log.Warn("this host's certificate is not renewed yet; trying again", "ends", o.id.Ends(), "err", err)
 			}
 		}
 		_ = backoff.Sleep(ctx, renewEvery) // the loop sees the end of ctx
@@ -230,11 +232,11 @@ func (o *house) renew(ctx context.Context) error {
 
 func (o *house) renewed(ctx context.Context) error {
 	if o.signs != nil {
-		return o.id.RenewBy(o.signs, o.host.Now())
+		return o.id.RenewBy(o.signs, o.host.Load().Now())
 	}
 	var errs []error
-	for _, other := range o.host.otherHosts(o.name) {
-		err := o.id.Renew(ctx, "https://"+o.host.Config.PeerAddress(other), other)
+	for _, other := range o.host.Load().otherHosts(o.name) {
+		err := o.id.Renew(ctx, "https://"+o.host.Load().Config.PeerAddress(other), other)
 		if err == nil {
 			return nil
 		}

@@ -31,6 +31,7 @@ import (
 // renewal of its proxy's route.
 type managed struct {
 	name    string
+	host    *Host
 	house   *house
 	config  config.Cluster
 	decided cluster.Config
@@ -51,9 +52,8 @@ func stateKey(cluster string) string {
 }
 
 // openManaged builds what this host does for a cluster. table is that of its listeners; nil: it has none here. told hears what is decided.
-func (o *house) openManaged(name string, table *proxy.Table, say func(managedEvent)) (m *managed, err error) {
-	h := o.host
-	m = &managed{name: name, house: o, config: h.Config.Clusters[name], decided: h.decided(name), agents: map[string]*agent.Agent{}, bare: map[string]*bare.Member{}, members: map[string]peer.Member{}}
+func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(managedEvent)) (m *managed, err error) {
+	m = &managed{name: name, host: h, house: o, config: h.Config.Clusters[name], decided: h.decided(name), agents: map[string]*agent.Agent{}, bare: map[string]*bare.Member{}, members: map[string]peer.Member{}}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -96,7 +96,7 @@ func (a auditor) Record(_ context.Context, e keeper.Entry) (err error) {
 
 // buildAgents makes the agents of this host's members.
 func (m *managed) buildAgents(say func(managedEvent)) error {
-	h := m.house.host
+	h := m.host
 	for _, name := range m.config.Order {
 		own := m.config.Members[name]
 		if own.Host != m.house.name {
@@ -139,7 +139,7 @@ func (h *Host) memberState(cluster, member string) string {
 
 // serverOf is how this host's member is reached and acted on.
 func (m *managed) serverOf(name string) (member.Config, error) {
-	h, own := m.house.host, m.config.Members[name]
+	h, own := m.host, m.config.Members[name]
 	c := member.Config{Name: name, Dir: own.Data, Members: map[string]string{}, Arguments: own.Arguments, Aside: filepath.Join(h.memberState(m.name, name), "aside")}
 	if !filepath.IsAbs(c.Dir) {
 		c.Dir = filepath.Join(h.Config.Dir(), c.Dir)
@@ -214,7 +214,7 @@ func (m *managed) buildMember(name string, say func(managedEvent)) error {
 
 // bareOf is a member that is reached over SQL alone.
 func (m *managed) bareOf(name string, say func(managedEvent)) *bare.Member {
-	h := m.house.host
+	h := m.host
 	return bare.New(bare.Config{
 		Cluster: m.decided, Member: name, Host: m.house.name, Store: &m.house.coordination.store, Key: stateKey(m.name), Alone: h.Config.Coordination == nil,
 		URL: func() (string, error) { return m.config.Members[name].URL, nil },
@@ -233,7 +233,7 @@ func (m *managed) remote(name string) interface {
 	peer.Voucher
 } {
 	host := m.config.Members[name].Host
-	return m.house.caller.Member(peer.Host{Name: host, Address: m.house.host.Config.PeerAddress(host)}, m.name, name)
+	return m.house.caller.Member(peer.Host{Name: host, Address: m.host.Config.PeerAddress(host)}, m.name, name)
 }
 
 // voucher is another member's agent.
@@ -258,9 +258,9 @@ func (m *managed) holders() []renew.Granter {
 		case own.Host != "":
 			all = append(all, renew.Granter{Member: name, Granter: m.granterAt(own.Host)})
 		default: // the keeper that holds the lock on it, on whichever host
-			all = append(all, renew.Granter{Member: name, Granter: m.bare[name]})
-			for _, other := range m.house.host.otherHosts(m.house.name) {
-				all = append(all, renew.Granter{Member: name, Granter: m.granterAt(other)})
+			all = append(all, renew.Granter{Member: name, Remote: true, Granter: m.bare[name]})
+			for _, other := range m.host.otherHosts(m.house.name) {
+				all = append(all, renew.Granter{Member: name, Remote: true, Granter: m.granterAt(other)})
 			}
 		}
 	}
@@ -268,7 +268,7 @@ func (m *managed) holders() []renew.Granter {
 }
 
 func (m *managed) granterAt(host string) peer.Granter {
-	return m.house.caller.Granter(peer.Host{Name: host, Address: m.house.host.Config.PeerAddress(host)}, m.name)
+	return m.house.caller.Granter(peer.Host{Name: host, Address: m.host.Config.PeerAddress(host)}, m.name)
 }
 
 // granters are those of this host that may hold the cluster's epoch. They speak as one.
@@ -306,9 +306,9 @@ func (m *managed) proxies() map[string]peer.Carrier {
 	if m.config.Listen.RW == "" && m.config.Listen.RO == "" {
 		return all
 	}
-	for _, other := range m.house.host.otherHosts(m.house.name) {
+	for _, other := range m.host.otherHosts(m.house.name) {
 		if m.config.Listen.Listens(other) {
-			all[other] = m.house.caller.Carrier(peer.Host{Name: other, Address: m.house.host.Config.PeerAddress(other)}, m.name)
+			all[other] = m.house.caller.Carrier(peer.Host{Name: other, Address: m.host.Config.PeerAddress(other)}, m.name)
 		}
 	}
 	return all

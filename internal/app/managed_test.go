@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 )
@@ -19,6 +20,7 @@ type trio struct {
 	*Host
 	servers []*pgtest.Cluster
 	rw, ro  string
+	file    string
 }
 
 // small are the settings of members that share a machine.
@@ -29,8 +31,26 @@ func prepare(t *testing.T, db1 *pgtest.Cluster) {
 	t.Helper()
 	db1.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
 	db1.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role app login password '%s'", pgtest.Password), "create table notes (n serial, text text)",
-		"grant all on notes, notes_n_seq to app", "alter role backstay superuser", "create schema backstay",
-		"create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
+		"grant all on notes, notes_n_seq to app")
+	for _, agent := range []bool{true, false} { // all that is asked for, and no more
+		l, err := lookerOf(fmt.Sprintf("postgres://backstay@127.0.0.1:%d/?sslmode=disable", db1.Port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		found, err := l.(engine.Inspector).Inspect(t.Context(), engine.Needs{Members: 3, Manages: true, Agent: agent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sql := range append(found.Missing, found.Wishes...) {
+			for statement := range strings.SplitSeq(sql, ";\n") {
+				if !strings.Contains(statement, "fsync") {
+					db1.Exec(t, statement)
+				}
+			}
+		}
+	}
+	db1.Exec(t, "select pg_reload_conf()")
 }
 
 // newTrio makes a primary and two standbys, and a cluster of them with one host that decides. bare: their hosts have no agents.
@@ -59,8 +79,8 @@ func newTrio(t *testing.T, bare bool) *trio {
 		file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\" }\n",
 			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
 	}
-	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: 1s, max_loss: 0B }\n", w.rw, w.ro)
-	w.Host = runFile(t, file)
+	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: %ds, lease: %dms, max_loss: 0B }\n", w.rw, w.ro, slow, 1500*slow)
+	w.file, w.Host = file, runFile(t, file)
 	return w
 }
 
@@ -116,7 +136,7 @@ func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
 	}
 	gap := time.Since(died)
 	t.Logf("writes stood for %v", gap.Round(time.Millisecond))
-	if gap > 8*time.Second {
+	if gap > 8*slow*time.Second {
 		t.Errorf("writes stood for %v", gap)
 	}
 	var text string
@@ -221,6 +241,89 @@ func TestAPersonMovesThePrimary(t *testing.T) {
 	w.serving(t, "")
 	if got, err := say(t.Context(), w.rw, "select (count(*) > 0)::text from notes"); err != nil || got != "true" {
 		t.Errorf("after it was resumed: %q, %v", got, err)
+	}
+}
+
+func TestAReloadChangesClusters(t *testing.T) {
+	w := newTrio(t, false)
+	first := w.serving(t, "")
+	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('one') returning text"); err != nil {
+		t.Fatal(err)
+	}
+	moved := freeAddress(t)
+	next := strings.Replace(strings.Replace(w.file, w.rw, moved, 1), "after: ", "degraded: true, after: ", 1)
+	reload(t, w.Host, strings.Replace(next, "max_loss: 0B", "max_loss: 0B, sync: 5", 1))
+	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "sync: 5") {
+		t.Errorf("a file that is refused: %q, %v", s.Refused, err)
+	}
+	if got, err := say(t.Context(), w.rw, "select text from notes"); err != nil || got != "one" {
+		t.Errorf("after a file that is refused: %q, %v", got, err)
+	}
+	reload(t, w.Host, strings.Replace(next, "clusters:", "hosts: { here: { address: 127.0.0.1 } }\nclusters:", 1))
+	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "restart") {
+		t.Errorf("a file that needs a restart: %q, %v", s.Refused, err)
+	}
+	reload(t, w.Host, next)
+	if s, err := w.Status(t.Context()); err != nil || s.Refused != "" {
+		t.Errorf("a file that is right: %q, %v", s.Refused, err)
+	}
+	until(t, "clients are led from the new address", func() bool {
+		got, err := say(t.Context(), moved, "select text from notes")
+		return err == nil && got == "one"
+	})
+	if _, err := say(t.Context(), w.rw, "select 1"); err == nil {
+		t.Error("the old address is still served")
+	}
+	if c := w.cluster(t); c.Primary != first.Primary || c.Epoch != first.Epoch {
+		t.Errorf("the reload moved the primary: %+v", c)
+	}
+	reload(t, w.Host, "clusters: { other: { members: { a: { url: \"tcp://127.0.0.1:9\" } } } }\n")
+	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "restart") {
+		t.Errorf("a file without a managed cluster: %q, %v", s.Refused, err)
+	}
+}
+
+func TestAReplicaIsAdded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with servers: not with -short")
+	}
+	t.Setenv("PGPASSWORD", pgtest.Password)
+	db1 := pgtest.New(t, pgtest.Options{Settings: small})
+	prepare(t, db1)
+	db1.Exec(t, "insert into notes (text) values ('before')")
+	empty, sockets := pgtest.Folder(t), pgtest.Folder(t)
+	t.Cleanup(func() {
+		for _, dir := range []string{db1.Dir, empty} {
+			if err := member.Halt(context.Background(), dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	rw := freeAddress(t)
+	_, port, _ := strings.Cut(freeAddress(t), ":")
+	h := runFile(t, fmt.Sprintf(`clusters:
+  shop:
+    members:
+      db1: { url: "postgres://backstay@127.0.0.1:%[1]d/?sslmode=disable", host: here, data: %[2]s, programs: %[3]s, local: "%[4]s" }
+      db2: { url: "postgres://backstay@127.0.0.1:%[5]s/?sslmode=disable", host: here, data: %[6]s, programs: %[3]s, local: "postgres://postgres@/postgres?host=%[7]s&port=%[5]s",
+        arguments: ["-c", port=%[5]s, "-c", listen_addresses=127.0.0.1, "-c", unix_socket_directories=%[7]s] }
+    listen: { rw: "%[8]s" }
+    failover: { mode: manual, sync: 0 }
+`, db1.Port, db1.Dir, db1.Programs.Dir, db1.SocketURL(pgtest.Admin), port, empty, sockets, rw))
+	w := &trio{Host: h}
+	until(t, "the only server with data is adopted", func() bool { return w.cluster(t).Primary == "db1" }, func() string { return fmt.Sprintf("%+v", w.cluster(t)) })
+	var out api.ClusterOutcome
+	until(t, "the empty member is filled, and follows", func() (ok bool) {
+		var err error
+		out, err = w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "rejoin", To: "db2", By: "anna"})
+		return err == nil && out.Done
+	}, func() string { return fmt.Sprintf("%+v, %+v", out, w.cluster(t)) })
+	out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna"})
+	if err != nil || out.Primary != "db2" {
+		t.Fatalf("switchover to it: %+v, %v", out, err)
+	}
+	if got, err := say(t.Context(), rw, "select text || inet_server_port()::text from notes"); err != nil || got != "before"+port {
+		t.Errorf("notes %q, %v", got, err)
 	}
 }
 

@@ -41,6 +41,9 @@ func (c *clustered) managedStatus() api.Cluster {
 		q := s.State.Quorums[n-1]
 		out.Sync = fmt.Sprintf("%d of %s", q.K, strings.Join(q.Names, ", "))
 	}
+	if n := len(s.State.Quorums); n > 0 {
+		out.Degraded = s.State.Quorums[n-1].K < m.decided.Sync
+	}
 	return out
 }
 

@@ -22,7 +22,10 @@ func (h *Host) Order(ctx context.Context, name string, o api.ClusterOrder) (api.
 
 // Order implements api.Controller.
 func (d *daemon) Order(ctx context.Context, name string, o api.ClusterOrder) (out api.ClusterOutcome, err error) {
-	p := d.clusters.find(name)
+	var p *clustered
+	if part := d.clusters.find(name); part != nil {
+		p = part.built.Load()
+	}
 	switch {
 	case p == nil:
 		return out, &hostError{fmt.Errorf("the daemon knows no cluster %q", name), "after a change of backstay.yaml have it read anew: systemctl reload, or SIGHUP"}

@@ -65,7 +65,7 @@ type prepared struct {
 	sources   []watch.Source
 	opened    []*protected // those that are new, and those to be captured in another way
 	removed   []string
-	clusters  []*clustered // those that are new, and those to be run in another way
+	clusters  []*clusterPart // those that are new, and those to be run in another way
 	receivers []notify.Receiver
 	pings     []*ping.Pinger
 }
@@ -155,6 +155,9 @@ func (d *daemon) follow(ctx context.Context, p *prepared) (changed string, err e
 	before := d.host()
 	d.now.Store(p.host)
 	p.host.bounded()
+	if d.house != nil {
+		d.house.host.Store(p.host)
+	}
 	if err := d.watch.Replace(ctx, p.sources); err != nil {
 		d.now.Store(before)
 		before.bounded()

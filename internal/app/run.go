@@ -64,6 +64,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	d.clusters.start(ctx, g)
 	d.promise(ctx, g)
+	g.Go(func() error { return d.judgeClusters(ctx) })
 	g.Go(func() error { return api.Serve(ctx, h.State(), d, o.Exit) })
 	g.Go(func() error { return d.heard(ctx) })
 	if o.Observe != nil {
@@ -129,9 +130,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, c := range opened {
-		d.clusters.add(c)
-		if err := c.listen(); err != nil {
+	for _, p := range opened {
+		d.clusters.add(p)
+		if err := p.built.Load().listen(); err != nil {
 			return err
 		}
 	}

@@ -72,13 +72,16 @@ func (o *clusterInitOptions) run(ctx context.Context, c *console, args []string)
 // notReady says why a cluster can't be run yet.
 func notReady(f api.ClusterCheck) error {
 	var away []string
-	hint := ""
+	hint, here := "", false
 	for _, m := range f.Members {
-		if m.Error != "" {
+		here = here || m.Primary
+		if m.Error != "" && !m.Away {
 			away, hint = append(away, m.Name), m.Hint
 		}
 	}
 	switch {
+	case len(away) == 0 && !here:
+		return &codedError{err: fmt.Errorf("cluster %s: no member answers as primary", f.Cluster), code: exitSource, hint: "start the server that has the data"}
 	case len(away) > 0:
 		return &codedError{err: fmt.Errorf("cluster %s: %s could not be asked", f.Cluster, strings.Join(away, ", ")), code: exitSource, hint: hint}
 	case len(f.Refused) > 0:
@@ -95,6 +98,8 @@ func (c *console) inspected(f api.ClusterCheck) error {
 	for _, m := range f.Members {
 		role, version := "replica", "-"
 		switch {
+		case m.Away:
+			role = "stopped"
 		case m.Error != "":
 			role = "?"
 		case m.Primary:
@@ -109,7 +114,10 @@ func (c *console) inspected(f api.ClusterCheck) error {
 		return err
 	}
 	for _, m := range f.Members {
-		if m.Error != "" {
+		switch {
+		case m.Away:
+			c.printf("%s does not run: its agent starts it, or fills it where it has no data\n", m.Name)
+		case m.Error != "":
 			c.printf("%s: %s\n", m.Name, m.Error)
 		}
 	}

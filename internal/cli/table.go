@@ -289,6 +289,15 @@ them, and prints for each other host the command with which it joins. Run it aga
 			make:    func() command { return &clusterWatchOptions{} },
 		},
 		{
+			use: "cluster add-replica [CLUSTER] MEMBER", args: arity{1, 2}, lists: true, changes: true,
+			short: "Fill an empty data directory from the primary, and have it follow",
+			long: `Name the member in backstay.yaml on every host first, with host: and data:, and have the daemons read the file anew; on its own host the data
+directory must be empty and belong to the user who runs the server, and the server's programs must be installed. The member's agent then does
+this by itself; the command says so, and waits for it.`,
+			example: "backstay cluster add-replica db3",
+			make:    func() command { return &orderOptions{verb: "rejoin"} },
+		},
+		{
 			use: "cluster pause [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
 			short:   "Have no failover happen by itself",
 			long:    "What a person asks for is still done, clients are led as before, and replicas are not told whom to follow. It lasts until cluster resume.",

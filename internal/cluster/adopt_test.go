@@ -56,3 +56,31 @@ func TestAnAdoptedPrimaryMayHaveAcknowledgedAlone(t *testing.T) {
 		t.Errorf("asynchronous: %+v", d.Next.Quorums)
 	}
 }
+
+// TestMembersWithoutDataDoNotStandInTheWay: a single server becomes a primary with replicas that are filled from it. A member of another server does.
+func TestMembersWithoutDataDoNotStandInTheWay(t *testing.T) {
+	cfg := Config{Cluster: "shop", Manual: true, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
+	at := func(f Fact) Fact {
+		f.Heard, f.Vouched, f.Stalled, f.Short = Never, Never, Never, Never
+		return f
+	}
+	empty, primary := at(Fact{Name: "db1", Role: Stopped, Blank: true}), at(Fact{Name: "db2", Role: Primary, SystemID: "7"})
+	for name, c := range map[string]struct {
+		third Fact
+		row   string
+	}{
+		"empty too":                    {at(Fact{Name: "db3", Role: Stopped, Blank: true}), "adopt"},
+		"a copy":                       {at(Fact{Name: "db3", Role: Standby, SystemID: "7"}), "adopt"},
+		"being cloned":                 {at(Fact{Name: "db3", Role: Stopped, SystemID: "7", Blank: true}), "adopt"},
+		"of another server":            {at(Fact{Name: "db3", Role: Standby, SystemID: "8"}), "wait for members"},
+		"a primary too":                {at(Fact{Name: "db3", Role: Primary, SystemID: "7"}), "wait for members"},
+		"silent":                       {at(Fact{Name: "db3", Answered: Never}), "wait for members"},
+		"data that nobody can read":    {at(Fact{Name: "db3", Role: Stopped}), "wait for members"},
+		"a primary that knows nothing": {at(Fact{Name: "db3", Role: Primary, Blank: true}), "wait for members"},
+	} {
+		d := Decide(cfg, State{}, View{Facts: []Fact{empty, primary, c.third}, BeatSeen: Never}, 0)
+		if d.Row != c.row || d.Changes && d.Next.Primary != "db2" {
+			t.Errorf("%s: %s, primary %s", name, d.Row, d.Next.Primary)
+		}
+	}
+}

@@ -98,12 +98,24 @@ func (l *look) heardElsewhere() bool {
 	return l.now-l.view.BeatSeen < l.cfg.After
 }
 
+// onlyPrimary wants all members to be seen once, and to be copies of one server. One without any data is none of another server: it is filled once there is
+// a primary.
 func (l *look) onlyPrimary() *Fact {
 	var found *Fact
+	system := ""
 	for i := range l.view.Facts {
 		f := &l.view.Facts[i]
-		if !l.fresh(f) || f.SystemID != l.view.Facts[0].SystemID {
-			return nil // all must be seen once, and be copies of one server
+		if !l.fresh(f) {
+			return nil
+		}
+		if f.Blank && f.SystemID == "" && f.Role != Primary {
+			continue
+		}
+		if system == "" {
+			system = f.SystemID
+		}
+		if f.SystemID != system {
+			return nil
 		}
 		if f.Role == Primary {
 			if found != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -36,6 +37,8 @@ type State struct {
 	Paused   bool             `json:"paused,omitempty"` // no failover by itself; requests are carried out
 	Row      string           `json:"row,omitempty"`    // of the table, that led here
 	Reason   string           `json:"reason,omitempty"`
+
+	more map[string]json.RawMessage // what a newer release wrote
 }
 
 // Quorum says who must have flushed a write before Primary acknowledged it: K of Names. K = 0: nobody, replication is

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 )
 
@@ -172,6 +173,11 @@ func (s *session) run(b consoleBlock) {
 		}
 		return
 	}
+	if b.command == "kill %1" {
+		s.end()
+		s.background, s.out = nil, lockedBuffer{}
+		return
+	}
 	if command, ok := strings.CutSuffix(b.command, " &"); ok {
 		s.follow(b, command)
 		return
@@ -219,13 +225,22 @@ func (s *session) follow(b consoleBlock, command string) {
 // cluster makes a primary and a standby, addresses to listen on, and an ssh that reaches the two.
 func (s *session) cluster(bin string) {
 	s.t.Helper()
-	s.server = pgtest.New(s.t, pgtest.Options{})
+	s.server = pgtest.New(s.t, pgtest.Options{Checksums: true, Settings: map[string]string{"fsync": "on", "wal_keep_size": "256MB"}})
+	s.t.Cleanup(func() { // agents start them anew
+		for _, c := range []*pgtest.Cluster{s.server, s.standby} {
+			if err := member.Halt(context.Background(), c.Dir); err != nil {
+				s.t.Error(err)
+			}
+		}
+	})
 	s.server.HBA(s.t, "local all all trust\nlocal replication all trust\nhost all backstay,postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
 	s.server.Exec(s.t, "DROP ROLE "+pgtest.Backup, "SELECT pg_reload_conf()")
 	s.standby = s.server.Standby(s.t, "db2")
 	shim := "#!/bin/sh\ncase $1 in\n"
 	for name, c := range map[string]*pgtest.Cluster{"db1": s.server, "db2": s.standby} {
-		s.names = append(s.names, name+":5432", fmt.Sprintf("127.0.0.1:%d", c.Port))
+		_, socket, _ := strings.Cut(c.SocketURL(pgtest.Admin), "?")
+		s.names = append(s.names, name+":5432", fmt.Sprintf("127.0.0.1:%d", c.Port), "/srv/"+name, c.Dir, "host=/run/"+name, socket,
+			"psql "+name, fmt.Sprintf("psql -p %d postgres", c.Port))
 		shim += fmt.Sprintf("%s) export PGDATA='%s' PATH='%s':$PATH;;\n", name, c.Dir, c.Programs.Dir)
 	}
 	shim += "esac\nshift\nif [ $(id -u) = 0 ]; then exec setpriv --reuid=$(stat -c %u $PGDATA) --regid=$(stat -c %g $PGDATA) --clear-groups \"$@\"; fi\nexec \"$@\"\n"

@@ -95,8 +95,8 @@ type Member struct {
 	want     []route.ID
 	granted  map[route.ID]time.Duration
 	dropped  map[route.ID]bool
-	holding  bool // the lock
-	complain string
+	holding  bool              // the lock
+	complain map[string]string // what fails, and with what
 	booted   time.Duration
 	ended    time.Duration // when another one's session was last ended
 	silenced time.Duration // when sessions of a fenced primary were last ended
@@ -114,7 +114,7 @@ func New(c Config) *Member {
 	m := &Member{
 		c: c, now: c.Now, tag: "backstay_" + hex.EncodeToString(sum[:4]) + "_", lock: int64(binary.BigEndian.Uint64(sum[:])),
 		asked: cluster.Never, short: cluster.Never, writing: cluster.Never, ended: cluster.Never, silenced: cluster.Never,
-		granted: map[route.ID]time.Duration{}, dropped: map[route.ID]bool{},
+		granted: map[route.ID]time.Duration{}, dropped: map[route.ID]bool{}, complain: map[string]string{},
 	}
 	if m.now == nil {
 		m.now = func() time.Duration { return time.Duration(proxy.Now()) }
@@ -184,11 +184,11 @@ func (m *Member) hold(yes bool) {
 func (m *Member) report(what string, err error) {
 	text := ""
 	if err != nil {
-		text = what + ": " + err.Error()
+		text = err.Error()
 	}
 	m.mu.Lock()
-	news := text != m.complain
-	m.complain = text
+	news := text != m.complain[what]
+	m.complain[what] = text
 	m.mu.Unlock()
 	if news && err != nil && !errors.Is(err, context.Canceled) {
 		m.tell(m.c.Member+": "+what, err)
@@ -213,16 +213,20 @@ func (m *Member) write(ctx context.Context) {
 		return
 	}
 	err := m.pen.use(ctx, func(s *session) error {
-		_, err := s.ask(ctx, "select pg_logical_emit_message(true, 'backstay', '')")
+		_, err := s.ask(ctx, commit)
 		return err
 	})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.writing = cluster.Never
 	if err != nil && ctx.Err() == nil {
 		m.pen.drop()
 	}
+	m.report("try to write", err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writing = cluster.Never
 }
+
+// commit writes a record that nobody reads, and waits until the server's own disk has it.
+const commit = "select pg_logical_emit_message(true, 'backstay', '')"
 
 func (m *Member) refuse(format string, args ...any) error {
 	return peer.Refuse(m.c.Member + " " + fmt.Sprintf(format, args...))

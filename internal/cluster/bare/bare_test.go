@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ func newWorld(t *testing.T, replicas int) *world {
 	t.Helper()
 	w := &world{t: t, store: mem.New(), servers: map[string]*pgtest.Cluster{}, cfg: cluster.Config{Cluster: "shop", Sync: 1, Peers: []cluster.Peer{{Name: "db1", Bare: true}}}}
 	w.servers["db1"] = pgtest.New(t, pgtest.Options{Settings: map[string]string{"wal_retrieve_retry_interval": "100ms", "wal_receiver_status_interval": "1s"}})
-	w.servers["db1"].Exec(t, "create table t (n int)")
+	w.servers["db1"].Exec(t, "create table t (n int)", rights(t))
 	for i := range replicas {
 		name := fmt.Sprint("db", i+2)
 		w.servers[name] = w.servers["db1"].Standby(t, name)
@@ -38,11 +39,26 @@ func newWorld(t *testing.T, replicas int) *world {
 	return w
 }
 
+// rights are what the guide says that the role may do, and it has no others.
+func rights(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/guide/sql-alone.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```sql\n")
+	block, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page says nothing of rights")
+	}
+	return block
+}
+
 // member is db as one decider sees it.
 func (w *world) member(db, host string, alone bool) *Member {
 	return New(Config{
 		Cluster: w.cfg, Member: db, Host: host, Store: w.store, Key: "cluster-shop", Alone: alone,
-		URL: func() (string, error) { return w.servers[db].URL(pgtest.Admin), nil },
+		URL: func() (string, error) { return w.servers[db].URL(pgtest.Backup), nil },
 		Upstream: func(from string) (string, error) {
 			return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' application_name=%s", w.servers[from].Port, pgtest.Backup, pgtest.Password, db), nil
 		},
@@ -122,6 +138,12 @@ func TestSQLAlone(t *testing.T) {
 	if _, err := members["db2"].Grant(t.Context(), ask); !errors.Is(err, peer.ErrRefused) {
 		t.Errorf("a replica gave a route: %v", err)
 	}
+	if err := members["db1"].pen.use(t.Context(), func(s *session) error {
+		_, err := s.ask(t.Context(), commit)
+		return err
+	}); err != nil {
+		t.Errorf("the write probe: %v", err)
+	}
 	insert := func(name string, n int) {
 		w.t.Helper()
 		w.servers[name].Exec(t, fmt.Sprintf("insert into t values (%d)", n))
@@ -153,6 +175,46 @@ func TestSQLAlone(t *testing.T) {
 	defer again.eyes.end()
 	if g := fact(t, again); g.Promised != 2 || g.Epoch != 2 || g.Received.Timeline != 2 {
 		t.Errorf("to another decider: %+v", g)
+	}
+}
+
+// TestASwitchoverOverSQL: the old primary can't be stopped, and the ballot fences it.
+func TestASwitchoverOverSQL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three servers more")
+	}
+	t.Parallel()
+	w := newWorld(t, 2)
+	members, _, _ := w.decide("ha1", true)
+	w.until("db1 is adopted", serves("db1", 1))
+	w.servers["db1"].Exec(t, "insert into t values (1)")
+	asked, err := keeper.Ask(t.Context(), w.store, "cluster-shop", cluster.Request{Kind: cluster.Switchover, To: "db3", By: "anna"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	s, err := keeper.Outcome(t.Context(), w.store, "cluster-shop", asked, nil)
+	if err != nil || s.Primary != "db3" || s.Epoch != 2 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	t.Logf("switchover took %s", time.Since(begin))
+	w.servers["db3"].Exec(t, "insert into t values (2)")
+	if got := w.servers["db3"].Ask(t, "select string_agg(n::text, ',' order by n) from t"); got != "1,2" {
+		t.Errorf("db3 has rows %s", got)
+	}
+	w.until("db2 follows", func(cluster.State) bool { return fact(t, members["db2"]).Following == "db3" })
+	if f := fact(t, members["db1"]); f.Role != cluster.Primary || f.Promised != 1 || f.Epoch != 1 {
+		t.Errorf("the old primary %+v", f)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	conn, err := w.servers["db1"].Dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(ctx, "insert into t values (3)"); err == nil {
+		t.Error("a client of the old primary was told that its write is committed")
 	}
 }
 

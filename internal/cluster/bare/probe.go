@@ -43,8 +43,8 @@ const question = `select pg_is_in_recovery(),
  coalesce((select (extract(epoch from clock_timestamp() - last_msg_receipt_time) * 1000)::bigint from pg_stat_wal_receiver), -1),
  coalesce((select string_agg(slot_name, ' ') from pg_replication_slots where slot_name like 'backstay\_%'), ''),
  current_setting('synchronous_standby_names') like '%backstay\_fenced%',
- coalesce((select string_agg(application_name || '=' || (flush_lsn - '0/0'::pg_lsn) || '=' || coalesce((extract(epoch from replay_lag) * 1000)::bigint, 0) || '=' || coalesce(sent_lsn - replay_lsn, 0), ' ')
-  from pg_stat_replication where state = 'streaming' and flush_lsn is not null and application_name !~ '[ =]'), '')`
+ coalesce((select string_agg(concat_ws(chr(31), application_name, flush_lsn - '0/0'::pg_lsn, coalesce((extract(epoch from replay_lag) * 1000)::bigint, 0), coalesce(sent_lsn - replay_lsn, 0)), chr(30))
+  from pg_stat_replication where state = 'streaming' and flush_lsn is not null), '')`
 
 // look asks the server what it is.
 func (m *Member) look(ctx context.Context) (s sight, err error) {
@@ -73,8 +73,8 @@ func (m *Member) see(ctx context.Context, c *session) (sight, error) {
 		s.heard = time.Duration(ms) * time.Millisecond
 	}
 	s.promised, s.led = m.oaths(r.text(0, 7))
-	for _, word := range strings.Fields(r.text(0, 9)) {
-		m.stream(&s, strings.Split(word, "="))
+	for _, row := range strings.Split(r.text(0, 9), "\x1e") {
+		m.stream(&s, strings.Split(row, "\x1f"))
 	}
 	return s, nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/cluster"
 )
 
 // session is one connection to the server.
@@ -162,18 +164,20 @@ where l.locktype = 'advisory' and l.classid::bigint = %d and l.objid::bigint = %
 			continue // gone meanwhile
 		}
 		own := who.text(0, 1) == m.name(m.hands) // one that this process gave up, and the server has not noticed yet
-		if !own && (m.c.Alone || !m.mayEnd()) {
+		if !own && m.c.Alone {
 			return &LockedError{m.c.Member, who.text(0, 1)}
 		}
-		if _, err := s.ask(ctx, "select pg_terminate_backend("+who.text(0, 0)+")"); err != nil {
-			return err
-		}
-		if !own {
-			m.tell("ended the session of "+who.text(0, 1)+", which held the lock of "+m.c.Member, nil)
+		if own || m.mayEnd() {
+			if _, err := s.ask(ctx, "select pg_terminate_backend("+who.text(0, 0)+")"); err != nil {
+				return err
+			}
+			if !own {
+				m.tell("ended the session of "+who.text(0, 1)+", which held the lock of "+m.c.Member, nil)
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return &LockedError{m.c.Member, who.text(0, 1)}
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -184,12 +188,10 @@ func (m *Member) mayEnd() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
-	if now-m.ended < time.Second && now-m.ended > 500*time.Millisecond {
+	if m.ended != cluster.Never && now-m.ended < 500*time.Millisecond {
 		return false
 	}
-	if now-m.ended >= time.Second {
-		m.ended = now
-	}
+	m.ended = now
 	return true
 }
 

@@ -90,7 +90,6 @@ type Keeper struct {
 	view     cluster.View
 	turned   time.Duration // when loop last came round
 	swapping bool
-	reading  bool
 	asking   map[string]int       // questions under way, by whom
 	busy     map[string]bool      // actions under way
 	recorded map[string]record    // actions of this step that are in the audit log

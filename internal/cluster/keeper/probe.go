@@ -15,7 +15,7 @@ func (k *Keeper) probe(ctx context.Context) {
 	for i := range k.c.Cluster.Peers {
 		k.probeMember(ctx, i)
 	}
-	if !k.known || k.c.DryRun {
+	if !k.known || k.c.Suppose != nil { // what is only supposed is told nobody
 		return
 	}
 	r := k.state.Route(k.c.Cluster, 0)
@@ -52,7 +52,7 @@ func (k *Keeper) note(ctx context.Context, i int, f cluster.Fact) {
 	}
 	news := f.Promised != have.Promised || f.Role != have.Role || f.Epoch != have.Epoch
 	*have = f
-	if news && k.state.Phase != cluster.Serving || k.state.Phase == cluster.Draining || k.c.DryRun { // whoever only looks waits for what comes of the newest answers
+	if news || k.state.Phase == cluster.Draining || k.c.DryRun { // whoever only looks waits for what comes of the newest answers
 		k.decide(ctx)
 	}
 }

@@ -34,7 +34,8 @@ func (k *Keeper) publish() {
 	k.mu.Unlock()
 }
 
-// Look looks at a cluster for as long as it takes to tell who is silent, and says what a keeper would do now, and why. It changes nothing.
+// Look looks at a cluster for as long as it takes to tell who is silent, and says what a keeper would do now, and why. It changes nothing: proxies
+// are told what the state says already, since what they heard counts.
 func Look(ctx context.Context, c Config) (Status, error) {
 	c.DryRun = true
 	k, err := New(c)

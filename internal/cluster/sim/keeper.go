@@ -145,6 +145,9 @@ func (k *keeper) decide() {
 	if !k.known || !k.leading || k.swapping > 0 && now-k.swapping < 300*ms {
 		return
 	}
+	if at := k.w.number(k.state.Primary); at >= 0 {
+		k.view.Stored = k.w.repository.newest(k.view.Facts[at].Received.Timeline)
+	}
 	cfg, state, view := k.w.lied(k.state, k.view)
 	d := cluster.Decide(cfg, state, view, now)
 	if d.Row != k.row {
@@ -190,6 +193,10 @@ func (k *keeper) act(actions []cluster.Action) {
 			case cluster.Count:
 				a.count(act.Epoch, act.Quorum)
 			case cluster.Fill:
+				if act.From == cluster.Repository {
+					a.fetch(act.Epoch)
+					break
+				}
 				a.fill(act.Epoch, k.w.agents[from])
 			}
 		})

@@ -29,6 +29,7 @@ type Stats struct {
 	Acked     int
 	Reads     int
 	Lost      int // acknowledged writes, where replication is asynchronous
+	Fetched   int // entries that candidates took from the repository
 	Resigned  int // times that a person had to accept a loss
 	Rows      map[string]int
 	Virtual   time.Duration
@@ -69,6 +70,7 @@ func Run(opt Options) (Stats, error) {
 func build(opt Options) *World {
 	w := &World{rng: rand.New(rand.NewPCG(opt.Seed, 7)), opt: opt, stats: Stats{Rows: map[string]int{}}}
 	w.ledger.w = w
+	w.repository = repository{w, map[uint32][]entry{}}
 	members := 3 + 2*digit(w.rng.IntN(4) == 0)
 	hosts := members + 1
 	w.cfg = cluster.Config{Cluster: "shop"}

@@ -143,6 +143,7 @@ func (s *server) keepalive() {
 		}
 	}
 	s.measure()
+	s.w.repository.ship(s)
 	s.w.after(150*ms, &s.proc, s.keepalive)
 }
 

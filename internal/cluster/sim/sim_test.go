@@ -66,6 +66,7 @@ func (s *Stats) add(t Stats) {
 	s.Acked += t.Acked
 	s.Reads += t.Reads
 	s.Lost += t.Lost
+	s.Fetched += t.Fetched
 	s.Resigned += t.Resigned
 	s.Virtual += t.Virtual
 	s.Gaps = append(s.Gaps, t.Gaps...)
@@ -118,7 +119,11 @@ func TestNoSplitBrainNoLostWrite(t *testing.T) {
 	if sum.Acked < sum.Failovers || sum.Reads < sum.Failovers {
 		t.Errorf("%d writes and %d reads in %d failovers: the clients were asleep", sum.Acked, sum.Reads, sum.Failovers)
 	}
+	if sum.Fetched == 0 {
+		t.Error("no candidate took anything from the repository")
+	}
 	slices.Sort(sum.Gaps)
+	t.Logf("%d entries were fetched from the repository", sum.Fetched)
 	t.Logf("%d failovers in %s (%s simulated), %d acknowledged writes, %d reads; where replication is asynchronous %d lost within the bound, %d times a person had to accept; longest gap p50 %s p99 %s",
 		sum.Failovers, time.Since(began).Round(time.Millisecond), sum.Virtual.Round(time.Hour), sum.Acked, sum.Reads, sum.Lost, sum.Resigned,
 		sum.Gaps[len(sum.Gaps)/2].Round(time.Millisecond), sum.Gaps[len(sum.Gaps)*99/100].Round(time.Millisecond))

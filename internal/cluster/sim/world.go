@@ -44,9 +44,11 @@ type World struct {
 	deaf     []bool // hosts that do not reach the store, though they reach each other
 	mode     Mode
 	ledger   ledger
-	stats    Stats
-	broken   error
-	trace    []string
+
+	repository repository
+	stats      Stats
+	broken     error
+	trace      []string
 }
 
 type clock struct {

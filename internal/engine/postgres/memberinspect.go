@@ -76,7 +76,11 @@ func lackSettings(i *engine.Inspection, have map[string]string, n engine.Needs) 
 		i.Missing, i.Restart = append(i.Missing, set("wal_level", "'replica'")), true
 	}
 	least("max_wal_senders", n.Members+2)
-	least("max_replication_slots", n.Members+1)
+	slots := n.Members + 1
+	if !n.Agent {
+		slots += 3 // what an agent would keep on its disk stands in the names of slots
+	}
+	least("max_replication_slots", slots)
 	for _, name := range []string{"hot_standby", "fsync", "full_page_writes"} {
 		if have[name] == "off" {
 			i.Missing = append(i.Missing, set(name, "on"))
@@ -100,7 +104,10 @@ func lackSettings(i *engine.Inspection, have map[string]string, n engine.Needs) 
 // rights is what the role needs, each with a question that answers t where it is there, and the SQL that gives it.
 var rights = []struct {
 	manages  bool // only where Backstay promotes
-	since    int
+	agent    bool // and an agent acts on the server's host: it rewinds from this one
+	bare     bool // and none does: all is done over SQL
+	since    int  // version; zero: any
+	before   int
 	ask      string
 	give     string
 	optional bool
@@ -108,10 +115,18 @@ var rights = []struct {
 	{ask: "SELECT pg_catalog.pg_has_role(current_user, 'pg_monitor', 'USAGE')", give: "GRANT pg_monitor TO %s;"},
 	{ask: "SELECT coalesce(has_function_privilege(to_regprocedure('backstay.verifier(text)'), 'EXECUTE'), false)", give: verifierSQL, optional: true},
 	{manages: true, ask: "SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", give: "ALTER ROLE %s REPLICATION;"},
-	{manages: true, ask: "SELECT has_function_privilege('pg_catalog.pg_promote(boolean, integer)', 'EXECUTE')", give: "GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO %s;"},
-	{manages: true, ask: "SELECT has_function_privilege('pg_catalog.pg_reload_conf()', 'EXECUTE')", give: "GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO %s;"},
-	{manages: true, since: 15, ask: "SELECT has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM') AND has_parameter_privilege('primary_conninfo', 'ALTER SYSTEM') AND has_parameter_privilege('primary_slot_name', 'ALTER SYSTEM')",
-		give: "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names, primary_conninfo, primary_slot_name TO %s;"},
+	{agent: true, ask: "SELECT has_function_privilege('pg_catalog.pg_ls_dir(text, boolean, boolean)', 'EXECUTE') AND has_function_privilege('pg_catalog.pg_stat_file(text, boolean)', 'EXECUTE') " +
+		"AND has_function_privilege('pg_catalog.pg_read_binary_file(text)', 'EXECUTE') AND has_function_privilege('pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)', 'EXECUTE')",
+		give: `GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), pg_catalog.pg_stat_file(text, boolean),
+  pg_catalog.pg_read_binary_file(text), pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO %s;`},
+	{agent: true, since: 15, ask: "SELECT pg_catalog.pg_has_role(current_user, 'pg_checkpoint', 'USAGE')", give: "GRANT pg_checkpoint TO %s;", optional: true},
+	{bare: true, ask: "SELECT has_function_privilege('pg_catalog.pg_promote(boolean, integer)', 'EXECUTE')", give: "GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO %s;"},
+	{bare: true, ask: "SELECT has_function_privilege('pg_catalog.pg_reload_conf()', 'EXECUTE')", give: "GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO %s;"},
+	{bare: true, since: 15, ask: "SELECT has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM') AND has_parameter_privilege('primary_conninfo', 'ALTER SYSTEM') AND has_parameter_privilege('primary_slot_name', 'ALTER SYSTEM') " +
+		"AND has_parameter_privilege('default_transaction_read_only', 'ALTER SYSTEM')",
+		give: "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names, primary_conninfo, primary_slot_name, default_transaction_read_only TO %s;"},
+	{bare: true, before: 15, ask: "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", give: "ALTER ROLE %s SUPERUSER; -- before version 15 nobody else may ALTER SYSTEM"},
+	{bare: true, ask: "SELECT pg_catalog.pg_has_role(current_user, 'pg_signal_backend', 'USAGE')", give: "GRANT pg_signal_backend TO %s;"},
 }
 
 // verifierSQL lets a role read password verifiers, and nothing else that only superusers may: with them the proxy checks clients' passwords
@@ -125,7 +140,7 @@ GRANT EXECUTE ON FUNCTION backstay.verifier(text) TO %s;`
 
 func lackRights(ctx context.Context, conn *pgconn.PgConn, i *engine.Inspection, role string, n engine.Needs) error {
 	for _, r := range rights {
-		if r.manages && !n.Manages || i.Major < r.since {
+		if r.manages && !n.Manages || r.agent && !(n.Manages && n.Agent) || r.bare && (!n.Manages || n.Agent) || i.Major < r.since || r.before > 0 && i.Major >= r.before {
 			continue
 		}
 		row, err := queryRow(ctx, conn, r.ask)

@@ -3,166 +3,14 @@ package etcd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/backstaydb/backstay/internal/authority"
 	"github.com/backstaydb/backstay/internal/lease"
 	"github.com/backstaydb/backstay/internal/lease/leasetest"
 )
-
-// hosts are voters in this process, on ports of their own, with certificates of one authority.
-type hosts struct {
-	t       *testing.T
-	dir     string
-	voters  []Voter
-	ca      *authority.Authority
-	running map[string]*Server
-}
-
-func newHosts(t *testing.T, names ...string) *hosts {
-	t.Helper()
-	h := &hosts{t: t, dir: t.TempDir(), running: map[string]*Server{}}
-	var err error
-	if h.ca, err = authority.New("shop", time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		h.voters = append(h.voters, h.voter(name))
-	}
-	t.Cleanup(func() {
-		var wait sync.WaitGroup
-		for _, s := range h.running {
-			wait.Go(s.Close)
-		}
-		wait.Wait()
-	})
-	return h
-}
-
-// voter draws ports and a certificate.
-func (h *hosts) voter(name string) Voter {
-	h.t.Helper()
-	if _, err := authority.FirstIdentity(filepath.Join(h.dir, "tls", name), h.ca, authority.Names{Host: name, Addresses: []string{"127.0.0.1"}, Decides: name != "proxies"}, time.Now()); err != nil {
-		h.t.Fatal(err)
-	}
-	return Voter{Name: name, Peer: "https://" + free(h.t), Client: "https://" + free(h.t)}
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func (h *hosts) files(name string) Files {
-	dir := filepath.Join(h.dir, "tls", name)
-	return Files{filepath.Join(dir, "ca.crt"), filepath.Join(dir, "host.crt"), filepath.Join(dir, "host.key")}
-}
-
-func (h *hosts) start(ctx context.Context, cfg ServerConfig) error {
-	if cfg.Dir == "" {
-		cfg.Dir = filepath.Join(h.dir, cfg.Name)
-	}
-	cfg.TLS, cfg.Role = h.files(cfg.Name), authority.Decider
-	s, err := Start(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	h.running[cfg.Name] = s
-	return nil
-}
-
-// all starts every voter for the first time.
-func (h *hosts) all() {
-	h.t.Helper()
-	ctx, stop := context.WithTimeout(h.t.Context(), 20*time.Second)
-	defer stop()
-	var wait sync.WaitGroup
-	var mu sync.Mutex
-	for _, v := range h.voters {
-		wait.Go(func() {
-			s, err := Start(ctx, ServerConfig{Name: v.Name, Voters: h.voters, Dir: filepath.Join(h.dir, v.Name), TLS: h.files(v.Name), Role: authority.Decider})
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				h.t.Error(err)
-				return
-			}
-			h.running[v.Name] = s
-		})
-	}
-	wait.Wait()
-	if h.t.Failed() {
-		h.t.FailNow()
-	}
-}
-
-// ends are the end points, those of name first.
-func (h *hosts) ends(name string) []EndPoint {
-	var all []EndPoint
-	for _, v := range h.voters {
-		all = append(all, EndPoint{v.Client, v.Name})
-	}
-	slices.SortStableFunc(all, func(a, b EndPoint) int {
-		return flag(b.Name == name) - flag(a.Name == name)
-	})
-	return all
-}
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// open is a store as host name holds it.
-func (h *hosts) open(name string) *Store {
-	h.t.Helper()
-	cfg := Config{EndPoints: h.ends(name), TLS: h.files(name), Host: name}
-	var s *Store
-	var err error
-	if voter := h.running[name]; voter != nil {
-		s, err = voter.Open(cfg)
-	} else {
-		s, err = Open(cfg)
-	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func (h *hosts) leader() string {
-	h.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		for name, s := range h.running {
-			if s.Leads() {
-				return name
-			}
-		}
-	}
-	h.t.Fatal("nobody leads")
-	return ""
-}
-
-func (h *hosts) kill(name string) {
-	s := h.running[name]
-	delete(h.running, name)
-	s.halt() // as after kill -9: nothing is handed over before
-	s.Close()
-}
 
 // TestThreeVoters is one test, since each set of voters takes a second to come up.
 func TestThreeVoters(t *testing.T) {
@@ -186,18 +34,6 @@ func TestThreeVoters(t *testing.T) {
 	t.Run("leader dies", h.leaderDies)
 }
 
-// TestVotersAreLost waits several times for the 5 s after which etcd trusts connections.
-func TestVotersAreLost(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a quarter of a minute")
-	}
-	h := newHosts(t, "ha1", "ha2", "ha3")
-	h.all()
-	if t.Run("replace", h.replace) {
-		t.Run("recover", h.recover)
-	}
-}
-
 func (h *hosts) strangers(t *testing.T) {
 	other := newHosts(t, "ha1")
 	h.voter("proxies")
@@ -217,6 +53,17 @@ func (h *hosts) strangers(t *testing.T) {
 
 func (h *hosts) avoid(t *testing.T) {
 	before := h.leader()
+	if leads, err := h.open(before).Leads(t.Context()); err != nil || !leads {
+		t.Errorf("%s leads: %v, %v", before, leads, err)
+	}
+	without, err := Open(Config{EndPoints: h.ends("ha1"), TLS: h.files("ha1"), Host: "ha9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer without.Close()
+	if leads, err := without.Leads(t.Context()); err != nil || leads {
+		t.Errorf("a host without a voter leads: %v, %v", leads, err)
+	}
 	if err := h.open(before).Avoid(t.Context(), "shop", before); err != nil {
 		t.Fatal(err)
 	}
@@ -303,93 +150,6 @@ func (h *hosts) leaderDies(t *testing.T) {
 	}
 }
 
-// replace puts ha4 in the place of one that is lost.
-func (h *hosts) replace(t *testing.T) {
-	lost := h.voters[0]
-	h.kill(lost.Name)
-	ctx, stop := context.WithTimeout(t.Context(), 15*time.Second)
-	defer stop()
-	h.leader()
-	s, by := h.open("ha2"), h.voter("ha4")
-	all, err := s.Replace(ctx, lost.Name, by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := s.Add(ctx, by); err != nil || fmt.Sprint(again) != fmt.Sprint(all) {
-		t.Errorf("added twice: %v, %v", again, err)
-	}
-	if err := h.start(ctx, ServerConfig{Name: "ha4", Voters: all, Join: true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Promote(ctx, "ha4"); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Promote(ctx, "ha4"); err != nil {
-		t.Errorf("promoted twice: %v", err)
-	}
-	h.voters = append(slices.Clone(h.voters[1:]), by)
-	seats, err := s.Seats(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaders := 0
-	for _, seat := range seats {
-		if !seat.Answers || seat.Learner || seat.Broken != "" || seat.Name == lost.Name || seat.Size == 0 {
-			t.Errorf("seat %+v", seat)
-		}
-		leaders += flag(seat.Leads)
-	}
-	if len(seats) != 3 || leaders != 1 {
-		t.Errorf("%d seats, %d leaders", len(seats), leaders)
-	}
-	if err := s.Remove(ctx, "nobody"); err != nil {
-		t.Errorf("removed nobody: %v", err)
-	}
-	if err := s.Promote(ctx, "nobody"); !errors.Is(err, errNoSeat) {
-		t.Errorf("promoted nobody: %v", err)
-	}
-}
-
-// recover goes on with one of three, the others being lost for good, and lets another one join.
-func (h *hosts) recover(t *testing.T) {
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
-	defer stop()
-	e, err := h.open("ha2").Swap(ctx, "kept", 0, []byte("v"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range h.voters {
-		h.kill(v.Name)
-	}
-	h.voters = h.voters[:1] // ha2
-	alone, end := context.WithTimeout(ctx, 1500*time.Millisecond)
-	defer end()
-	if err := h.start(alone, ServerConfig{Name: "ha2", Voters: h.voters}); err == nil {
-		t.Fatal("one of three was ready")
-	}
-	if err := h.start(ctx, ServerConfig{Name: "ha2", Voters: h.voters, Recover: true}); err != nil {
-		t.Fatal(err)
-	}
-	s := h.open("ha2")
-	if got, err := s.Get(ctx, "kept"); err != nil || string(got.Value) != "v" {
-		t.Errorf("kept %q, %v", got.Value, err)
-	}
-	if next, err := s.Swap(ctx, "kept", e.Revision, []byte("w")); err != nil || next.Revision <= e.Revision {
-		t.Errorf("swap after: %+v, %v", next, err)
-	}
-	by := h.voter("ha5")
-	all, err := s.Add(ctx, by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.start(ctx, ServerConfig{Name: "ha5", Voters: all, Join: true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Promote(ctx, "ha5"); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestTheHintIsOneHosts, in an etcd that is nobody's voter, and moves when that host leaves it or is gone.
 func TestTheHintIsOneHosts(t *testing.T) {
 	t.Parallel()
@@ -432,24 +192,6 @@ func TestTheHintIsOneHosts(t *testing.T) {
 	until("b did not take what a left", func() bool { return ask(b) && !ask(a) })
 	b.Close() // and is gone
 	until("a did not take what stood still", func() bool { return ask(a) })
-}
-
-// TestAVoterThatCannotBeIsAnError, and ends nothing else of the process.
-func TestAVoterThatCannotBeIsAnError(t *testing.T) {
-	h := newHosts(t, "ha1")
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
-	defer stop()
-	if err := h.start(ctx, ServerConfig{Name: "ha2", Voters: h.voters, Dir: filepath.Join(h.dir, "x")}); err == nil {
-		t.Error("a stranger started")
-	}
-	l, err := net.Listen("tcp", h.voters[0].Peer[len("https://"):])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := h.start(ctx, ServerConfig{Name: "ha1", Voters: h.voters}); err == nil {
-		t.Error("it started on a port that is taken")
-	}
 }
 
 // TestAnEndPointThatNeverAnswersCostsOneTry: a host that is cut off takes connections' bytes for a long time.

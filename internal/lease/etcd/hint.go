@@ -20,8 +20,9 @@ const (
 )
 
 type hinted struct {
-	Host  string `json:"host"` // empty: whoever comes first
-	Count uint64 `json:"count"`
+	Host   string `json:"host"` // empty: whoever comes first
+	Count  uint64 `json:"count"`
+	Voters bool   `json:"voters,omitempty"` // hosts with voters among them: who leads raft acts, and hosts without a voter never do
 }
 
 type hint struct {
@@ -58,9 +59,13 @@ func (h *hint) leads(ctx context.Context) (bool, error) {
 	if have != h.now || h.moved.IsZero() {
 		h.now, h.moved = have, time.Now()
 	}
+	if have.Voters {
+		h.mine = false
+		return false, nil
+	}
 	h.mine = have.Host == h.host
 	if h.mine || time.Since(h.left) >= hintAway && (have.Host == "" || time.Since(h.moved) >= hintAfter) {
-		h.mine = h.write(ctx, e, hinted{h.host, have.Count + 1})
+		h.mine = h.write(ctx, e, hinted{Host: h.host, Count: have.Count + 1})
 	}
 	return h.mine, nil
 }
@@ -75,6 +80,26 @@ func (h *hint) write(ctx context.Context, from lease.Entry, next hinted) bool {
 	}
 	h.now, h.moved = next, time.Now()
 	return true
+}
+
+// reserve says that voters lead, for hosts that have none and would follow the document else. It is written once.
+func (h *hint) reserve(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.now.Voters || time.Since(h.looked) < hintEvery {
+		return
+	}
+	h.looked = time.Now()
+	e, err := h.store.Get(ctx, hintKey)
+	if err != nil {
+		return
+	}
+	var have hinted
+	if json.Unmarshal(e.Value, &have) == nil && have.Voters {
+		h.now = have
+		return
+	}
+	h.write(ctx, e, hinted{Voters: true})
 }
 
 // leave gives the place away, for whoever takes it first.

@@ -82,7 +82,9 @@ func (s *Server) launch(inner *embed.Config) error {
 	go func() {
 		returned := false
 		defer func() {
-			if !returned {
+			if cause := recover(); cause != nil {
+				done <- fmt.Errorf("etcd gave up: %v", cause)
+			} else if !returned {
 				done <- errors.New("etcd gave up")
 			}
 		}()

@@ -209,7 +209,11 @@ func (s *Store) Watch(ctx context.Context, key string, from uint64, tell func(le
 // Leads implements lease.Store: the embedded voter that leads raft, else the host that a document names.
 func (s *Store) Leads(ctx context.Context) (bool, error) {
 	if s.voter != nil {
-		return s.voter.Leads(), ctx.Err()
+		leads := s.voter.Leads()
+		if leads {
+			s.hint.reserve(ctx)
+		}
+		return leads, ctx.Err()
 	}
 	return s.hint.leads(ctx)
 }

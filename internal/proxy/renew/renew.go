@@ -22,9 +22,10 @@ import (
 	"github.com/backstaydb/backstay/internal/route"
 )
 
-// Granter is who may hold the epoch: a member's agent.
+// Granter is who may hold the epoch: a member's agent, or, where it has none, a keeper.
 type Granter struct {
 	Member string
+	Remote bool // it is not on the primary's host: that it answers does not say that the primary lives
 	peer.Granter
 }
 
@@ -114,9 +115,11 @@ func (r *Renewer) ask(ctx context.Context, of Granter) bool {
 	if err != nil {
 		return false // the route ends by itself
 	}
-	r.mu.Lock()
-	r.heard, r.ever = max(r.heard, asked), true
-	r.mu.Unlock()
+	if !of.Remote {
+		r.mu.Lock()
+		r.heard, r.ever = max(r.heard, asked), true
+		r.mu.Unlock()
+	}
 	return r.c.Table.Apply(asked, answer) == nil // an older one is a holder that does not know yet that it is one no more
 }
 

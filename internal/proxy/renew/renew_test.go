@@ -61,7 +61,7 @@ func start(t *testing.T, holders ...*holder) (*Renewer, *proxy.Table) {
 	table := proxy.NewTable()
 	c := Config{Cluster: "shop", Host: "ha1", Table: table, Lease: lease}
 	for i, h := range holders {
-		c.Holders = append(c.Holders, Granter{[]string{"db1", "db2", "db3"}[i], h})
+		c.Holders = append(c.Holders, Granter{Member: []string{"db1", "db2", "db3"}[i], Granter: h})
 	}
 	r := New(c)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -148,6 +148,14 @@ func TestKeepersTellAndGiveNoTime(t *testing.T) {
 	await(t, "the new holder is asked", func() bool { return primary(table) == "db2" })
 	if d := time.Since(before); d > lease/2 {
 		t.Errorf("it took %v", d)
+	}
+}
+
+func TestAHolderElsewhereDoesNotSpeakForThePrimary(t *testing.T) {
+	r := New(Config{Host: "ha1", Cluster: "shop", Table: proxy.NewTable(), Lease: lease, Holders: []Granter{{Member: "db1", Remote: true, Granter: &holder{route: serving(1, "db1")}}}})
+	r.renew(t.Context())
+	if _, heard, err := r.Tell(t.Context(), serving(1, "db1")); err != nil || heard >= 0 {
+		t.Errorf("the primary counts as heard %v ago, %v", heard, err)
 	}
 }
 
