@@ -7,14 +7,14 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := $(CURDIR)/.cache/bin
-NEED    := age zstd sqlite3 attr python3 python3-django python3-psycopg2 gcc jq openssl xxd npm prometheus
+NEED    := age zstd sqlite3 attr iproute2 e2fsprogs procps python3 python3-django python3-psycopg2 gcc jq openssl xxd npm prometheus
 PARALLEL ?= 2
 # What the rings share: no network proxy between tests and their own servers, tools found, no skips.
 RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"
 LIGHT   := ./cmd/... ./internal/api/... ./internal/app/... ./internal/archive/... ./internal/atomicfile/... ./internal/backoff/... \
            ./internal/config/... ./internal/history/... ./internal/ledger/... ./internal/recovery/... ./internal/scratch/... ./internal/spool/...
 
-.PHONY: help build test race lint vet staticcheck cross script crash bench fuzz soak docs tools servers packages clean
+.PHONY: help build test race lint vet staticcheck cross script crash ha bench fuzz soak docs tools servers packages clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,6 +25,7 @@ build: ## build bin/backstay
 test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
 	$(RING) $(GO) test -vet=off -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/...
 	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 25m ./test/crash/...
+	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 20m ./test/ha/...
 	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory staticcheck cross race
 
@@ -50,6 +51,9 @@ script: ## transcripts of the whole binary
 
 crash: ## kill at every named step, fail every storage call
 	$(RING) $(GO) test -count=1 -v -timeout 30m ./test/crash/...
+
+ha: ## a cluster of real processes that is killed, frozen and cut off; BACKSTAY_HA_ONLY and BACKSTAY_HA_ROUNDS choose
+	$(RING) $(GO) test -p 1 -count=1 -v -timeout 6h ./test/ha/...
 
 bench: tools ## side by side with the peers, as ratios
 	$(MAKE) -C test/bench

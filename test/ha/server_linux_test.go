@@ -21,6 +21,7 @@ type member struct {
 	name     string
 	host     *lab.Host
 	dir      string
+	config   string // folder of its configuration: a rewind brings that of another server into dir
 	sockets  string
 	programs server.Programs
 	user     server.User
@@ -30,9 +31,12 @@ const memberPort = 5432
 
 // memberSettings are those of a small server. Synced writes are on, as hosts are killed here.
 const memberSettings = `
+data_directory = '%s'
+hba_file = '%s/pg_hba.conf'
+ident_file = '%[2]s/pg_ident.conf'
 listen_addresses = '*'
-port = %d
-unix_socket_directories = '%s'
+port = %[3]d
+unix_socket_directories = '%[4]s'
 shared_buffers = 16MB
 max_connections = 60
 wal_level = replica
@@ -46,7 +50,7 @@ wal_receiver_timeout = 2s
 wal_sender_timeout = 2s
 password_encryption = scram-sha-256
 lc_messages = C
-cluster_name = '%s'
+cluster_name = '%[5]s'
 `
 
 const memberHBA = `local all all trust
@@ -59,7 +63,7 @@ host all app 10.77.0.0/24 scram-sha-256
 // newMember has a folder for its data, on a disk of its own if there is one.
 func newMember(t testing.TB, name string, host *lab.Host, disk *lab.Disk) *member {
 	t.Helper()
-	m := &member{t: t, name: name, host: host, dir: pgtest.Folder(t), sockets: pgtest.Folder(t), programs: pgtest.Programs(t, pgtest.Default), user: pgtest.Owner(t)}
+	m := &member{t: t, name: name, host: host, dir: pgtest.Folder(t), config: pgtest.Folder(t), sockets: pgtest.Folder(t), programs: pgtest.Programs(t, pgtest.Default), user: pgtest.Owner(t)}
 	if disk != nil {
 		m.dir = filepath.Join(disk.Path, "data")
 		if err := os.Mkdir(m.dir, 0o700); err != nil {
@@ -104,10 +108,6 @@ func (m *member) primary() {
 	m.t.Helper()
 	m.run("initdb", "-D", m.dir, "-U", pgtest.Admin, "-N", "-E", "UTF8", "--locale=C", "-A", "trust")
 	m.configure()
-	if err := os.WriteFile(filepath.Join(m.dir, "pg_hba.conf"), []byte(memberHBA), 0o600); err != nil {
-		m.t.Fatal(err)
-	}
-	m.give(m.dir)
 	m.start()
 }
 
@@ -116,25 +116,25 @@ func (m *member) standby(of *member) {
 	m.t.Helper()
 	m.run("pg_basebackup", "-D", m.dir, "-d", fmt.Sprintf("host=%s port=%d user=backstay application_name=%s", of.host.IP, memberPort, m.name), "-c", "fast", "-X", "stream", "-R")
 	m.configure()
-	m.give(m.dir)
 	m.start()
 }
 
+// configure writes its configuration, where distributions have it: outside of the data.
 func (m *member) configure() {
 	m.t.Helper()
-	f, err := os.OpenFile(filepath.Join(m.dir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err == nil {
-		_, err = fmt.Fprintf(f, memberSettings, memberPort, m.sockets, m.name)
-		_ = f.Close() // what counts is what the server reads
+	for name, text := range map[string]string{
+		"postgresql.conf": fmt.Sprintf(memberSettings, m.dir, m.config, memberPort, m.sockets, m.name), "pg_hba.conf": memberHBA, "pg_ident.conf": "",
+	} {
+		if err := os.WriteFile(filepath.Join(m.config, name), []byte(text), 0o600); err != nil {
+			m.t.Fatal(err)
+		}
 	}
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	m.give(m.config)
 }
 
 func (m *member) start() {
 	m.t.Helper()
-	m.run("pg_ctl", "-D", m.dir, "-w", "-l", filepath.Join(m.dir, "server.log"), "start")
+	m.run("pg_ctl", "-D", m.dir, "-w", "-l", filepath.Join(m.config, "server.log"), "-o", "-c config_file="+filepath.Join(m.config, "postgresql.conf"), "start")
 }
 
 // sql runs statements as superuser through the socket.
@@ -177,7 +177,7 @@ func (m *member) crash() {
 
 // tail is the end of the server's log.
 func (m *member) tail() string {
-	b, err := os.ReadFile(filepath.Join(m.dir, "server.log"))
+	b, err := os.ReadFile(filepath.Join(m.config, "server.log"))
 	if err != nil {
 		return err.Error()
 	}

@@ -33,8 +33,23 @@ func runs(pid int, dir string) bool {
 	if err != nil {
 		return true // not ours to see: then it must be taken for it
 	}
-	real, err := filepath.EvalSymlinks(dir)
-	return err != nil || cwd == real
+	return within(cwd, dir)
+}
+
+// within reports whether a process that works in cwd is of the server on dir. One on a folder that is gone is of none that is asked
+// about but by that very path: whoever stops a server must not stop others.
+func within(cwd, dir string) bool {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	dir, err := filepath.Abs(dir)
+	return err == nil && strings.TrimSuffix(cwd, " (deleted)") == dir
+}
+
+// surely is runs for a process that nothing but its name points to: where its folder can't be seen it is another's.
+func surely(pid int, dir string) bool {
+	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+	return err == nil && within(cwd, dir) && runs(pid, dir)
 }
 
 // processes are those of a server on dir: with /proc all of them, the ones that nobody has a list of too; without, the postmaster alone.
@@ -52,7 +67,7 @@ func processes(dir string, postmaster int) (all []int) {
 			continue // it has ended, or is another program
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err == nil && runs(pid, dir) {
+		if err == nil && surely(pid, dir) {
 			all = append(all, pid)
 		}
 	}

@@ -284,6 +284,22 @@ func TestStopEndsWhatHangs(t *testing.T) {
 	}
 }
 
+// TestStopEndsNobodyElse: whose data directory is gone, or was never there, is not taken for every server of the host.
+func TestStopEndsNobodyElse(t *testing.T) {
+	t.Parallel()
+	other := pgtest.New(t, pgtest.Options{Settings: small})
+	conn := other.Connect(t)
+	gone := filepath.Join(t.TempDir(), "data")
+	must(t, Halt(t.Context(), gone))
+	must(t, Halt(t.Context(), t.TempDir()))
+	if err := conn.Ping(t.Context()); err != nil {
+		t.Errorf("another server was stopped: %v", err)
+	}
+	if all := processes(gone, 0); len(all) != 0 {
+		t.Errorf("%v are said to be of a server on a folder that does not exist", all)
+	}
+}
+
 // TestStopEndsWhatIsOnlyStarting: a start that was broken off has no postmaster.pid yet, and would be up a moment later.
 func TestStopEndsWhatIsOnlyStarting(t *testing.T) {
 	t.Parallel()
