@@ -18,7 +18,9 @@ func (c *console) follow(ctx context.Context, host *app.Host, reload <-chan stru
 	if c.tty {
 		shown.every = 500 * time.Millisecond
 	}
-	err := host.Run(ctx, app.RunOptions{Version: version(), Exit: exitCode, Only: only, Every: shown.every, Observe: shown.show, Ended: shown.stop, Reload: reload})
+	bases, stop := asksForBases()
+	defer stop()
+	err := host.Run(ctx, app.RunOptions{Bases: bases, Version: version(), Exit: exitCode, Only: only, Every: shown.every, Observe: shown.show, Ended: shown.stop, Reload: reload})
 	shown.end()
 	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
 		return err
@@ -130,6 +132,9 @@ func (l *live) remains() string {
 	for _, s := range l.last.Sources {
 		if s.Remains != "" {
 			all = append(all, s.Name+": "+s.Remains)
+		}
+		if s.Sentinel != nil && s.Sentinel.Table != "" {
+			all = append(all, s.Name+": "+s.Sentinel.Table)
 		}
 		for _, r := range s.Repositories {
 			if r.LagBytes > 0 {
