@@ -80,7 +80,7 @@ func reload(t *testing.T, h *Host, file string) {
 
 func until(t *testing.T, what string, ok func() bool, instead ...func() string) {
 	t.Helper()
-	for deadline := time.Now().Add((10 + 10*slow) * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add((30 + 10*slow) * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			for _, f := range instead {
 				what += ": " + f()

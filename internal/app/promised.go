@@ -88,6 +88,7 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 // listen has the watch hear what happens to a source, before it runs.
 func (d *daemon) listen(p *protected) {
 	p.told = func(e archive.Event) { d.watch.Hear(p.name, e) }
+	p.own = func(ctx context.Context, take func(context.Context) error) error { return d.ownBase(ctx, p.name, take) }
 }
 
 // promise starts what keeps the promises; all of it ends with ctx.

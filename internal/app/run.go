@@ -29,6 +29,7 @@ type RunOptions struct {
 	Every   time.Duration    // how often Observe is told
 	Observe func(api.Status) // may be nil
 	Ended   func(api.Status) // told once, when all has ended in order; may be nil
+	Bases   <-chan struct{}  // each value has a base of every source taken; nil: never
 	Reload  <-chan struct{}  // each value has backstay.yaml read anew; nil: never
 }
 
@@ -72,6 +73,9 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	}
 	if o.Reload != nil {
 		g.Go(func() error { return d.reloads(ctx, o.Reload) })
+	}
+	if o.Bases != nil {
+		g.Go(func() error { return d.signalled(ctx, o.Bases) })
 	}
 	err = errors.Join(g.Wait(), d.close())
 	if o.Ended != nil {
@@ -213,6 +217,31 @@ func (d *daemon) observed() api.Status {
 		}
 	}
 	return s
+}
+
+// signalled has a base of every source taken whenever it is asked to: by the schedule, with its bounds, where that takes bases of a
+// source, else at once, one after the other.
+func (d *daemon) signalled(ctx context.Context, asked <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-asked:
+		}
+		d.host().Log.Info("a signal asks for bases of all sources")
+		for _, p := range d.fleet.all() {
+			if p.elsewhere() {
+				continue
+			}
+			scheduled, err := d.watch.Signalled(ctx, p.name)
+			if !scheduled {
+				_, err = d.Backup(ctx, p.name, nil)
+			}
+			if err != nil && ctx.Err() == nil {
+				d.host().Log.Error("a base that a signal asked for is not taken", "source", p.name, "err", err)
+			}
+		}
+	}
 }
 
 // Backup implements api.Controller.

@@ -29,8 +29,11 @@ type protected struct {
 	sentinel *sentinel           // nil: none is written
 	told     func(archive.Event) // hears what happens; set before run
 
+	own func(ctx context.Context, take func(context.Context) error) error // stands around bases that nobody asked for; set before run
+
 	mu       sync.Mutex
-	class    string // whose promises hold for it
+	lastBase archive.Took // of the base that was kept last
+	class    string       // whose promises hold for it
 	owner    string
 	progress func(api.Progress)        // of the backup that is being asked for; nil while none is
 	stored   int64                     // bytes of the base that is being taken
@@ -70,7 +73,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		Connect: func(ctx context.Context) (engine.Source, error) {
 			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
 		},
-		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear,
+		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear, Own: p.takeOwn,
 	})
 	if err != nil {
 		return nil, errors.Join(err, w.close())
@@ -130,6 +133,11 @@ func (p *protected) run(ctx context.Context) error {
 
 // hear passes the progress of a base on to whoever asked for it, and all else to who keeps watch.
 func (p *protected) hear(e archive.Event) {
+	p.mu.Lock()
+	if e.Kind == archive.BaseDone {
+		p.lastBase = e.Took // before whoever waits for the base goes on
+	}
+	p.mu.Unlock()
 	p.told(e)
 	if e.Kind != archive.BaseProgress {
 		return

@@ -137,7 +137,10 @@ type working struct {
 // Base implements watch.Hands.
 func (w working) Base(ctx context.Context, source, kind string) (b api.Base, err error) {
 	err = w.traced(ctx, trace.Backup, source, func(ctx context.Context, o *trace.Operation) error {
-		b, err = w.hands.Base(ctx, source, kind)
+		began := w.d.host().Now()
+		if b, err = w.hands.Base(ctx, source, kind); err == nil {
+			tell(ctx, began, phasesOfBase(w.d.part(source).took()))
+		}
 		o.Set(slog.String("base", b.ID), slog.Int64("bytes", b.StoredBytes))
 		return err
 	})

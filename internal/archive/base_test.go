@@ -129,3 +129,29 @@ func TestDamageOfTheSourceIsTold(t *testing.T) {
 		}
 	})
 }
+
+// TestOwnBasesAreStoodAround: the first base and one after a gap are taken inside of Own, one that somebody asks for is not.
+func TestOwnBasesAreStoodAround(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		own, inside := 0, 0
+		h.config.Own = func(ctx context.Context, take func(context.Context) error) error {
+			own++
+			before := h.w.bases
+			err := take(ctx)
+			inside += h.w.bases - before
+			return err
+		}
+		d := h.start()
+		d.until("the first base", func(st Status) bool { return len(st.Repositories) == 1 && st.Repositories[0].Bases == 1 })
+		if own != 1 || inside != 1 {
+			t.Errorf("around the first base %d times, %d bases in it", own, inside)
+		}
+		if _, err := d.Backup(context.Background()); err != nil || own != 1 {
+			t.Errorf("%v; around one that was asked for: %d", err, own)
+		}
+		h.work(3)
+		d.shipped()
+		d.stop()
+		h.proveAll()
+	})
+}

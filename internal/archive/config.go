@@ -44,6 +44,10 @@ type Config struct {
 	Now    func() time.Time // the clock of the engine's stamps; nil: time.Now
 	Events func(Event)      // told of everything noteworthy, on any goroutine; must not block; may be nil
 
+	// Own stands around the taking of a base that nobody asked for: the first one, one after a gap, one that a repository lacks. It calls
+	// take once and returns its error. nil: nothing does.
+	Own func(ctx context.Context, take func(context.Context) error) error
+
 	sync func(*os.File) error // makes a file of the spool durable; set by tests
 }
 

@@ -135,7 +135,7 @@ func (s *shipper) copyBases(ctx context.Context) (missing bool, err error) {
 	case s.lacks.IsZero():
 		s.lacks = now
 	case now.Sub(s.lacks) >= copiesSoon && s.a.keeper.mayHeal(): // one that was being committed would be here by now
-		s.a.keeper.request()
+		s.a.keeper.request(false)
 	}
 	return !reached, nil
 }

@@ -40,6 +40,14 @@ type Event struct {
 	Err        error
 	Done       int64 // of a base: bytes stored so far
 	Percent    int   // of a spool alarm
+	Took       Took  // of a base that was kept
+}
+
+// Took is how long the parts of a base took.
+type Took struct {
+	Copy   time.Duration // reading the source, sealing and storing
+	Wait   time.Duration // for the log that it needs
+	Commit time.Duration // until it was listed
 }
 
 // emit tells an event and logs it.

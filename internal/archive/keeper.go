@@ -42,6 +42,7 @@ type job struct {
 	err  error
 
 	taken bool // it only waits for its log
+	asked bool // somebody outside wants it
 }
 
 func newKeeper(a *Archive) *keeper {
@@ -53,7 +54,7 @@ func newKeeper(a *Archive) *keeper {
 // Backup takes a full base now, or waits for the one that is being taken. The archive must be running. Ending ctx ends
 // the wait, not the base.
 func (a *Archive) Backup(ctx context.Context) (history.Base, error) {
-	j := a.keeper.request()
+	j := a.keeper.request(true)
 	select {
 	case <-ctx.Done():
 		return history.Base{}, ctx.Err()
@@ -64,14 +65,15 @@ func (a *Archive) Backup(ctx context.Context) (history.Base, error) {
 	}
 }
 
-// request begins a job or joins the one there is.
-func (k *keeper) request() *job {
+// request begins a job or joins the one there is; asked says that somebody outside wants it.
+func (k *keeper) request(asked bool) *job {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.job == nil {
 		k.job = &job{done: make(chan struct{})}
 		k.want()
 	}
+	k.job.asked = k.job.asked || asked
 	return k.job
 }
 
@@ -174,7 +176,7 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 		k.turn <- struct{}{}
 		return
 	}
-	t, err := k.take(ctx, source, engine.BaseOptions{Type: history.Full, After: k.a.sp.Bookmark().Position})
+	t, err := k.takeFor(ctx, source, engine.BaseOptions{Type: history.Full, After: k.a.sp.Bookmark().Position})
 	k.turn <- struct{}{}
 	if err != nil {
 		k.finish(history.Base{}, err)
@@ -183,12 +185,28 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 	k.commits.Go(func() { k.commit(t) })
 }
 
+// takeFor takes a base, with Config.Own around it if nobody asked for one. The caller holds the turn.
+func (k *keeper) takeFor(ctx context.Context, source engine.Source, o engine.BaseOptions) (t *taken, err error) {
+	k.mu.Lock()
+	asked := k.job != nil && k.job.asked
+	k.mu.Unlock()
+	if asked || k.a.c.Own == nil {
+		return k.take(ctx, source, o)
+	}
+	err = k.a.c.Own(ctx, func(ctx context.Context) error {
+		t, err = k.take(ctx, source, o)
+		return err
+	})
+	return t, err
+}
+
 // taken is a base that has been copied out of the source and is not committed yet.
 type taken struct {
 	to    *shipper
 	w     *repository.BaseWriter
 	res   engine.BaseResult
 	began time.Time
+	ended time.Time // of the copy
 }
 
 // take copies the source into the first repository that accepts it. The caller holds the turn, and commits what was
@@ -245,6 +263,7 @@ func (k *keeper) takeInto(ctx context.Context, source engine.Source, o engine.Ba
 	t.w = w
 	t.res, err = source.TakeBase(ctx, o, sink)
 	stop()
+	t.ended = k.a.c.Now()
 	if err != nil {
 		return sink.failed, errors.Join(err, w.Abort())
 	}
@@ -284,6 +303,7 @@ func (k *keeper) commit(t *taken) {
 		err = k.a.waitDurable(ctx, []*shipper{t.to}, 1, t.res.Base.Stop)
 	}
 	var b history.Base
+	waited := k.a.c.Now()
 	if err == nil {
 		b, err = t.w.Commit(ctx, t.res.Base)
 	}
@@ -296,8 +316,9 @@ func (k *keeper) commit(t *taken) {
 		}
 		return
 	}
-	took := k.a.c.Now().Sub(t.began)
-	k.a.emit(Event{Kind: BaseDone, Repository: t.to.c.Name, Done: b.StoredBytes,
+	now := k.a.c.Now()
+	took := now.Sub(t.began)
+	k.a.emit(Event{Kind: BaseDone, Repository: t.to.c.Name, Done: b.StoredBytes, Took: Took{Copy: t.ended.Sub(t.began), Wait: waited.Sub(t.ended), Commit: now.Sub(waited)},
 		Text: fmt.Sprintf("base %s at %s: %d bytes, %d stored, in %s", b.ID, b.Stop.Plain(), b.Bytes, b.StoredBytes, took.Round(time.Millisecond))})
 	if len(t.res.Damage) > 0 {
 		k.a.emit(Event{Kind: BaseDamaged, Repository: t.to.c.Name, Text: fmt.Sprintf(

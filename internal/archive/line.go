@@ -52,7 +52,7 @@ func (a *Archive) beginLine(ctx context.Context, source engine.Source, gap *hist
 	}
 	<-k.turn
 	ended := k.begins()
-	t, err := k.take(ctx, source, o)
+	t, err := k.takeFor(ctx, source, o)
 	k.turn <- struct{}{}
 	if err != nil {
 		ended()

@@ -17,6 +17,9 @@ func (c *console) follow(ctx context.Context, host *app.Host, o app.RunOptions) 
 	if c.tty {
 		shown.every = 500 * time.Millisecond
 	}
+	bases, stop := asksForBases()
+	defer stop()
+	o.Bases = bases
 	o.Version, o.Exit, o.Every, o.Observe, o.Ended = version(), exitCode, shown.every, shown.show, shown.stop
 	err := host.Run(ctx, o)
 	shown.end()
@@ -151,6 +154,9 @@ func (l *live) remains() string {
 	for _, s := range l.last.Sources {
 		if s.Remains != "" {
 			all = append(all, s.Name+": "+s.Remains)
+		}
+		if s.Sentinel != nil && s.Sentinel.Table != "" {
+			all = append(all, s.Name+": "+s.Sentinel.Table)
 		}
 		for _, r := range s.Repositories {
 			if r.LagBytes > 0 {

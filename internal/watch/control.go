@@ -52,6 +52,20 @@ func (w *Watch) RunNow(ctx context.Context, source, kind, by string) (string, er
 	return d.Reason, err
 }
 
+// Signalled makes a base of a source due because a signal asked for it; ok is false where no base of it is ever scheduled.
+func (w *Watch) Signalled(ctx context.Context, source string) (ok bool, err error) {
+	s := w.all()[source]
+	if s == nil {
+		return false, nil
+	}
+	kinds := s.bases()
+	if len(kinds) == 0 {
+		return false, nil
+	}
+	_, err = w.runner.Trigger(ctx, schedule.ID{Source: source, Kind: KindBase + "/" + kinds[0]}, schedule.Event{Cause: schedule.Signal, At: w.c.Now(), Detail: "a signal asked for it"})
+	return true, err
+}
+
 // wake has the repositories of a source looked at again. What finds no place is seen with the next round.
 func (w *Watch) wake(source string) {
 	select {
