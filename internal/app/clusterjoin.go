@@ -147,7 +147,10 @@ func (h *Host) Join(ctx context.Context, host, token string) (authority.Names, e
 	return i.Names()
 }
 
-// hostError says what is wrong with a host, and what to do.
+// PassportError says that this host can't show who it is.
+type PassportError struct{ hostError }
+
+// hostError says what is wrong, and what to do.
 type hostError struct {
 	error
 	hint string

@@ -66,7 +66,7 @@ func (h *Host) openCoordination(name string, id *authority.Identity) (*coordinat
 	return c, nil
 }
 
-var errNoPassport = &hostError{errors.New("this host has no certificate, which the others would ask for"), "on the first host: backstay cluster init; on this one: backstay cluster join TOKEN"}
+var errNoPassport = &PassportError{hostError{errors.New("this host has no certificate, which the others would ask for"), "on the first host: backstay cluster init; on this one: backstay cluster join TOKEN"}}
 
 // external is an etcd that is there already.
 func (h *Host) external(co *config.Coordination, name string) etcd.Config {

@@ -98,7 +98,7 @@ func protectorOf(url, dir string) (engine.Protector, string, error) {
 	}
 	p, ok := e.(engine.Protector)
 	if !ok {
-		return nil, "", &config.Error{File: "URL", Message: fmt.Sprintf("engine %s cannot protect", kind)}
+		return nil, "", &config.Error{File: "URL", Message: fmt.Sprintf("engine %s cannot protect", kind), Advice: "its servers can be members of a cluster; \"backstay engines\" says what each can do"}
 	}
 	for _, known := range engines {
 		if known.engine == e && known.isLocal && rest != "" && !filepath.IsAbs(rest) && !strings.HasPrefix(rest, ":") {

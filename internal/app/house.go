@@ -78,7 +78,7 @@ func (o *house) passport() (err error) {
 		return err
 	}
 	if n, err := o.id.Names(); err != nil || n.Host != o.name {
-		return &hostError{fmt.Errorf("this host's certificate says that it is %s, and it was told that it is %s", n.Host, o.name), "backstay run --host " + n.Host}
+		return &PassportError{hostError{fmt.Errorf("this host's certificate says that it is %s, and it was told that it is %s", n.Host, o.name), "backstay run --host " + n.Host}}
 	}
 	if o.signs, err = authority.Load(h.passport()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -6,7 +6,8 @@
 //	                                               Renew, long before the end, by the certificate that it has
 //
 // A private key never leaves the host that made it. A token names one host, carries the authority's fingerprint, so that the joining host knows whom
-// it speaks to before it says the secret, ends, and can be used with one key only; of its secret the coordination keeps a digest.
+// it speaks to before it says the secret, ends, and can be used with one key only. Its secret is never sent: the joining host proves that it has it, for the key that it wants certified; the
+// coordination keeps what such proofs are checked with.
 // Files are of mode 0600.
 package authority
 

@@ -183,8 +183,19 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := redeem(t.Context(), h.book, token.Secret, "ha3", key, h.now); err != nil {
+	proof := prove(derive(token.Secret, "proof"), "ha3", request)
+	if _, err := redeem(t.Context(), h.book, joining{idOf(token.Secret), proof, "ha3", request}, key, h.now); err != nil {
 		t.Fatal(err)
+	}
+	// Whoever saw that can't have a key of its own certified with it.
+	_, other, err := ask(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []joining{{idOf(token.Secret), proof, "ha3", other}, {idOf(token.Secret), proof, "ha4", request}, {idOf(token.Secret), nil, "ha3", request}, {"", nil, "ha3", request}} {
+		if _, err := redeem(t.Context(), h.book, q, key, h.now); !errors.Is(err, ErrUnknownToken) {
+			t.Errorf("with another's proof: %v", err)
+		}
 	}
 	if _, err := Join(t.Context(), dir, token, "ha3"); err != nil {
 		t.Error(err)

@@ -97,7 +97,7 @@ func (d *Desk) join(r *http.Request, q joining) (string, []byte, error) {
 	if err != nil {
 		return q.Host, nil, errors.New("the request is not one for a certificate")
 	}
-	n, err := redeem(r.Context(), d.Book, q.Secret, q.Host, key, d.now())
+	n, err := redeem(r.Context(), d.Book, q, key, d.now())
 	if err != nil {
 		return q.Host, nil, err
 	}

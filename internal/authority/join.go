@@ -25,7 +25,8 @@ const (
 
 type (
 	joining struct {
-		Secret  string `json:"secret,omitempty"`
+		Token   string `json:"token,omitempty"` // its name
+		Proof   []byte `json:"proof,omitempty"` // that whoever has it wants this
 		Host    string `json:"host,omitempty"`
 		Request []byte `json:"request"` // of a certificate, DER
 	}
@@ -39,8 +40,8 @@ type (
 // maxBody bounds what either side reads.
 const maxBody = 64 << 10
 
-// Join makes this host's identity in dir with a token. host is the name by which this host knows itself. Nothing secret is said before the other
-// side has shown the authority's certificate of the token's fingerprint and one of its own that was signed by it.
+// Join makes this host's identity in dir with a token. host is the name by which this host knows itself. The other side has to show
+// the authority's certificate of the token's fingerprint and one of its own that was signed by it; the token's secret is not said even then.
 func Join(ctx context.Context, dir string, t Token, host string) (*Identity, error) {
 	if t.Host != host {
 		return nil, fmt.Errorf("join: %w: %s, and this one is %s", ErrOtherHost, t.Host, host)
@@ -57,7 +58,7 @@ func Join(ctx context.Context, dir string, t Token, host string) (*Identity, err
 			return err
 		},
 	}
-	got, err := post(ctx, config, t.URL, JoinPath, joining{t.Secret, host, request})
+	got, err := post(ctx, config, t.URL, JoinPath, joining{idOf(t.Secret), prove(derive(t.Secret, "proof"), host, request), host, request})
 	if err != nil {
 		return nil, fmt.Errorf("join: %w", err)
 	}

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -62,17 +63,31 @@ func ParseToken(text string) (Token, error) {
 	return t, nil
 }
 
-// pending is what is kept of a token.
+// pending is what is kept of a token: who reads it can prove the token's word, and can't make the token.
 type pending struct {
+	Proof []byte    `json:"proof"` // key of proofs
 	Names Names     `json:"names"`
 	Ends  time.Time `json:"ends"`
 	Key   string    `json:"key,omitempty"` // digest of the public key that it was used with
 }
 
-// keyOf is the document that keeps a token: who reads it learns no secret.
-func keyOf(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return "join-" + hex.EncodeToString(sum[:16])
+// derive makes what a token's secret stands for, each for a purpose of its own. The secret itself is never said: another host of the
+// cluster that passes itself off as the one that signs learns nothing that it could use.
+func derive(secret, purpose string) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("backstay join " + purpose))
+	return mac.Sum(nil)
+}
+
+// idOf names a token.
+func idOf(secret string) string { return hex.EncodeToString(derive(secret, "id")[:16]) }
+
+// prove says that whoever has the token wants this key certified for this host.
+func prove(key []byte, host string, request []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(host + "\x00"))
+	mac.Write(request)
+	return mac.Sum(nil)
 }
 
 // NewToken makes a token for a host and keeps it in the coordination until it ends.
@@ -83,11 +98,11 @@ func (a *Authority) NewToken(ctx context.Context, book lease.Store, n Names, at 
 	if _, err := ParseToken(t.Text()); err != nil {
 		return Token{}, fmt.Errorf("make token: host %q at %q: want a name and an https URL", n.Host, at)
 	}
-	value, err := json.Marshal(pending{Names: n, Ends: ends})
+	value, err := json.Marshal(pending{Proof: derive(t.Secret, "proof"), Names: n, Ends: ends})
 	if err != nil {
 		return Token{}, fmt.Errorf("make token: %w", err)
 	}
-	if _, err := book.Swap(ctx, keyOf(t.Secret), 0, value); err != nil {
+	if _, err := book.Swap(ctx, documentOf(idOf(t.Secret)), 0, value); err != nil {
 		return Token{}, fmt.Errorf("make token: %w", err)
 	}
 	return t, nil
@@ -101,9 +116,16 @@ var (
 	ErrOtherHost    = errors.New("the token is for another host")
 )
 
+// documentOf keeps a token. Whatever somebody says that it is called, it is one of these documents.
+func documentOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return "join-" + hex.EncodeToString(sum[:16])
+}
+
 // redeem marks a token as used with a key. Used again with the same key it is good: the answer was lost.
-func redeem(ctx context.Context, book lease.Store, secret, host, key string, now time.Time) (Names, error) {
-	e, err := book.Get(ctx, keyOf(secret))
+func redeem(ctx context.Context, book lease.Store, q joining, key string, now time.Time) (Names, error) {
+	name := documentOf(q.Token)
+	e, err := book.Get(ctx, name)
 	if err != nil {
 		return Names{}, err
 	}
@@ -115,9 +137,11 @@ func redeem(ctx context.Context, book lease.Store, secret, host, key string, now
 		return Names{}, fmt.Errorf("read token: %w", err)
 	}
 	switch {
+	case !hmac.Equal(q.Proof, prove(p.Proof, q.Host, q.Request)):
+		return Names{}, ErrUnknownToken
 	case now.After(p.Ends):
 		return Names{}, ErrEnded
-	case p.Names.Host != host:
+	case p.Names.Host != q.Host:
 		return Names{}, ErrOtherHost
 	case p.Key == key:
 		return p.Names, nil
@@ -129,7 +153,7 @@ func redeem(ctx context.Context, book lease.Store, secret, host, key string, now
 	if err != nil {
 		return Names{}, err
 	}
-	_, err = book.Swap(ctx, keyOf(secret), e.Revision, value)
+	_, err = book.Swap(ctx, name, e.Revision, value)
 	if errors.Is(err, lease.ErrStale) {
 		return Names{}, ErrUsed
 	}

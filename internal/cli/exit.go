@@ -98,6 +98,7 @@ var exitRules = []struct {
 	{exitDamage, isA[*spool.CorruptError]},
 	{exitBusy, isA[*app.PortError]},
 	{exitConfig, isA[*app.RefusedError]},
+	{exitEnvironment, isA[*app.PassportError]},
 	{exitSource, isA[*app.SourceError]},
 	{exitSource, isA[*app.ClusterError]},
 	{exitStore, isA[*app.StoreError]},

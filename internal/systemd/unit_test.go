@@ -9,6 +9,19 @@ import (
 	"time"
 )
 
+// TestStoppingAnAgentStopsNoServer: what an agent started is in its control group, and would be killed with it.
+func TestStoppingAnAgentStopsNoServer(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/backstay-agent.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"KillMode=process", "PrivateDevices=no", "OOMScoreAdjust=0"} {
+		if !strings.Contains(string(text), "\n"+want+"\n") {
+			t.Errorf("the drop-in for agents lacks %s", want)
+		}
+	}
+}
+
 // TestTheUnitSaysWhatTheDaemonDoes holds deploy/backstay.service against what the daemon tells its manager.
 func TestTheUnitSaysWhatTheDaemonDoes(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/backstay.service")

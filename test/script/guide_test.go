@@ -192,6 +192,9 @@ func (s *session) run(b consoleBlock) {
 	if err != nil && !strings.Contains(strings.Join(b.want, "\n"), "error: ") {
 		s.t.Fatalf("line %d: %s: %v\n%s", b.line, b.command, err, out)
 	}
+	if s.standby != nil && strings.HasPrefix(b.command, "psql -c") {
+		s.standby.CatchUp(s.t) // a person takes as long until the next command
+	}
 	if b.line > 0 && !regexp.MustCompile(b.pattern()).Match(out) {
 		s.t.Fatalf("line %d: %s prints\n%s\nwant\n%s", b.line, b.command, out, strings.Join(b.want, "\n"))
 	}

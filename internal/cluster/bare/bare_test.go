@@ -301,6 +301,14 @@ func TestOneCommandsAServer(t *testing.T) {
 	if err := act(now, cluster.Action{Verb: cluster.Fence, Epoch: 9}); err != nil {
 		t.Errorf("the first one, after that: %v", err)
 	}
+	// A promotion that was asked for before can't be taken back: no promise is made beside it.
+	w.servers["db2"].Exec(t, "select pg_create_physical_replication_slot('"+now.tag+"l9')", "select pg_promote(false)")
+	if err := act(now, cluster.Action{Verb: cluster.Fence, Epoch: 10}); !errors.Is(err, peer.ErrRefused) {
+		t.Errorf("while it is being promoted: %v", err)
+	}
+	if f := fact(t, now); f.Promised != 9 || f.Role != cluster.Primary || f.Epoch != 9 {
+		t.Errorf("after that %+v", f)
+	}
 	// The primary can't be stopped, and says so; it is read-only for those who play by the rules.
 	primary := w.member("db1", "ha2", false)
 	defer primary.hands.end()

@@ -17,7 +17,7 @@ func (m *Member) fence(ctx context.Context, s *session, now sight, a cluster.Act
 		return m.tame(ctx, s, now)
 	}
 	if a.Epoch > now.promised {
-		if err := m.detach(ctx, s); err != nil {
+		if err := m.detach(ctx, s, now.led); err != nil {
 			return err
 		}
 	}
@@ -66,18 +66,25 @@ func (m *Member) set(ctx context.Context, s *session, pairs ...string) error {
 }
 
 // detach lets a standby follow nobody, and returns when nothing is received any more. A receiver that was just being started, for what a session
-// that was ended had written, may show late: so there has to be none for a while.
-func (m *Member) detach(ctx context.Context, s *session) error {
+// that was ended had written, may show late: so there has to be none for a while. A promotion that such a session had asked for can't be
+// taken back: where one may have been, it is waited for longer, until all log is replayed and it would have come.
+func (m *Member) detach(ctx context.Context, s *session, led uint64) error {
 	if err := m.set(ctx, s, "primary_conninfo", ""); err != nil {
 		return err
 	}
-	last, quiet := "", 0
-	for quiet < 3 {
-		r, err := s.ask(ctx, "select exists (select from pg_stat_wal_receiver), pg_last_wal_receive_lsn()")
+	want, last, quiet := 3, "", 0
+	if led > 0 {
+		want = 50
+	}
+	for quiet < want {
+		r, err := s.ask(ctx, "select exists (select from pg_stat_wal_receiver), pg_last_wal_receive_lsn(), pg_is_in_recovery(), pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()")
 		if err != nil {
 			return err
 		}
-		if quiet++; r.text(0, 0) != "f" || r.text(0, 1) != last {
+		if r.text(0, 2) == "f" {
+			return m.refuse("has become primary of epoch %d meanwhile", led)
+		}
+		if quiet++; r.text(0, 0) != "f" || r.text(0, 1) != last || led > 0 && r.text(0, 3) == "f" {
 			quiet = 0
 		}
 		last = r.text(0, 1)
@@ -134,7 +141,7 @@ func (m *Member) fill(ctx context.Context, s *session, now sight, a cluster.Acti
 		time.Sleep(20 * time.Millisecond)
 		now, err = m.see(ctx, s)
 	}
-	if derr := m.detach(ctx, s); err == nil {
+	if derr := m.detach(ctx, s, 0); err == nil {
 		err = derr
 	}
 	return err

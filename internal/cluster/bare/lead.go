@@ -35,7 +35,7 @@ func (m *Member) promote(ctx context.Context, s *session, now sight, a cluster.A
 		}
 		return m.mark(ctx, s, "l", a.Epoch, now.led)
 	}
-	if err := m.detach(ctx, s); err != nil {
+	if err := m.detach(ctx, s, 0); err != nil {
 		return err
 	}
 	if err := m.mark(ctx, s, "l", a.Epoch, now.led); err != nil {

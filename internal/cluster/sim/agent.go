@@ -185,7 +185,7 @@ func (a *agent) fence(epoch uint64) {
 	if epoch < a.oath.Promised || s.stalled || a.lost || s.running && s.primary && s.epoch >= epoch && s.epoch > 0 {
 		return
 	}
-	if s.primary {
+	if s.primary || s.rising && !a.w.has("rising") {
 		s.halt()
 	}
 	if epoch > a.oath.Promised && !a.w.has("attached") {
@@ -199,7 +199,7 @@ func (a *agent) follow(epoch uint64, from int) {
 	if !s.up || epoch < a.oath.Promised || s.primary && s.epoch >= epoch && s.epoch > 0 || !a.promise(epoch) {
 		return
 	}
-	if s.primary {
+	if s.primary || s.rising {
 		s.halt()
 	}
 	if !s.running {
@@ -214,7 +214,7 @@ func (a *agent) follow(epoch uint64, from int) {
 
 func (a *agent) promote(epoch uint64, start history.Position, timeline uint32, q cluster.Quorum) {
 	s := a.server
-	if !s.up || s.stalled || a.rising == epoch || s.primary && s.running && s.epoch == epoch || epoch < a.oath.Promised {
+	if !s.up || s.stalled || a.rising == epoch || s.rising || s.primary && s.running && s.epoch == epoch || epoch < a.oath.Promised {
 		return
 	}
 	if (s.blank || s.end().Before(start)) && !a.w.has("start") {
@@ -241,13 +241,17 @@ func (a *agent) promote(epoch uint64, start history.Position, timeline uint32, q
 	}
 	s.detach()
 	life := s.life
-	a.w.after(60*ms+time.Duration(a.w.rng.IntN(100))*ms, &a.proc, func() {
+	takes := 60*ms + time.Duration(a.w.rng.IntN(100))*ms
+	a.w.after(takes/2, &a.proc, func() {
 		a.rising = 0
 		if a.oath.Promised != epoch || s.life != life || !s.up || s.stalled || a.tenure.Left(a.clock()) <= 0 && !a.w.has("untenured") {
 			return
 		}
-		s.lead(epoch, timeline, q)
-		a.w.ledger.promoted(s)
+		s.rising = true
+		a.w.after(takes/2+a.w.replay, &s.proc, func() { // from here on the server does it by itself, whatever its agent promises
+			s.lead(epoch, timeline, q)
+			a.w.ledger.promoted(s)
+		})
 	})
 }
 

@@ -166,7 +166,8 @@ func (w *World) round() {
 func (w *World) draw() fault {
 	if n := len(w.opt.Faults); n > 0 && w.rng.IntN(2) == 0 {
 		name := w.opt.Faults[w.rng.IntN(n)]
-		return faults[slices.IndexFunc(faults, func(f fault) bool { return f.name == name })]
+		all := append(faults[:len(faults):len(faults)], rare...)
+		return all[slices.IndexFunc(all, func(f fault) bool { return f.name == name })]
 	}
 	if w.rng.IntN(2) == 0 {
 		return faults[w.rng.IntN(len(faults))]

@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+)
 
 // Faults in several steps, for what chance alone would bring about too seldom.
 
@@ -101,5 +105,40 @@ func (w *World) lateCommands(restart func(*agent)) {
 				a.promote(s.Epoch, s.Start, s.Timeline, last(s.Quorums))
 			}
 		})
+	}
+}
+
+// rare are faults that are never drawn by chance.
+var rare = []fault{
+	{"slow promotion", func(w *World, _ int, _ time.Duration) func() { return w.slowPromotion() }},
+}
+
+// slowPromotion: who is appointed next has much to replay, and is given up before it is primary. Its standbys are out of the keepers' reach by then, and
+// stay with it; whoever was primary before is there to be promoted instead.
+func (w *World) slowPromotion() func() {
+	before, done, end := w.store.state.Epoch, false, w.now
+	w.replay = w.cfg.Patience + time.Second
+	var look func()
+	look = func() {
+		s := w.store.state
+		if !done && s.Epoch > before && s.Phase == cluster.Promoting && w.agents[w.number(s.Primary)].server.rising {
+			done, end = true, w.now+w.cfg.Patience+3*time.Second
+			old := s.Quorums[0].Primary
+			for _, a := range w.agents {
+				if a.name != s.Primary && a.name != old && a.server.following == w.number(s.Primary) {
+					w.mute[a.host] = true
+				}
+			}
+		} else if !done {
+			w.at(w.now+ms, nil, 0, look)
+		}
+	}
+	look()
+	w.request(cluster.Failover, "")
+	return func() {
+		w.until(end)
+		done, w.replay = true, 0
+		clear(w.mute)
+		w.join()
 	}
 }

@@ -20,6 +20,7 @@ type server struct {
 	number    int
 	running   bool
 	primary   bool
+	rising    bool // it was told to become primary, which can't be taken back
 	epoch     uint64
 	timeline  uint32
 	log       []entry
@@ -67,7 +68,7 @@ func (s *server) position(n int) history.Position {
 
 // crash stops the server; what waits is never answered.
 func (s *server) halt() {
-	s.running, s.primary = false, false
+	s.running, s.primary, s.rising = false, false, false
 	s.waiting = nil
 	s.detach()
 	for i := range s.streams {
@@ -82,13 +83,13 @@ func (s *server) detach() {
 }
 
 func (s *server) start() {
-	s.running, s.primary = true, false
+	s.running, s.primary, s.rising = true, false, false
 	s.life++
 }
 
 func (s *server) lead(epoch uint64, timeline uint32, q cluster.Quorum) {
 	s.detach()
-	s.primary, s.epoch, s.timeline = true, epoch, timeline
+	s.primary, s.rising, s.epoch, s.timeline = true, false, epoch, timeline
 	s.log = append(s.log, entry{s.w.ledger.id(len(s.log)), timeline})
 	s.count(q)
 	s.keepalive()

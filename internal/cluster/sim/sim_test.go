@@ -139,6 +139,25 @@ func TestNoSplitBrainNoLostWrite(t *testing.T) {
 	}
 }
 
+// TestRareFaultsBreakNothing: what only a script brings about.
+func TestRareFaultsBreakNothing(t *testing.T) {
+	want := 1500
+	if testing.Short() {
+		want = 150
+	}
+	var names []string
+	for _, f := range rare {
+		names = append(names, f.name)
+	}
+	sum, broken := runs(Options{Seed: *from, Rounds: 20, Faults: names}, func(s Stats, _ int) bool { return s.Failovers >= want })
+	if broken != nil {
+		explain(t, broken)
+	}
+	if sum.Rows["try again"] == 0 {
+		t.Error("no promotion was given up")
+	}
+}
+
 // TestUnboundedClocks: nothing that a client was told is committed rests on a clock, where replication is synchronous.
 func TestUnboundedClocks(t *testing.T) {
 	want := 2000

@@ -40,8 +40,9 @@ type World struct {
 	keepers  []*keeper
 	lead     int
 	resigned bool
-	mute     []bool // hosts that keepers do not reach, though all others do
-	deaf     []bool // hosts that do not reach the store, though they reach each other
+	mute     []bool        // hosts that keepers do not reach, though all others do
+	replay   time.Duration // that a server needs before it is primary, once it was told
+	deaf     []bool        // hosts that do not reach the store, though they reach each other
 	mode     Mode
 	ledger   ledger
 
