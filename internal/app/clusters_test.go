@@ -32,6 +32,25 @@ func TestPeopleAreToldOfSickClusters(t *testing.T) {
 	}
 }
 
+func TestAServerHasOneAgent(t *testing.T) {
+	data := t.TempDir()
+	t.Setenv("TMPDIR", t.TempDir())
+	release, err := hold(data, "pid 1, cluster shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *HeldError
+	if _, err := hold(data, "pid 2, cluster crm"); !errors.As(err, &held) || held.Owner != "pid 1, cluster shop" || held.Hint() == "" {
+		t.Errorf("a second agent: %v", err)
+	}
+	release()
+	again, err := hold(data, "pid 2, cluster crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
 // TestClustersAreRefused is what config check says beside what the file's own rules do.
 func TestClustersAreRefused(t *testing.T) {
 	taken := freeAddress(t)

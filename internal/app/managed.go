@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +41,7 @@ type managed struct {
 	agents  map[string]*agent.Agent // of members on this host
 	bare    map[string]*bare.Member // those without an agent anywhere, which every keeper reaches over SQL alone
 	guards  []*guarding
+	holds   []func() // of the data of members on this host
 	servers []*member.Server
 	keeper  *keeper.Keeper
 	members map[string]peer.Member // all of them
@@ -106,6 +109,11 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 		if err != nil {
 			return &ClusterError{Cluster: m.name, Member: name, Err: err}
 		}
+		release, err := hold(c.Dir, fmt.Sprintf("pid %d, cluster %s of %s", os.Getpid(), m.name, h.Config.Path))
+		if err != nil {
+			return &ClusterError{Cluster: m.name, Member: name, Err: err}
+		}
+		m.holds = append(m.holds, release)
 		c.Said = func(text string) { h.Log.Info(text, "cluster", m.name, "member", name) }
 		s, err := member.New(c)
 		if err != nil {
@@ -333,6 +341,10 @@ func (m *managed) close() {
 	for _, w := range m.guards {
 		_ = w.deadline.Close() // it is only a view of memory
 	}
+	for _, release := range m.holds {
+		release()
+	}
+	m.holds = nil
 	for _, l := range m.lookers {
 		_ = l.Close() // nothing is under way
 	}

@@ -99,6 +99,7 @@ var exitRules = []struct {
 	{exitDamage, isA[*ledger.UntrustedError]},
 	{exitDamage, isA[*spool.CorruptError]},
 	{exitBusy, isA[*app.PortError]},
+	{exitBusy, isA[*app.HeldError]},
 	{exitConfig, isA[*app.RefusedError]},
 	{exitEnvironment, isA[*app.PassportError]},
 	{exitSource, isA[*app.SourceError]},
