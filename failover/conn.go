@@ -36,13 +36,14 @@ func newConn(ctx context.Context, c *Connector, h host) (*Conn, error) {
 	conn := &Conn{connector: c, host: h.name}
 	config := h.config.Copy()
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if conn.entered.Load() { // it is for a request to cancel, whose end says nothing
+			return dial(ctx, network, address, func() {})
+		}
 		w, err := dial(ctx, network, address, c.doubt)
 		if err != nil {
 			return nil, err
 		}
-		if !conn.entered.Load() { // later ones are for requests to cancel
-			conn.wire = w // the last one stays: pgx tries ways to encrypt one after the other
-		}
+		conn.wire = w // the last one stays: pgx tries ways to encrypt one after the other
 		return w, nil
 	}
 	config.OnNotice = conn.notice(config.OnNotice)

@@ -2,6 +2,7 @@ package ha
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -155,15 +156,16 @@ func (s *site) daemon(host string) {
 		return
 	}
 	if s.logs[host] == "" {
-		s.logs[host] = filepath.Join(s.t.TempDir(), host+".log")
+		s.logs[host] = filepath.Join(cmp.Or(os.Getenv("BACKSTAY_HA_LOGS"), s.t.TempDir()), host+".log")
 	}
 	log, err := os.OpenFile(s.logs[host], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer log.Close()
+	s.t.Cleanup(func() { _ = log.Close() }) // it is only for people
 	cmd := s.command(host, "run", "--host", host)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout = &stamper{to: log}
+	cmd.Stderr, cmd.WaitDelay = cmd.Stdout, time.Second // a guard outlives its agent, and holds the pipe open
 	if s.daemons[host], err = s.lab.Host(host).Start("backstay", cmd); err != nil {
 		s.t.Fatal(err)
 	}
@@ -247,7 +249,7 @@ func (s *site) hostOf(name string) string {
 	return ""
 }
 
-// said is the end of what the daemons said.
+// said is the end of what the daemons said. BACKSTAY_HA_LOGS names a folder that keeps all of it.
 func (s *site) said() string {
 	var b strings.Builder
 	for _, host := range slices.Concat(bases, voters, listeners) {
