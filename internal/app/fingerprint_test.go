@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/config"
@@ -85,15 +84,5 @@ func TestADaemonTakesFingerprintsAndDrillsCompare(t *testing.T) {
 	runs, err := h.Runs(t.Context(), "shop", 10)
 	if err != nil || len(runs) == 0 || !strings.Contains(fmt.Sprintf("%+v", runs), "tables, at") {
 		t.Errorf("%+v, %v", runs, err)
-	}
-}
-
-// until waits for something.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(40 * time.Second); !is(); time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s does not come", what)
-		}
 	}
 }
