@@ -67,6 +67,7 @@ type Source struct {
 	Class        string           `json:"class,omitempty" doc:"whose promises hold for it"`
 	Owner        string           `json:"owner,omitempty" doc:"who is responsible for it"`
 	HeldLimit    int64            `json:"held_limit_bytes,omitempty" doc:"how much the source may keep because of Backstay"`
+	HeldRoom     int64            `json:"held_room_bytes,omitempty" doc:"how much more of that fits on the source's disk, where that can be seen from here"`
 	Promises     []Promise        `json:"promises,omitempty" doc:"what was promised for it, and how that stands; only from a running daemon"`
 	Repositories []Repository     `json:"repositories" doc:"one entry for each repository of the source"`
 	Advice       []Advice         `json:"advice,omitempty" doc:"what should be changed at the source"`

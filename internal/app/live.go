@@ -27,7 +27,7 @@ func (p *protected) status() api.Source {
 	out := api.Source{
 		Name: p.name, URL: p.config.URL, Engine: p.kind, Mode: s.Identity.Mode, Text: s.Source.Text,
 		Position: s.Position, PositionTime: s.Source.Time, BehindBytes: s.Source.Behind, HeldBytes: s.Source.HeldBytes,
-		HoldsUp: s.Source.HoldsUp.Seconds(), SpoolBytes: s.SpoolBytes, SpoolLimit: p.config.Limit(), HeldLimit: int64(p.config.HeldLimit), Remains: s.Remains,
+		HoldsUp: s.Source.HoldsUp.Seconds(), SpoolBytes: s.SpoolBytes, SpoolLimit: p.config.Limit(), HeldLimit: p.config.MostHeld(), HeldRoom: s.Source.HeldRoom, Remains: s.Remains,
 		Repositories: []api.Repository{},
 	}
 	out.Class, out.Owner = p.belongs()

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/backstaydb/backstay/internal/repository"
 )
@@ -45,11 +46,33 @@ func (h *Host) rewrite(ctx context.Context, names []string, repos []*repository.
 			}
 		})
 		all = append(all, Rewritten{Repository: names[i], Rotated: rotated, Rewritten: done})
+		if err == nil {
+			err = forgetFingerprints(ctx, r)
+		}
 		if err != nil {
 			return all, fmt.Errorf("repository %s: %w", names[i], err)
 		}
 	}
 	return all, nil
+}
+
+// forgetFingerprints drops those that there are: an older identity opens them, and new ones come with time.
+func forgetFingerprints(ctx context.Context, r *repository.Repository) error {
+	facts, err := r.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	var old []string
+	for _, ref := range facts.Reports {
+		if strings.HasSuffix(ref.ID, fingerprintSuffix) {
+			old = append(old, ref.Name)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	_, err = r.Drop(ctx, repository.Order{Names: old, Reason: "a withdrawn key opens it", Decided: facts.Head.Size})
+	return err
 }
 
 // needsIdentity reports whether what is sealed from now on must be sealed to a new identity: a withdrawn key knows the one that

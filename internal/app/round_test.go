@@ -222,3 +222,26 @@ func TestALostCatalogIsMadeAnew(t *testing.T) {
 		t.Error("nobody knows how old what is listed is")
 	}
 }
+
+// TestARewriteForgetsFingerprints has one that an older identity opens in each repository.
+func TestARewriteForgetsFingerprints(t *testing.T) {
+	k := newKept(t, 2)
+	for _, r := range []*repository.Repository{k.local, k.far} {
+		sealed, err := r.SealNote([]byte("public.orders has 12 rows"))
+		if err == nil {
+			err = errors.Join(r.PutReport(t.Context(), "20261121T100000.000Z"+fingerprintSuffix, sealed), r.PutReport(t.Context(), "20261121T100000.000Z", []byte("a drill")))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := k.host.Rewrite(t.Context(), "app", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*repository.Repository{k.local, k.far} {
+		f, err := r.Facts(t.Context())
+		if err != nil || len(f.Reports) != 1 || len(f.History.Bases) != 2 {
+			t.Errorf("%v, %d bases, %v", f.Reports, len(f.History.Bases), err)
+		}
+	}
+}

@@ -73,7 +73,7 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 		Connect: func(ctx context.Context) (engine.Source, error) {
 			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
 		},
-		MaxSpool: cfg.Limit(), MaxHeld: int64(cfg.HeldLimit), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear, Own: p.takeOwn,
+		MaxSpool: cfg.Limit(), MaxHeld: cfg.MostHeld(), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear, Own: p.takeOwn,
 	})
 	if err != nil {
 		return nil, errors.Join(err, w.close())

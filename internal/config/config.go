@@ -85,6 +85,17 @@ func (s Source) Limit() int64 {
 	return int64(s.SpoolLimit)
 }
 
+// DefaultHeldLimit is used where a source names none.
+const DefaultHeldLimit Size = 16 << 30
+
+// MostHeld is HeldLimit or its default, in bytes.
+func (s Source) MostHeld() int64 {
+	if s.HeldLimit == 0 {
+		return int64(DefaultHeldLimit)
+	}
+	return int64(s.HeldLimit)
+}
+
 // Load reads and validates the file at path. A missing file is fs.ErrNotExist; everything wrong in it is *Error.
 func Load(path string) (*Config, error) {
 	abs, err := filepath.Abs(path)

@@ -141,6 +141,7 @@ type Status struct {
 	Behind     int64            // bytes of log that exist at the source and are not shipped yet
 	Since      time.Time        // since when there are such bytes; zero if there are none
 	HeldBytes  int64            // log that the source keeps only because of us
+	HeldRoom   int64            // how much more of it fits on the source's disk; zero: nobody here knows
 	HoldsUp    time.Duration    // how long the last look held writers up; zero where none is
 	Text       string           // one line for people, "" if all is well
 	LastError  error

@@ -31,6 +31,9 @@ func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
 	f.Spool = policy.Room{Bytes: st.SpoolBytes, Limit: st.SpoolLimit, Rate: s.meter("spool").rate(st.SpoolBytes, now)}
 	if st.HeldBytes > 0 && st.HeldLimit > 0 {
 		f.Held = policy.Room{Bytes: st.HeldBytes, Limit: st.HeldLimit, Rate: s.meter("held").rate(st.HeldBytes, now)}
+		if st.HeldRoom > 0 { // its disk may be full before
+			f.Held.Limit = min(f.Held.Limit, st.HeldBytes+st.HeldRoom)
+		}
 	}
 	return f
 }

@@ -227,3 +227,22 @@ func twoSources(t *testing.T, class string) []Source {
 	}
 	return []Source{{Name: "app", Source: c.Sources["app"]}, {Name: "shop", Source: c.Sources["shop"]}}
 }
+
+// TestAStrangersSignatureIsToldOnce has an archive tell of a checkpoint that somebody signed who is not listed.
+func TestAStrangersSignatureIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newWorld(), &reader{}
+		watch, stop := w.tell(t, promised(t, "rpo: 5s", true), t.TempDir(), r)
+		time.Sleep(time.Minute)
+		r.told()
+		watch.Hear("app", archive.Event{Time: time.Now(), Kind: archive.Stranger, Repository: "far", Text: "somebody who is not listed signed app/ledger/checkpoint/000000000012"})
+		time.Sleep(time.Minute)
+		if got := r.told(); !strings.Contains(got, "critical signature app") || strings.Contains(got, ",") {
+			t.Errorf("told %q", got)
+		}
+		stop()
+		if entries := w.entriesOf(audit.Key); len(entries) != 1 || entries[0].Repository != "far" || !strings.Contains(entries[0].Why, "000000000012") {
+			t.Errorf("written down: %+v", entries)
+		}
+	})
+}

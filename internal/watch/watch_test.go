@@ -490,3 +490,27 @@ func TestAFillingDiskIsToldBefore(t *testing.T) {
 		w.mu.Unlock()
 	})
 }
+
+// TestHeldLogIsToldBeforeTheDiskIsFull has a server keep log on a disk that is smaller than the bound.
+func TestHeldLogIsToldBeforeTheDiskIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		watch, stop := w.keep(t, promised(t, "rpo: 5s", true))
+		defer stop()
+		for minute := range 10 {
+			held := int64(2+minute) << 30
+			w.mu.Lock()
+			s := w.status.Sources[0]
+			s.HeldBytes, s.HeldLimit, s.HeldRoom = held, 100<<30, 40<<30-held
+			w.status = api.Status{Sources: []api.Source{s}}
+			w.mu.Unlock()
+			time.Sleep(time.Minute)
+		}
+		for _, p := range watch.Promises("app") {
+			if p.Objective == "spool" && strings.Contains(p.Reason, "what the source keeps for us is full in") && strings.Contains(p.Reason, "of 40.0 GiB") {
+				return
+			}
+		}
+		t.Errorf("%+v", watch.Promises("app"))
+	})
+}

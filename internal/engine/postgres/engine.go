@@ -75,6 +75,7 @@ func (s *Source) learn(ctx context.Context, conn *replication.Conn) error {
 	}
 	s.system, s.segmentSize, s.version = sys.ID, uint64(size), conn.Version()
 	s.slot = slotName(s.options.Name, sys.ID)
+	s.logDir = s.findLog(ctx, conn)
 	held, err := s.readSlot(ctx, conn)
 	if err != nil {
 		return err

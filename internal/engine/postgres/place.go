@@ -4,11 +4,13 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
 )
 
 // place is where the spool lies, as the server sees it: what a commit that waits for us survives.
@@ -83,4 +85,16 @@ func (p place) advise() engine.Advice {
 	default:
 		return engine.Advice{Severity: "info", Text: waits + " or its host; only the loss of both that host and this one at once could lose some"}
 	}
+}
+
+// findLog is the folder of the server's log, where the server runs here and lets us know; "" else.
+func (s *Source) findLog(ctx context.Context, conn *replication.Conn) string {
+	if !onThisHost(ctx, s.config.Host) {
+		return ""
+	}
+	dir, err := conn.Show(ctx, "data_directory")
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "pg_wal")
 }

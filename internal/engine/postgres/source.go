@@ -22,6 +22,7 @@ type Source struct {
 	version     int    // major, when we connected
 	slot        string // name of ours
 
+	logDir    string        // where its log lies, if that is on this host and known; "" else
 	lookPause time.Duration // before log that could not be read is asked for again, for the first time
 
 	mu       sync.Mutex // guards what follows

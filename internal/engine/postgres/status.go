@@ -15,7 +15,11 @@ import (
 func (s *Source) Status() engine.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	st := s.status
+	if st.HeldBytes > 0 && s.logDir != "" {
+		st.HeldRoom = freeBytes(s.logDir)
+	}
+	return st
 }
 
 // sees notes where the server's log ends, at a time of our clock.
