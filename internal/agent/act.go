@@ -93,10 +93,10 @@ func (a *Agent) fence(ctx context.Context, act cluster.Action) error {
 		return refused
 	}
 	a.mu.Lock()
-	promised := a.kept.Promised
+	promised, rising := a.kept.Promised, a.kept.Rising
 	a.mu.Unlock()
 	switch {
-	case err != nil || may || s.Role == cluster.Stopped: // one that starts may acknowledge before it can be asked
+	case err != nil || may || rising || s.Role == cluster.Stopped: // one that starts may acknowledge before it can be asked
 		err = a.stop(ctx)
 	case act.Epoch > promised:
 		err = a.c.Server.Detach(ctx)
@@ -117,7 +117,10 @@ func (a *Agent) follow(ctx context.Context, act cluster.Action) error {
 	if err := a.promise(act.Epoch); err != nil {
 		return err
 	}
-	if may || err != nil {
+	a.mu.Lock()
+	rising := a.kept.Rising // a promotion that was begun can't be taken back
+	a.mu.Unlock()
+	if may || rising || err != nil {
 		if err := a.stop(ctx); err != nil {
 			return err
 		}
@@ -125,7 +128,7 @@ func (a *Agent) follow(ctx context.Context, act cluster.Action) error {
 	if s.Empty {
 		return nil // reunite gives it data
 	}
-	if err == nil && s.Role == cluster.Standby && s.Following == act.From {
+	if err == nil && !rising && s.Role == cluster.Standby && s.Following == act.From {
 		return nil
 	}
 	return a.c.Server.Follow(ctx, act.From)
@@ -183,7 +186,7 @@ func (a *Agent) holds(epoch uint64) bool {
 func (a *Agent) lead(ctx context.Context, act cluster.Action) error {
 	begun := a.now()
 	if err := a.keep(func(k *kept) {
-		k.Led, k.Counting, k.Told, k.Switched = act.Epoch, act.Quorum, false, history.Position{}
+		k.Led, k.Rising, k.Counting, k.Told, k.Switched = act.Epoch, true, act.Quorum, false, history.Position{}
 	}); err != nil {
 		return err
 	}
@@ -231,7 +234,7 @@ func (a *Agent) count(ctx context.Context, act cluster.Action) error {
 
 // tellQuorum tells the server whom a commit waits for. In between it counts nothing for certain, so that a late answer settles nothing.
 func (a *Agent) tellQuorum(ctx context.Context, q cluster.Quorum) error {
-	if err := a.keep(func(k *kept) { k.Counting, k.Told = q, false }); err != nil {
+	if err := a.keep(func(k *kept) { k.Rising, k.Counting, k.Told = false, q, false }); err != nil {
 		return err
 	}
 	at, err := a.c.Server.Count(ctx, q)

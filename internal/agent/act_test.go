@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -210,4 +211,37 @@ func TestAnAgentThatEndedBeginsNothing(t *testing.T) {
 			t.Errorf("fenced after its end: %v", err)
 		}
 	})
+}
+
+// TestAPromotionThatWasBegunIsEndedByAStop: a server that was told to become primary and is still seen as a standby may become one later,
+// whatever its agent promised since. An agent that was started anew knows it too.
+func TestAPromotionThatWasBegunIsEndedByAStop(t *testing.T) {
+	for name, order := range map[string]cluster.Action{
+		"fence": {Verb: cluster.Fence, Epoch: 8}, "follow": {Verb: cluster.Follow, Epoch: 8, From: "db2"},
+	} {
+		for _, again := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, new life %t", name, again), func(t *testing.T) {
+				in(t, func(t *testing.T, w *world) {
+					w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary, s.Timeline = 7, cluster.Promoting, "db1", 2 })
+					w.server.unheard = true
+					if err := w.act(cluster.Action{Verb: cluster.Promote, Epoch: 7, Upto: history.At(1, 100), Timeline: 2, Quorum: quorum(3)}); err == nil {
+						t.Fatal("the promotion did not fail")
+					}
+					time.Sleep(time.Second) // it was seen as a standby since
+					if again {
+						w.end()
+						w.boot()
+					}
+					before := w.server.count("stop")
+					w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 8, cluster.Fencing, "" })
+					if err := w.act(order); err != nil {
+						t.Fatal(err)
+					}
+					if w.server.count("stop") == before {
+						t.Error("it promised beside a promotion that may still come true")
+					}
+				})
+			})
+		}
+	}
 }

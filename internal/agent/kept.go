@@ -16,6 +16,7 @@ import (
 type kept struct {
 	Promised uint64           `json:"promised"`          // nothing of lower epochs is carried out
 	Led      uint64           `json:"led,omitempty"`     // epoch that the server was last made primary under; zero: never, by an agent
+	Rising   bool             `json:"rising,omitempty"`  // it was told to become that, and was neither seen as one nor stopped since: it may become one any moment
 	Counting cluster.Quorum   `json:"counting,omitzero"` // that the server was last told
 	Told     bool             `json:"told,omitempty"`    // and it counts it for certain
 	Switched history.Position `json:"switched,omitzero"` // its position right after it began to

@@ -141,6 +141,14 @@ func (a *Agent) stop(ctx context.Context) error {
 		return err
 	}
 	a.mu.Lock()
+	rising := a.kept.Rising
+	a.mu.Unlock()
+	if rising {
+		if err := a.keep(func(k *kept) { k.Rising = false }); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mayLead, a.stoppedAt = false, a.now()
 	a.arm()

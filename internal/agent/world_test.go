@@ -31,6 +31,7 @@ type fake struct {
 	hung     bool          // Look gets no answer
 	slow     time.Duration // of Lead, Count and Start
 	stubborn bool          // it is not held up by the end of a context
+	unheard  bool          // Lead fails after the server was told
 	broken   bool          // it does not start
 	leaves   time.Time     // when it last stopped
 	look     func()        // called in the middle of a look
@@ -146,6 +147,9 @@ func (f *fake) Lead(ctx context.Context, l Lead, still func() bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("lead")
+	if f.unheard {
+		return errors.New("it was told, and nobody knows what came of it")
+	}
 	f.s.Role, f.s.Received = cluster.Primary, history.At(l.Timeline, f.s.Received.Seq+1)
 	return nil
 }

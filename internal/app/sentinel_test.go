@@ -43,13 +43,3 @@ func TestSentinelIsKept(t *testing.T) {
 		t.Error("one is kept that nobody asked for")
 	}
 }
-
-// until waits for something.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(40 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s does not come", what)
-		}
-	}
-}
