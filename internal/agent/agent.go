@@ -101,6 +101,7 @@ type Agent struct {
 	seen       time.Duration              // when it was asked for; Never: not yet
 	mayLead    bool                       // the server may be primary, under kept.Led
 	madeAt     time.Duration              // when it last may have become that: earlier looks say nothing about it
+	stoppedAt  time.Duration              // when it was last stopped: likewise
 	short      time.Duration              // since when too few standbys stream; Never: enough do
 	parted     time.Duration              // since when the server is not with whom it should follow; Never: it is
 	job        *job                       // what runs

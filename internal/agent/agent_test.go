@@ -186,6 +186,31 @@ func TestAnUpgradeOfTheAgentStopsNothing(t *testing.T) {
 	})
 }
 
+// TestAStandbyThatSomebodyPromotesIsStopped, also where it once led.
+func TestAStandbyThatSomebodyPromotesIsStopped(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 8, cluster.Serving, "db2" })
+		if err := w.act(cluster.Action{Verb: cluster.Follow, Epoch: 8, From: "db2"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		stops := w.server.count("stop")
+		if w.server.role() != cluster.Standby || stops != 1 {
+			t.Fatalf("%s, stopped %d times", w.server.role(), stops)
+		}
+		w.server.change(func(s *Sight) { s.Role = cluster.Primary })
+		time.Sleep(looking + 2*watching)
+		if w.server.role() == cluster.Primary {
+			t.Error("a second primary runs on")
+		}
+		time.Sleep(5 * time.Second)
+		if w.server.role() != cluster.Standby {
+			t.Errorf("it did not become a standby again, but %s", w.server.role())
+		}
+	})
+}
+
 func TestAPrimaryThatTheStateDoesNotKnowIsStopped(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.server.change(func(s *Sight) { s.Role = cluster.Primary })

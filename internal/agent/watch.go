@@ -42,6 +42,10 @@ func (a *Agent) note(s Sight, asked time.Duration) {
 		a.mayLead = false
 		a.arm()
 	}
+	if s.Role == cluster.Primary && a.kept.Led > 0 && !a.mayLead && asked > a.stoppedAt { // somebody else made it that
+		a.mayLead = true
+		a.arm()
+	}
 	switch {
 	case s.Role != cluster.Primary || len(a.streams(s)) >= a.c.Cluster.Sync:
 		a.short = cluster.Never
@@ -120,7 +124,7 @@ func (a *Agent) halt(why string) {
 		err := a.c.Server.Stop(ctx)
 		a.mu.Lock()
 		if err == nil && a.job == nil && a.mayLead { // a job may have started it meanwhile: then the next look at the deadline stops it
-			a.mayLead = false
+			a.mayLead, a.stoppedAt = false, a.now()
 			a.arm()
 		}
 		a.mu.Unlock()
@@ -138,7 +142,7 @@ func (a *Agent) stop(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.mayLead = false
+	a.mayLead, a.stoppedAt = false, a.now()
 	a.arm()
 	return nil
 }

@@ -39,8 +39,8 @@ func TestMeasureRejoin(t *testing.T) {
 
 	dir, _ := filepath.Split(next.Server().SocketDir() + "/")
 	back := serverOf(t, old, map[string]string{"db2": "host=" + filepath.Clean(dir) + " port=" + next.Ask(t, "show port") + " user=postgres"})
-	back.c.Said = func(text string) { t.Log(text) }
 	start := time.Now()
+	back.c.Said = func(text string) { t.Logf("%s %s", time.Since(start).Round(time.Millisecond), text) }
 	must(t, back.Start(t.Context(), cluster.Standby))
 	t.Logf("its own log replayed after %s", time.Since(start).Round(time.Millisecond))
 	defer func() { t.Log(back.said(0)) }()

@@ -66,6 +66,9 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 	if err != nil {
 		return err
 	}
+	if e.system != up.system.ID { // nothing of another server's is discarded
+		return fmt.Errorf("%s has system id %s, and %s has %s: they are no copies of one server", s.c.Name, e.system, member, up.system.ID)
+	}
 	if err := up.conn.CreateSlot(ctx, slot(s.c.Name)); err != nil && code(err) != alreadyThere {
 		return plain(err) // what it is to stream later must not go meanwhile
 	}
@@ -77,9 +80,6 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 	case fork == nil:
 		return nil // it only has to follow
 	}
-	if e.system != up.system.ID {
-		return fmt.Errorf("%s has system id %s, and %s has %s: they are no copies of one server", s.c.Name, e.system, member, up.system.ID)
-	}
 	if err := begun(whole); err != nil {
 		return err
 	}
@@ -88,12 +88,14 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 		return err
 	}
 	s.say("%s parted from %s at %s and had log up to %s: saved in %s", s.c.Name, member, fork.Plain(), e.received.Plain(), saved)
-	rerr := s.rewind(ctx, member, *fork)
-	if rerr == nil {
-		return nil
+	// Half a rewind can't be gone on with, and one that is done is not on the disk before the server has started on it: until then the data
+	// counts for nothing, whatever ends this.
+	if err := atomicfile.Write(s.mark(), nil, 0o600); err != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return errors.Join(rerr, atomicfile.Write(s.mark(), nil, 0o600)) // half of it may be done
+	rerr := s.rewind(ctx, member, *fork)
+	if rerr == nil || ctx.Err() != nil {
+		return rerr
 	}
 	s.say("%s can't be rewound, and is copied anew: %v", s.c.Name, rerr)
 	return s.anew(ctx, member, up, whole, func(history.Position) error { return nil })

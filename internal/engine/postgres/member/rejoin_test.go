@@ -2,6 +2,8 @@ package member_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +12,9 @@ import (
 	"testing"
 
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/history"
 )
 
 // TestALogThatPartedIsSavedAndTakenBack: the old primary has log that nobody received. It comes back by a rewind, and keeps that log aside.
@@ -180,4 +184,37 @@ func TestAMemberThatFellTooFarBehindIsCopied(t *testing.T) {
 	for !caughtUp(t, behind, wr) {
 	}
 	wr.check(t, behind)
+}
+
+// TestAnotherServersDataIsLeftAlone: a server that is no copy of the primary is not brought back, whatever else is so.
+func TestAnotherServersDataIsLeftAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form starts more servers")
+	}
+	t.Parallel()
+	primary, other := pgtest.New(t, pgtest.Options{Settings: small}), pgtest.New(t, pgtest.Options{Settings: small})
+	other.Exec(t, "create table precious as select 1 n")
+	s, err := member.New(member.Config{
+		Name: "db2", Dir: other.Dir, URL: other.SocketURL(pgtest.Admin), Programs: other.Programs, Aside: t.TempDir(),
+		Members: map[string]string{"db1": fmt.Sprintf("host=%s port=%d user=postgres", primary.Server().SocketDir(), primary.Port)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	primary.Exec(t, "select pg_switch_wal()", "checkpoint", "select pg_switch_wal()", "checkpoint")
+	err = s.Rejoin(t.Context(), "db1", 1, func(history.Position) error {
+		t.Error("it began to discard")
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "no copies of one server") {
+		t.Errorf("rejoined: %v", err)
+	}
+	if err := s.Start(t.Context(), cluster.Primary); err != nil {
+		t.Fatal(err)
+	}
+	defer member.Halt(context.Background(), other.Dir)
+	if n := other.Ask(t, "select n from precious"); n != "1" {
+		t.Errorf("precious is %q", n)
+	}
 }

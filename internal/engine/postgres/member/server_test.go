@@ -127,6 +127,10 @@ func lifeOfAServer(t *testing.T, version int) {
 	if _, err := os.Stat(filepath.Join(c.Dir, standbySignal)); err != nil {
 		t.Errorf("nothing keeps the next start from being one of a primary: %v", err)
 	}
+	must(t, os.WriteFile(s.mark(), nil, 0o600))
+	if !look(t, s).Empty {
+		t.Error("a rewind or a copy that was broken off counts as data")
+	}
 }
 
 // TestTheEndOfTheLogIsWhatRecoveryFinds, whatever lies behind it, and however the log went over segments.
