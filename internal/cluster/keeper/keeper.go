@@ -92,7 +92,7 @@ type Keeper struct {
 	swapping bool
 	asking   map[string]int       // questions under way, by whom
 	busy     map[string]bool      // actions under way
-	recorded map[string]record    // actions of this step that are in the audit log
+	recorded map[string]record    // actions and changes of this step that are in the audit log
 	complain map[string]complaint // what each fails with, so that it is told once
 	decision cluster.Decision
 	moved    time.Duration // when leadership was last asked to move

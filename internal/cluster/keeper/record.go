@@ -76,10 +76,11 @@ const auditWithin = 200 * time.Millisecond
 type record struct {
 	entry Entry
 	done  chan struct{}
+	late  time.Time // when nobody waits for it any more
 }
 
 func (r record) wait(ctx context.Context) {
-	late := time.NewTimer(auditWithin)
+	late := time.NewTimer(time.Until(r.late))
 	defer late.Stop()
 	select {
 	case <-r.done:
@@ -90,7 +91,7 @@ func (r record) wait(ctx context.Context) {
 
 func (k *Keeper) record(e Entry) record {
 	e.Cluster = k.c.Cluster.Cluster
-	r := record{e, make(chan struct{})}
+	r := record{e, make(chan struct{}), time.Now().Add(auditWithin)}
 	select {
 	case k.audit <- r:
 	default: // it has hung for long, and failed tells so

@@ -146,7 +146,12 @@ func (k *Keeper) swap(ctx context.Context, d cluster.Decision) {
 		return
 	}
 	k.swapping = true
-	from, written := k.revision, k.record(Entry{Row: d.Row, Reason: d.Reason, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Change: true})
+	written, ok := k.recorded[d.Row] // tried before, and somebody else was quicker: a beat, most often
+	if !ok {
+		written = k.record(Entry{Row: d.Row, Reason: d.Reason, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Change: true})
+		k.recorded[d.Row] = written
+	}
+	from := k.revision
 	k.short.Go(func() {
 		written.wait(ctx)
 		within, stop := context.WithTimeout(ctx, swapWithin)
