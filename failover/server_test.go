@@ -50,7 +50,7 @@ var programs = sync.OnceValue(func() string {
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"} {
 		found, _ := filepath.Glob(pattern)
 		for _, dir := range found {
-			n, _ := strconv.Atoi(strings.TrimLeft(filepath.Base(filepath.Dir(dir)), "@-eglopqrst"))
+			n, _ := strconv.Atoi(strings.TrimLeft(filepath.Base(filepath.Dir(dir)), "abcdefghijklmnopqrstuvwxyz@-"))
 			if _, err := os.Stat(filepath.Join(dir, "initdb")); err == nil && n > best {
 				best, at = n, dir
 			}
