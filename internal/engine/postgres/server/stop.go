@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -74,7 +75,11 @@ func (s *Server) stop(ctx context.Context, m Mode) error {
 	if s.Err() != nil {
 		return nil
 	}
-	if err := s.child.tell(s.config, m); err != nil {
+	switch err := s.child.tell(s.config, m); {
+	case errors.Is(err, os.ErrProcessDone):
+		<-s.child.done // somebody else ended it just now
+		return nil
+	case err != nil:
 		return err
 	}
 	select {
