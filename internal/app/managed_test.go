@@ -321,10 +321,14 @@ func TestAReplicaIsAdded(t *testing.T) {
 		out, err = w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "rejoin", To: "db2", By: "anna"})
 		return err == nil && out.Done
 	}, func() string { return fmt.Sprintf("%+v, %+v", out, w.cluster(t)) })
-	out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna"})
-	if err != nil || out.Primary != "db2" {
-		t.Fatalf("switchover to it: %+v, %v", out, err)
-	}
+	until(t, "it is taken as primary, once it has been seen to follow", func() bool {
+		var err error
+		out, err = w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna"})
+		if err != nil && !strings.Contains(err.Error(), "does not follow") {
+			t.Fatalf("switchover to it: %+v, %v", out, err)
+		}
+		return err == nil && out.Primary == "db2"
+	}, func() string { return fmt.Sprintf("%+v, %+v", out, w.cluster(t)) })
 	if got, err := say(t.Context(), rw, "select text || inet_server_port()::text from notes"); err != nil || got != "before"+port {
 		t.Errorf("notes %q, %v", got, err)
 	}
