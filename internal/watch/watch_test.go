@@ -168,7 +168,11 @@ func (w *world) Free(_ context.Context, _, repo string) (int64, bool) {
 	return w.free, repo == "local" && w.free > 0
 }
 
-func (w *world) Drills(context.Context, string) ([]drill.Report, error) { return w.reports, nil }
+func (w *world) Drills(context.Context, string) ([]drill.Report, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reports, nil
+}
 
 func (w *world) Value(_ context.Context, key string) ([]byte, error) {
 	w.mu.Lock()
@@ -401,7 +405,9 @@ func TestAHostWithoutAKeySeesTheDrillsOfOthers(t *testing.T) {
 		if kept() || w.times("drill latest") != 0 {
 			t.Errorf("kept without a drill: %t, drills here: %d", kept(), w.times("drill latest"))
 		}
+		w.mu.Lock()
 		w.reports = []drill.Report{{Ended: time.Now(), Verdict: drill.Proved, Repository: "far"}}
+		w.mu.Unlock()
 		time.Sleep(3 * time.Minute)
 		if !kept() {
 			t.Errorf("a drill of another host does not count: %+v", watch.Promises("app"))
