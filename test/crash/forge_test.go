@@ -28,6 +28,7 @@ type forger struct {
 	last  history.Segment
 	read  engine.LogSegment
 	recip pack.SegmentSealer
+	host  string // verifier of who may sign, which anybody can read
 }
 
 func newForger(s *shop) *forger {
@@ -40,7 +41,11 @@ func newForger(s *shop) *forger {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	f := &forger{t: s.t, repo: s.path("repo")}
+	host, err := ledger.OpenSigner(s.path(".backstay/signer"), "host")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	f := &forger{t: s.t, repo: s.path("repo"), host: host.Verifier()}
 	r := openRepository(s.t, f.repo, repository.Options{Source: "app", Identities: ids})
 	facts, err := r.Facts(s.t.Context())
 	if err != nil {
@@ -113,14 +118,15 @@ func (f *forger) behind() string {
 	return name
 }
 
-// listed does so too and lists it in a checkpoint that the forger signs.
+// listed does so too and lists it in a checkpoint that the forger signs. A host that is not listed is refused by its own program, which
+// the forger's does not do: it counts itself among those who may sign.
 func (f *forger) listed() string {
 	f.t.Helper()
 	signer, err := ledger.NewSigner("forger")
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r := openRepository(f.t, f.repo, repository.Options{Source: "app", Signer: signer})
+	r := openRepository(f.t, f.repo, repository.Options{Source: "app", Signer: signer, Trusted: []string{f.host, signer.Verifier()}})
 	sealed, b := f.seal(f.last.To.Seq - f.last.From.Seq)
 	_, err = r.AppendSegment(f.t.Context(), sealed, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }, history.Moment{})
 	if err != nil {
