@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -37,8 +36,7 @@ type clusterPart struct {
 	build func() (*clustered, error)
 	built atomic.Pointer[clustered] // nil before
 	log   *slog.Logger
-	end   context.CancelFunc // nil before it runs
-	ended chan struct{}
+	stint
 }
 
 func (c *clusters) all() []*clusterPart {
@@ -76,19 +74,7 @@ func (c *clusters) add(p *clusterPart) {
 	}
 }
 
-func (c *clusters) run(p *clusterPart) {
-	ctx, end := context.WithCancel(c.ctx)
-	p.end = end
-	c.group.Go(func() error {
-		defer close(p.ended)
-		defer end()
-		err := p.run(ctx)
-		if errors.Is(err, context.Canceled) && c.ctx.Err() == nil {
-			return nil // it was removed
-		}
-		return err
-	})
-}
+func (c *clusters) run(p *clusterPart) { p.begin(c.ctx, c.group, p.run) }
 
 // open builds the cluster, if it is not built.
 func (p *clusterPart) open() error {
@@ -125,8 +111,7 @@ func (c *clusters) remove(name string) {
 	if p == nil {
 		return
 	}
-	p.end()
-	<-p.ended
+	p.stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parts = slices.DeleteFunc(c.parts, func(o *clusterPart) bool { return o == p })
@@ -135,7 +120,7 @@ func (c *clusters) remove(name string) {
 // close closes the sockets of clusters that never ran.
 func (c *clusters) close() {
 	for _, p := range c.all() {
-		if b := p.built.Load(); p.end == nil && b != nil {
+		if b := p.built.Load(); !p.began() && b != nil {
 			b.unlisten()
 		}
 	}
@@ -191,7 +176,7 @@ func (d *daemon) openClusters(h *Host, before *config.Config) ([]*clusterPart, e
 		if before != nil && sameCluster(before, h.Config, name) {
 			continue
 		}
-		p := &clusterPart{name: name, ended: make(chan struct{}), log: h.Log, build: func() (*clustered, error) { return d.openCluster(h, name) }}
+		p := &clusterPart{name: name, stint: newStint(), log: h.Log, build: func() (*clustered, error) { return d.openCluster(h, name) }}
 		own := h.Config.Clusters[name]
 		if err := refused(name, own, cluster.Ask{Config: h.decided(name), Voters: h.voters()}); err != nil {
 			return nil, err

@@ -23,8 +23,7 @@ type fleet struct {
 // part is a source of a fleet.
 type part struct {
 	*protected
-	end   context.CancelFunc // nil before it runs
-	ended chan struct{}      // closed when it has let go of everything
+	stint
 }
 
 // all are the sources as they are now.
@@ -62,7 +61,7 @@ func (f *fleet) start(ctx context.Context, g *errgroup.Group) {
 func (f *fleet) add(p *protected) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	added := &part{protected: p, ended: make(chan struct{})}
+	added := &part{protected: p, stint: newStint()}
 	i, _ := f.place(p.name)
 	f.parts = slices.Insert(f.parts, i, added)
 	if f.group != nil {
@@ -71,17 +70,7 @@ func (f *fleet) add(p *protected) {
 }
 
 func (f *fleet) run(p *part) {
-	ctx, end := context.WithCancel(process.Considerate(f.ctx)) // of its work only copies ask; the log goes first
-	p.end = end
-	f.group.Go(func() error {
-		defer close(p.ended)
-		defer end()
-		err := p.protected.run(ctx)
-		if errors.Is(err, context.Canceled) && f.ctx.Err() == nil {
-			return nil // it was removed
-		}
-		return err
-	})
+	p.begin(process.Considerate(f.ctx), f.group, p.protected.run) // of its work only copies ask; the log goes first
 }
 
 // remove ends a source in order: what it captured is shipped for as long as at the end of the daemon. It waits for that.
@@ -94,8 +83,7 @@ func (f *fleet) remove(name string) {
 	}
 	p := f.parts[i]
 	f.mu.Unlock()
-	p.end()
-	<-p.ended
+	p.stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if i, ok := f.place(name); ok {
@@ -107,7 +95,7 @@ func (f *fleet) remove(name string) {
 func (f *fleet) close() error {
 	var errs []error
 	for _, p := range f.all() {
-		if p.end == nil {
+		if !p.began() {
 			errs = append(errs, p.writers.close())
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
@@ -39,6 +38,9 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 	}
 	q := u.Query()
 	l := &looker{address: u.Host, user: u.User.Username(), auth: q.Get("auth")}
+	l.Dial, l.Ask = l.dial, look
+	l.Drop = func(c *conn) { _ = c.Close() } // nothing is under way on it
+	l.Explain = func(_ context.Context, err error) error { return fmt.Errorf("look at %s: %w", l.address, err) }
 	switch mode := q.Get("tls"); mode {
 	case "":
 	case "true", "skip-verify":
@@ -74,38 +76,11 @@ func (h *hinted) Hint() string { return h.hint }
 type looker struct {
 	address, user, auth string
 	tls                 *tls.Config
-
-	mu   sync.Mutex
-	conn *conn
-	gone bool
+	engine.Kept[*conn]
 }
 
 // Address implements engine.Looker.
 func (l *looker) Address() string { return l.address }
-
-// Look implements engine.Looker.
-func (l *looker) Look(ctx context.Context) (engine.Sight, error) {
-	l.mu.Lock()
-	kept := l.conn
-	l.mu.Unlock()
-	if kept != nil {
-		if s, err := look(ctx, kept); err == nil || ctx.Err() != nil {
-			return s, err
-		}
-		l.keep(nil)
-	}
-	c, err := l.dial(ctx)
-	if err != nil {
-		return engine.Sight{}, fmt.Errorf("look at %s: %w", l.address, err)
-	}
-	s, err := look(ctx, c)
-	if err != nil {
-		_ = c.Close() // the error says more
-		return s, fmt.Errorf("look at %s: %w", l.address, err)
-	}
-	l.keep(c)
-	return s, nil
-}
 
 func (l *looker) dial(ctx context.Context) (*conn, error) {
 	password := ""
@@ -125,27 +100,6 @@ func (l *looker) dial(ctx context.Context) (*conn, error) {
 		return nil, fmt.Errorf("log in: %w", err)
 	}
 	return c, nil
-}
-
-func (l *looker) keep(c *conn) {
-	l.mu.Lock()
-	old := l.conn
-	if l.conn = c; l.gone {
-		l.conn, old = nil, c
-	}
-	l.mu.Unlock()
-	if old != nil {
-		_ = old.Close() // nothing is under way on it
-	}
-}
-
-// Close implements engine.Looker.
-func (l *looker) Close() error {
-	l.mu.Lock()
-	l.gone = true
-	l.mu.Unlock()
-	l.keep(nil)
-	return nil
 }
 
 // look asks for the role. read_only is what managers of MySQL and MariaDB tell primary and replica by; a server that is writable and

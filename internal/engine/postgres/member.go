@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -34,6 +33,9 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 		return nil, fmt.Errorf("read URL: %w", err)
 	}
 	l := &looker{source: &Source{url: raw, config: config}, address: net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
+	l.Ask, l.Explain = look, l.explain
+	l.Dial = func(ctx context.Context) (*pgconn.PgConn, error) { return pgconnConnect(ctx, raw) }
+	l.Drop = func(conn *pgconn.PgConn) { go closeSoon(conn.Close) } // a server that hangs must not hold up the next look
 	for _, f := range config.Fallbacks {
 		if f.Host != config.Host || f.Port != config.Port {
 			return nil, withHint("make each server a member of its own", "read URL: a member is one server, and it names several")
@@ -55,10 +57,7 @@ type looker struct {
 	source  *Source
 	address string
 	tls     *tls.Config // nil: clients are led there without encryption
-
-	mu   sync.Mutex
-	conn *pgconn.PgConn // kept; nil: none
-	gone bool
+	engine.Kept[*pgconn.PgConn]
 }
 
 // Address implements engine.Looker.
@@ -66,30 +65,6 @@ func (l *looker) Address() string { return l.address }
 
 // TLS implements engine.Secured.
 func (l *looker) TLS() *tls.Config { return l.tls }
-
-// Look implements engine.Looker.
-func (l *looker) Look(ctx context.Context) (engine.Sight, error) {
-	l.mu.Lock()
-	kept := l.conn
-	l.mu.Unlock()
-	if kept != nil {
-		if s, err := look(ctx, kept); err == nil || ctx.Err() != nil {
-			return s, err
-		}
-		l.keep(nil)
-	}
-	conn, err := pgconnConnect(ctx, l.source.url)
-	if err != nil {
-		return engine.Sight{}, l.explain(ctx, err)
-	}
-	s, err := look(ctx, conn)
-	if err != nil {
-		closeSoon(conn.Close)
-		return s, l.explain(ctx, err)
-	}
-	l.keep(conn)
-	return s, nil
-}
 
 // explain is a failed look in one line: it is asked four times a second, and shown beside the member's address.
 func (l *looker) explain(ctx context.Context, err error) error {
@@ -109,28 +84,6 @@ func pgconnConnect(ctx context.Context, raw string) (*pgconn.PgConn, error) {
 		return nil, err
 	}
 	return pgconn.ConnectConfig(ctx, config)
-}
-
-// keep puts another connection in the place of the one that is kept.
-func (l *looker) keep(conn *pgconn.PgConn) {
-	l.mu.Lock()
-	old := l.conn
-	if l.conn = conn; l.gone {
-		l.conn, old = nil, conn
-	}
-	l.mu.Unlock()
-	if old != nil {
-		go closeSoon(old.Close) // a server that hangs must not hold up the next look
-	}
-}
-
-// Close implements engine.Looker.
-func (l *looker) Close() error {
-	l.mu.Lock()
-	l.gone = true
-	l.mu.Unlock()
-	l.keep(nil)
-	return nil
 }
 
 // The timeline of a primary is that of the file it writes; the control file says so only after the first checkpoint. That of a standby is
