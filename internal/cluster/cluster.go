@@ -51,7 +51,10 @@ func (r *Row) decision(l *look) Decision {
 	if r.Change != nil {
 		r.Change(l, &d.Next)
 		d.Changes = true
-		d.Next.Phase, d.Next.Row, d.Next.Reason = r.To, r.Name, d.Reason
+		d.Next.Phase = r.To
+		if r.To != r.In || d.Next.Request != l.state.Request { // bookkeeping of quorums says nothing of what led here
+			d.Next.Row, d.Next.Reason = r.Name, d.Reason
+		}
 		d.Next.Step++
 		return d
 	}
