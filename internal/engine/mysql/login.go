@@ -13,6 +13,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // Capabilities of the client (Protocol::Capabilities).
@@ -197,7 +199,7 @@ func scramble(plugin, password string, nonce []byte) ([]byte, error) {
 	case plugin == "caching_sha2_password":
 		return caching(password, nonce), nil
 	}
-	return nil, &hinted{fmt.Errorf("the server wants %q, which is not spoken", plugin), "give the role for Backstay a password of caching_sha2_password or mysql_native_password"}
+	return nil, engine.WithHint("give the role for Backstay a password of caching_sha2_password or mysql_native_password", "the server wants %q, which is not spoken", plugin)
 }
 
 // native is SHA1(password) XOR SHA1(nonce, SHA1(SHA1(password))).

@@ -54,7 +54,7 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 	case u.Hostname() == "" || len(q) > 0 || l.user == "" || u.Path != "" && u.Path != "/":
 		return nil, errURL
 	case l.auth != "" && !secret.IsReference(l.auth):
-		return nil, &hinted{errors.New("read URL: auth is no reference"), "say where the password is found: auth=env:NAME or auth=file:PATH"}
+		return nil, engine.WithHint("say where the password is found: auth=env:NAME or auth=file:PATH", "read URL: auth is no reference")
 	}
 	if u.Port() == "" {
 		l.address = net.JoinHostPort(u.Hostname(), "3306")
@@ -63,14 +63,6 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 }
 
 var errURL = errors.New("read URL: want mysql://USER@HOST[:PORT][?auth=env:NAME][&tls=true]")
-
-type hinted struct {
-	error
-	hint string
-}
-
-// Hint says what helps.
-func (h *hinted) Hint() string { return h.hint }
 
 // looker asks one server.
 type looker struct {

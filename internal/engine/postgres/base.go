@@ -27,7 +27,7 @@ func (b *takenBase) result(systemID string, segmentSize uint64, o engine.BaseOpt
 	from, gap := b.start.SegmentStart(segmentSize), wal.LSN(o.After.Seq)
 	if o.NewTimeline && o.After.Timeline == b.startLine && from < gap && gap <= b.stop {
 		if b.start < gap {
-			return engine.BaseResult{}, withHint("a standby's bases begin at its last restart point: CHECKPOINT; on its primary leads to a newer one",
+			return engine.BaseResult{}, engine.WithHint("a standby's bases begin at its last restart point: CHECKPOINT; on its primary leads to a newer one",
 				"the base begins at %s, before the gap in the log at %s: what it needs cannot be received", b.start, gap)
 		}
 		from = b.start

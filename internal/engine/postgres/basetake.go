@@ -161,7 +161,7 @@ func (s *Source) stillPinned(ctx context.Context) error {
 	if state.unknown || state.exists && !state.lost {
 		return nil
 	}
-	return withHint("raise max_slot_wal_keep_size: it must cover the log that is written while a base is taken",
+	return engine.WithHint("raise max_slot_wal_keep_size: it must cover the log that is written while a base is taken",
 		"replication slot %s was lost while the base was taken, and with it log that the base needs", s.slot)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // clusterFile keeps the system identifier of the cluster that is protected, in the source's folder. Bookmarks name it
@@ -36,7 +37,7 @@ func (s *Source) sameCluster(system string) error {
 }
 
 func anotherCluster(system, known string) error {
-	return withHint("pg_upgrade and initdb make new clusters: if this is right, protect it under a name of its own (protect --name), and the repository keeps the old one's history; if not, see where the URL leads",
+	return engine.WithHint("pg_upgrade and initdb make new clusters: if this is right, protect it under a name of its own (protect --name), and the repository keeps the old one's history; if not, see where the URL leads",
 		"another cluster stands behind the URL: its system identifier is %s, that of what is protected is %s", system, known)
 }
 

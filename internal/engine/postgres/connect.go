@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -39,22 +40,6 @@ func (s *Source) sql(ctx context.Context) (*pgconn.PgConn, error) {
 		return nil, s.explain(ctx, fmt.Sprintf("connect to database %s of %s", settings.Database, s.where()), err)
 	}
 	return conn, nil
-}
-
-// hinted is an error with advice for the person who reads it.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (e *hinted) Error() string { return e.err.Error() }
-func (e *hinted) Unwrap() error { return e.err }
-
-// Hint says what helps.
-func (e *hinted) Hint() string { return e.hint }
-
-func withHint(hint, format string, args ...any) error {
-	return &hinted{err: fmt.Errorf(format, args...), hint: hint}
 }
 
 // code is the server's code of an error (SQLSTATE), "" if it is none of its errors.
@@ -122,16 +107,16 @@ func (s *Source) explain(ctx context.Context, what string, err error) error {
 		hint = "the server is starting, recovering or stopping; it is tried again"
 	}
 	// The whole of a connection's error names each address that was tried; the server's own words say more.
-	return &hinted{err: fmt.Errorf("%s: %w", what, refused), hint: hint}
+	return engine.WithHint(hint, "%s: %w", what, refused)
 }
 
 func (s *Source) explainNetwork(what string, err error) error {
 	if hint := tlsHint(err); hint != "" {
-		return withHint(hint, "%s: %w", what, err)
+		return engine.WithHint(hint, "%s: %w", what, err)
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
-		return withHint("is the server running, does it listen there (listen_addresses, port), and does a firewall let us through?", "%s: %w", what, err)
+		return engine.WithHint("is the server running, does it listen there (listen_addresses, port), and does a firewall let us through?", "%s: %w", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

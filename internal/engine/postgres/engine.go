@@ -48,7 +48,7 @@ func (Engine) Connect(ctx context.Context, url string, o engine.Options) (engine
 	}
 	defer closeSoon(conn.Close)
 	if v := conn.Version(); v < oldest || v > newest {
-		return nil, withHint("versions 12 to 18 are supported", "connect to %s: the server is PostgreSQL %s", s.where(), conn.ServerVersion())
+		return nil, engine.WithHint("versions 12 to 18 are supported", "connect to %s: the server is PostgreSQL %s", s.where(), conn.ServerVersion())
 	}
 	if err := s.learn(ctx, conn); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", s.where(), err)

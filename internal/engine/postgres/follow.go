@@ -105,7 +105,7 @@ func (f *follower) timeline(ctx context.Context) error {
 	case r.lost != "":
 		return f.gap("%s", r.lost)
 	case r.wait:
-		return withHint("it is tried again; the standby may still receive it", "follow log: the standby has log up to %s only, and %s is here already", server.flushed, f.position.Mark)
+		return engine.WithHint("it is tried again; the standby may still receive it", "follow log: the standby has log up to %s only, and %s is here already", server.flushed, f.position.Mark)
 	}
 	s.enter(f.position, server.flushed)
 	if err := f.enterTimeline(ctx, conn, server.way, r.fork); err != nil {
@@ -162,7 +162,7 @@ func (s *Source) explainHistory(ctx context.Context, timeline uint32, err error)
 	if code(err) != undefinedFile {
 		return s.explain(ctx, what, err)
 	}
-	return withHint(fmt.Sprintf("without it no standby can follow the server either: put pg_wal/%s back, from another server of the cluster or from a log archive", wal.HistoryName(timeline)),
+	return engine.WithHint(fmt.Sprintf("without it no standby can follow the server either: put pg_wal/%s back, from another server of the cluster or from a log archive", wal.HistoryName(timeline)),
 		"%s: %w", what, err)
 }
 

@@ -68,7 +68,7 @@ func (f *follower) explainRefusal(ctx context.Context, err error) error {
 	case ioError:
 		return &unreadable{what: ioError, reason: err.Error(), looks: deviceLooks}
 	case noPrivilege: // who is connected may replicate, so this is about a file
-		return withHint("the server may not read its own log: see who owns the files in pg_wal, and their modes", "follow log: %w", err)
+		return engine.WithHint("the server may not read its own log: see who owns the files in pg_wal, and their modes", "follow log: %w", err)
 	}
 	return f.s.explain(ctx, "follow log", err)
 }

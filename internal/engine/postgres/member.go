@@ -38,11 +38,11 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 	l.Drop = func(conn *pgconn.PgConn) { go closeSoon(conn.Close) } // a server that hangs must not hold up the next look
 	for _, f := range config.Fallbacks {
 		if f.Host != config.Host || f.Port != config.Port {
-			return nil, withHint("make each server a member of its own", "read URL: a member is one server, and it names several")
+			return nil, engine.WithHint("make each server a member of its own", "read URL: a member is one server, and it names several")
 		}
 	}
 	if config.Host == "" || config.Host[0] == '/' {
-		return nil, withHint("for example postgres://backstay@10.0.0.2:5432/", "read URL: clients are led to a member, so it needs a host")
+		return nil, engine.WithHint("for example postgres://backstay@10.0.0.2:5432/", "read URL: clients are led to a member, so it needs a host")
 	}
 	switch mode := u.Query().Get("sslmode"); mode {
 	case "require", "verify-ca", "verify-full":

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // ApplicationName is what we are called in pg_stat_replication, and in synchronous_standby_names, unless the URL or
@@ -33,15 +35,15 @@ func parseURL(raw string) (*pgconn.Config, error) {
 		return nil, errors.New("read URL: it is not of the form postgres://user@host:5432") // the cause would show it
 	}
 	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return nil, withHint("for example postgres://backstay@db1:5432", "read URL: %q is not PostgreSQL's", u.Scheme)
+		return nil, engine.WithHint("for example postgres://backstay@db1:5432", "read URL: %q is not PostgreSQL's", u.Scheme)
 	}
 	q := u.Query()
 	if _, ok := u.User.Password(); ok || q.Has("password") || q.Has("sslpassword") {
-		return nil, withHint(whereSecretsGo, "read URL: it has a password in it")
+		return nil, engine.WithHint(whereSecretsGo, "read URL: it has a password in it")
 	}
 	config, err := pgconn.ParseConfig(raw)
 	if err != nil {
-		return nil, withHint("for example postgres://backstay@db1:5432?sslmode=verify-full&sslrootcert=/etc/backstay/ca.pem", "read URL: %w", err)
+		return nil, engine.WithHint("for example postgres://backstay@db1:5432?sslmode=verify-full&sslrootcert=/etc/backstay/ca.pem", "read URL: %w", err)
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = ApplicationName

@@ -45,7 +45,7 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 	case u.Hostname() == "" || len(q) > 0 || u.Path != "" && u.Path != "/":
 		return nil, errors.New("read URL: want redis://[USER@]HOST[:PORT][?auth=env:NAME]")
 	case l.auth != "" && !secret.IsReference(l.auth):
-		return nil, &hinted{errors.New("read URL: auth is no reference"), "say where the password is found: auth=env:NAME or auth=file:PATH"}
+		return nil, engine.WithHint("say where the password is found: auth=env:NAME or auth=file:PATH", "read URL: auth is no reference")
 	}
 	if u.Port() == "" {
 		l.address = net.JoinHostPort(u.Hostname(), "6379")
@@ -55,14 +55,6 @@ func (Engine) Member(raw string) (engine.Looker, error) {
 	}
 	return l, nil
 }
-
-type hinted struct {
-	error
-	hint string
-}
-
-// Hint says what helps.
-func (h *hinted) Hint() string { return h.hint }
 
 // looker asks one server.
 type looker struct {

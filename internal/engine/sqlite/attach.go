@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // attach opens descriptors and connections.
@@ -18,7 +20,7 @@ func (s *Source) attach(ctx context.Context) error {
 	s.files = f
 	h, err := readHeader(f.db)
 	if errors.Is(err, errNotDatabase) {
-		return withHint("an encrypted database (SQLCipher, SEE) cannot be read; otherwise check that this is the right file", "open %s: %w", s.path, err)
+		return engine.WithHint("an encrypted database (SQLCipher, SEE) cannot be read; otherwise check that this is the right file", "open %s: %w", s.path, err)
 	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", s.path, err)
@@ -57,7 +59,7 @@ func (s *Source) reattach(ctx context.Context) error {
 // inPlace returns an error unless the open files are those that the path leads to.
 func (s *Source) inPlace() error {
 	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-		return withHint("if it was lost, restore it; if it was moved, protect it under its new name", "follow %s: the database file is gone: %w", s.path, err)
+		return engine.WithHint("if it was lost, restore it; if it was moved, protect it under its new name", "follow %s: the database file is gone: %w", s.path, err)
 	}
 	if !sameFile(s.files.db, s.path) {
 		return s.gap(s.head.position, "the database file was replaced by another")

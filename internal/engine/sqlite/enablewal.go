@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // EnableWAL turns WAL mode on, for good: it is a property of the file, and the application needs no change. It waits up to
@@ -26,13 +28,13 @@ func EnableWAL(ctx context.Context, path string) error {
 			return nil
 		}
 		if err == nil {
-			return withHint("the file system may not support shared memory; network file systems do not", "turn on WAL mode of %s: SQLite stays in mode %s", path, mode)
+			return engine.WithHint("the file system may not support shared memory; network file systems do not", "turn on WAL mode of %s: SQLite stays in mode %s", path, mode)
 		}
 		if !isBusy(err) {
 			return explain(path, err)
 		}
 		if time.Now().After(deadline) {
-			return withHint("stop the application for a moment, or run PRAGMA journal_mode=WAL in it", "turn on WAL mode of %s: the database is in use: %w", path, err)
+			return engine.WithHint("stop the application for a moment, or run PRAGMA journal_mode=WAL in it", "turn on WAL mode of %s: the database is in use: %w", path, err)
 		}
 		select {
 		case <-ctx.Done():

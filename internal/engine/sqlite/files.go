@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/backstaydb/backstay/internal/directio"
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 // files are this process's own descriptors of the database and its companions.
@@ -26,7 +27,7 @@ type files struct {
 func openFiles(path string) (*files, error) {
 	db, err := os.Open(path)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, withHint("run as the application's user, or give this user the right to read it", "open %s: the right to read it is missing: %w", path, err)
+		return nil, engine.WithHint("run as the application's user, or give this user the right to read it", "open %s: the right to read it is missing: %w", path, err)
 	}
 	if err != nil {
 		return nil, err

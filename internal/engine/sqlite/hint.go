@@ -6,6 +6,8 @@ import (
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 const (
@@ -13,22 +15,6 @@ const (
 	codeCorrupt     = lib.SQLITE_CORRUPT
 	codeNotDatabase = lib.SQLITE_NOTADB
 )
-
-// hinted is an error with advice for the person who reads it.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (e *hinted) Error() string { return e.err.Error() }
-func (e *hinted) Unwrap() error { return e.err }
-
-// Hint says what helps.
-func (e *hinted) Hint() string { return e.hint }
-
-func withHint(hint, format string, args ...any) error {
-	return &hinted{err: fmt.Errorf(format, args...), hint: hint}
-}
 
 // resultCode returns SQLite's primary result code of err, 0 if it has none.
 func resultCode(err error) int {
@@ -49,17 +35,17 @@ func isBusy(err error) bool {
 func explain(path string, err error) error {
 	switch resultCode(err) {
 	case lib.SQLITE_NOTADB:
-		return withHint("an encrypted database (SQLCipher, SEE) cannot be read; otherwise check that this is the right file",
+		return engine.WithHint("an encrypted database (SQLCipher, SEE) cannot be read; otherwise check that this is the right file",
 			"open %s: this is not a SQLite database, or it is encrypted: %w", path, err)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
-		return withHint("another process holds the database for itself; PRAGMA locking_mode=EXCLUSIVE in the application must be turned off",
+		return engine.WithHint("another process holds the database for itself; PRAGMA locking_mode=EXCLUSIVE in the application must be turned off",
 			"open %s: the database is locked: %w", path, err)
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM, lib.SQLITE_AUTH:
-		return withHint("in WAL mode SQLite needs to write the -shm file beside the database to read it: give this user the right to read "+
+		return engine.WithHint("in WAL mode SQLite needs to write the -shm file beside the database to read it: give this user the right to read "+
 			"and write the database, its -wal and -shm files and the folder, or run as the application's user",
 			"open %s: a right is missing: %w", path, err)
 	case lib.SQLITE_CORRUPT:
-		return withHint("run PRAGMA integrity_check on it; a damaged database must be repaired before it is worth protecting",
+		return engine.WithHint("run PRAGMA integrity_check on it; a damaged database must be repaired before it is worth protecting",
 			"open %s: the database is damaged: %w", path, err)
 	}
 	return fmt.Errorf("open %s: %w", path, err)

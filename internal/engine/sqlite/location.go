@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/backstaydb/backstay/internal/engine"
 )
 
 const scheme = "sqlite:"
@@ -18,16 +20,16 @@ const scheme = "sqlite:"
 func pathOf(raw string) (string, error) {
 	path, ok := strings.CutPrefix(raw, scheme)
 	if !ok {
-		return "", withHint("use sqlite:./app.db or sqlite:/path/to/app.db", "read URL %q: it does not begin with sqlite:", raw)
+		return "", engine.WithHint("use sqlite:./app.db or sqlite:/path/to/app.db", "read URL %q: it does not begin with sqlite:", raw)
 	}
 	if strings.HasPrefix(path, "///") {
 		path = path[2:]
 	}
 	if path == "" {
-		return "", withHint("use sqlite:./app.db or sqlite:/path/to/app.db", "read URL %q: it names no file", raw)
+		return "", engine.WithHint("use sqlite:./app.db or sqlite:/path/to/app.db", "read URL %q: it names no file", raw)
 	}
 	if path == ":memory:" {
-		return "", withHint("only databases in files can be protected", "read URL %q: a database in memory belongs to one process", raw)
+		return "", engine.WithHint("only databases in files can be protected", "read URL %q: a database in memory belongs to one process", raw)
 	}
 	if _, err := os.Lstat(path); err != nil {
 		if plain, uerr := url.PathUnescape(path); uerr == nil && plain != path {
@@ -45,15 +47,15 @@ func locate(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", withHint("start the application once so that it makes the file, or check the path", "open %s: there is no such file: %w", path, err)
+		return "", engine.WithHint("start the application once so that it makes the file, or check the path", "open %s: there is no such file: %w", path, err)
 	case errors.Is(err, fs.ErrPermission):
-		return "", withHint("run as the application's user, or give this user the right to read the file and its folder", "open %s: a right is missing: %w", path, err)
+		return "", engine.WithHint("run as the application's user, or give this user the right to read the file and its folder", "open %s: a right is missing: %w", path, err)
 	case err != nil:
 		return "", fmt.Errorf("open %s: %w", path, err)
 	case info.IsDir():
-		return "", withHint("name the database file in it, for example sqlite:"+filepath.Join(path, "app.db"), "open %s: this is a folder, not a database file", path)
+		return "", engine.WithHint("name the database file in it, for example sqlite:"+filepath.Join(path, "app.db"), "open %s: this is a folder, not a database file", path)
 	case !info.Mode().IsRegular():
-		return "", withHint("name the database file itself", "open %s: this is not a regular file", path)
+		return "", engine.WithHint("name the database file itself", "open %s: this is not a regular file", path)
 	}
 	return filepath.EvalSymlinks(path)
 }
