@@ -146,6 +146,9 @@ func (w *writers) open(ctx context.Context, name string) error {
 		return storeError(url, err)
 	}
 	repo = w.reopened(ctx, repo, o)
+	if _, err := repo.Facts(ctx); errors.Is(err, fs.ErrNotExist) {
+		return errMissing // there is a key and no checkpoint: a first start was cut short, and create goes on with it
+	}
 	if !w.isGuest() {
 		if err := w.alone(ctx, repo, url); err != nil {
 			return err

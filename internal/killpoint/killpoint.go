@@ -8,8 +8,10 @@ package killpoint
 // Step is a place in the code between two durable effects.
 type Step string
 
-// The steps, in the order in which a commit passes them.
+// The steps: those of a repository's first minute, then those that a commit passes in their order, then the others.
 const (
+	KeyPut          Step = "key-put"          // the first key object stands, its copy does not
+	KeysPut         Step = "keys-put"         // both stand, no checkpoint lists them
 	SpoolWritten    Step = "spool-written"    // a batch is written to the journal, not synced
 	SpoolSynced     Step = "spool-synced"     // the batch is durable, the engine does not know
 	TipPut          Step = "tip-put"          // a tip stands in the store, no checkpoint covers it
@@ -33,7 +35,7 @@ const (
 
 // Steps lists all of them.
 var Steps = []Step{
-	SpoolWritten, SpoolSynced, TipPut, SegmentSealed, SegmentPut, LedgerBundled, LedgerCreated, TipsDropped,
+	KeyPut, KeysPut, SpoolWritten, SpoolSynced, TipPut, SegmentSealed, SegmentPut, LedgerBundled, LedgerCreated, TipsDropped,
 	SpoolReleased, BasePack, BaseManifest, BaseCommitted, LogCheckpointed,
 	Claimed, DropListed, DropDeleted, RepairRemoved, RestoreLaid, RestoreReplayed,
 }

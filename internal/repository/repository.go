@@ -13,6 +13,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/backstaydb/backstay/internal/killpoint"
 	"github.com/backstaydb/backstay/internal/ledger"
 	"github.com/backstaydb/backstay/internal/store"
 )
@@ -104,6 +105,7 @@ func Create(ctx context.Context, s store.Store, o CreateOptions) (*Repository, e
 	if err != nil {
 		return nil, fmt.Errorf("create repository of %s in %s: %w", o.Source, s, err)
 	}
+	killpoint.At(killpoint.KeysPut)
 	if _, err := r.ledger.Create(ctx, ledger.Change{Leaves: leaves}); err != nil {
 		return nil, fmt.Errorf("create repository of %s in %s: %w", o.Source, s, err)
 	}
@@ -128,6 +130,7 @@ func firstKey(ctx context.Context, s store.Store, o CreateOptions) (*keyObject, 
 	names := keyNames(k.Number)
 	err = putBytes(ctx, s, o.Source+"/"+names[0], k.raw)
 	if err == nil {
+		killpoint.At(killpoint.KeyPut)
 		return k, replaceKeyCopy(ctx, s, k)
 	}
 	if !errors.Is(err, fs.ErrExist) {
@@ -200,7 +203,8 @@ func keyLeaves(k *keyObject) (leaves []ledger.Leaf, err error) {
 }
 
 // Open opens the repository of a source. It returns fs.ErrNotExist if there is none, and *WrongKeyError if keys are
-// given and none of them can read it.
+// given and none of them can read it. One whose Create was cut short can have a key and no checkpoint: it is opened, and
+// all that reads its ledger, as Facts does, returns fs.ErrNotExist.
 func Open(ctx context.Context, s store.Store, o Options) (*Repository, error) {
 	if err := validSource(o.Source); err != nil {
 		return nil, err

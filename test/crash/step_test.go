@@ -50,7 +50,7 @@ func TestKillAtEveryStep(t *testing.T) {
 // one.
 func visits(step killpoint.Step) []int {
 	switch step {
-	case killpoint.BasePack, killpoint.BaseManifest, killpoint.BaseCommitted, killpoint.LedgerBundled, killpoint.TipsDropped, killpoint.SpoolReleased:
+	case killpoint.KeyPut, killpoint.KeysPut, killpoint.BasePack, killpoint.BaseManifest, killpoint.BaseCommitted, killpoint.LedgerBundled, killpoint.TipsDropped, killpoint.SpoolReleased:
 		return []int{1}
 	}
 	if long() {
