@@ -30,9 +30,11 @@ func (h *Host) Backup(ctx context.Context, source string, exit func(error) int, 
 	done := make(chan error, 1)
 	go func() { done <- p.run(running) }()
 	err = h.hooked(ctx, source, workBase, h.recordAlone, func() error {
+		began := h.Now()
 		if base, err = p.backup(ctx, progress); err != nil {
 			return err
 		}
+		tell(ctx, began, phasesOfBase(p.took()))
 		return h.copied(ctx, p, base)
 	})
 	stop()

@@ -64,7 +64,8 @@ func (h hands) Check(ctx context.Context, source, repo string, c watch.Check) (r
 	return report, err
 }
 
-// Repair replaces what is damaged from each of the other repositories in turn.
+// Repair replaces what is damaged from each of the other repositories in turn, the colder one among them: what moved there was copied
+// byte for byte.
 func (h hands) Repair(ctx context.Context, source, repo string, damage []repository.Damage) (repository.Repaired, error) {
 	p := h.d.part(source)
 	if p == nil {
@@ -77,7 +78,7 @@ func (h hands) Repair(ctx context.Context, source, repo string, damage []reposit
 	var all repository.Repaired
 	var errs []error
 	found := damage
-	for _, other := range p.config.Repositories {
+	for _, other := range p.config.Everywhere() {
 		if other == repo {
 			continue
 		}

@@ -61,7 +61,7 @@ func (h *Host) openElsewhere(ctx context.Context, name string) (*protected, erro
 		return nil, err
 	}
 	p := &protected{name: name, config: cfg, kind: kind, writers: w, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner, seen: map[string]api.Repository{}}
-	for _, r := range cfg.Repositories {
+	for _, r := range cfg.Everywhere() {
 		p.stores[r] = h.Config.Repositories[r].Store
 		if _, err := w.get(ctx, r); err != nil && !isPassing(err) && !errors.Is(err, errMissing) {
 			return nil, errors.Join(fmt.Errorf("repository %s: %w", r, err), w.close())
@@ -94,7 +94,7 @@ func (p *protected) statusElsewhere() api.Source {
 	out.Class, out.Owner = p.belongs()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, name := range p.config.Repositories {
+	for _, name := range p.config.Everywhere() {
 		if r, ok := p.seen[name]; ok {
 			out.Repositories = append(out.Repositories, r)
 		}
@@ -108,12 +108,12 @@ func (p *protected) join(ctx context.Context) error {
 		return nil
 	}
 	var errs []error
-	for _, name := range p.config.Repositories {
+	for _, name := range p.config.Everywhere() {
 		if _, err := p.writers.get(ctx, name); err != nil {
 			errs = append(errs, fmt.Errorf("repository %s: %w", name, err))
 		}
 	}
-	if len(errs) == len(p.config.Repositories) {
+	if len(errs) == len(p.config.Everywhere()) {
 		return errors.Join(errs...)
 	}
 	return nil

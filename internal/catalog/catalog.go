@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // the only SQLite in this process: a second one would break the locks of both
@@ -20,6 +21,8 @@ type Catalog struct {
 	opened Opened
 	write  *sql.DB // one connection: writers of this process wait here, not in SQLite
 	read   *sql.DB
+
+	turns sync.Map // by Ref, a *sync.Mutex
 }
 
 // Opened says what Open found.

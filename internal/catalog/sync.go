@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
@@ -29,12 +30,20 @@ const rowsAtOnce = 20_000
 
 // Sync brings a holding up to date with what its ledger says, and keeps what is known of when each object was read. What
 // is new costs its own number, dropped objects a pass over all. Facts that are older than what was synced before are
-// ignored.
+// ignored. Calls for one holding take turns: each goes on where the last one ended.
 func (c *Catalog) Sync(ctx context.Context, ref Ref, f repository.Facts) error {
+	defer c.turn(ref)()
 	if err := c.sync(ctx, ref, f); err != nil {
 		return fmt.Errorf("sync %s: %w", ref, err)
 	}
 	return nil
+}
+
+// turn waits until nobody else writes the objects of a holding; done ends it.
+func (c *Catalog) turn(ref Ref) (done func()) {
+	mine, _ := c.turns.LoadOrStore(ref, new(sync.Mutex))
+	mine.(*sync.Mutex).Lock()
+	return mine.(*sync.Mutex).Unlock
 }
 
 // synced is how far a holding is.
@@ -298,6 +307,7 @@ func (c *Catalog) sumUp(ctx context.Context, holding int64, origin string, liste
 
 // Forget removes what is kept of a holding, but not its runs and drills.
 func (c *Catalog) Forget(ctx context.Context, ref Ref) error {
+	defer c.turn(ref)()
 	err := c.update(ctx, "delete rows", func(tx *sql.Tx) error {
 		const id = "(SELECT id FROM holding WHERE source = ? AND repository = ?)"
 		for _, text := range []string{"DELETE FROM object WHERE holding = " + id, "DELETE FROM base WHERE holding = " + id,

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/backstaydb/backstay/internal/catalog"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/repository"
@@ -44,6 +46,19 @@ func TestSyncFollowsTheLedger(t *testing.T) {
 	if s, err := c.Summary(t.Context()); err != nil || len(s.Holdings) > 0 || len(due(t, c, catalog.Due{})) > 0 {
 		t.Errorf("forgotten: %+v, %v", s, err)
 	}
+}
+
+// TestSyncsTakeTurns: the one that makes the catalog anew and the one of who looks at the repository meanwhile.
+func TestSyncsTakeTurns(t *testing.T) {
+	c, _ := open(t)
+	var g errgroup.Group
+	for _, n := range []int{40_000, 40_000, 40_100} {
+		g.Go(func() error { return c.Sync(t.Context(), ref, facts(n)) })
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, c, facts(40_100))
 }
 
 // TestSyncSeesAnotherRepository: one that was made anew in the place of the old has the same leaves with other objects.
