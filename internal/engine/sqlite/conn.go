@@ -17,16 +17,19 @@ const (
 	readWrite = "mode=rw&_pragma=busy_timeout(0)&_pragma=wal_autocheckpoint(0)"
 )
 
-// restful is after how long a reading connection that is not needed is closed: a host may have hundreds of databases that rest.
+// restful is after how long a connection that is not needed is closed: a host may have hundreds of databases that rest.
 const restful = 30 * time.Second
 
-// open returns a pool for path. Connections that may write stay open until it is closed: the last one of them would fold the WAL in.
+// most is how many connections that are not needed a pool keeps.
+const most = 8
+
+// open returns a pool for path. Connections that may write stay open until rest or detach closes them: the last one would fold the WAL in.
 func open(path, parameters string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dsn(path, parameters))
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxIdleConns(8)
+	db.SetMaxIdleConns(most)
 	if parameters == readOnly {
 		db.SetConnMaxIdleTime(restful)
 	}
@@ -60,6 +63,16 @@ func read(ctx context.Context, db *sql.DB) (*reading, error) {
 		return nil, fmt.Errorf("begin a read transaction: %w", err)
 	}
 	return &reading{conn: conn, users: 1}, nil
+}
+
+// rest closes the connections that may write once nothing has been committed for a while. The caller holds the pin: as long as another
+// connection reads, SQLite does not fold the WAL in.
+func (s *Source) rest() {
+	if time.Since(s.busy) < s.limits.restAfter || s.writers.Stats().Idle == 0 {
+		return
+	}
+	s.writers.SetMaxIdleConns(0)
+	s.writers.SetMaxIdleConns(most)
 }
 
 // retain adds a user; the transaction ends when all have released it.

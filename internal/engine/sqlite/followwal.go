@@ -16,6 +16,7 @@ func (s *Source) roundWAL(ctx context.Context, b *batch) error {
 		if err = s.capture(before, at, b); s.pin == nil {
 			return s.regain(ctx, err, b)
 		}
+		s.rest()
 		return err
 	}
 	next, err := read(ctx, s.readers)

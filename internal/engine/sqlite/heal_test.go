@@ -35,6 +35,42 @@ func TestMissedButThere(t *testing.T) {
 	r.latest(t, last)
 }
 
+// TestRestKeepsTheWAL: connections that may write are closed while nothing is committed, with no other process there, and the WAL stays
+// as it is: what is committed later is captured without a hole.
+func TestRestKeepsTheWAL(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "wal")
+	r.src.limits.checkpoint, r.src.limits.idleEvery, r.src.limits.restAfter = 10, 100*time.Millisecond, 300*time.Millisecond
+	f := enginetest.Follow(t, r.src, r.rec)
+	for limit := time.Now().Add(10 * time.Second); r.src.Counters().Checkpoints == 0; r.Commit(t) {
+		if time.Now().After(limit) {
+			t.Fatal("no connection was opened that may write")
+		}
+	}
+	enginetest.Settled(t, harness, r.rec)
+	r.quit(t)
+	for limit := time.Now().Add(10 * time.Second); r.src.writers.Stats().OpenConnections > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("%d connections that may write stay open", r.src.writers.Stats().OpenConnections)
+		}
+	}
+	if info, err := os.Stat(r.path + "-wal"); err != nil || info.Size() == 0 {
+		t.Fatalf("the WAL is gone: %v", err)
+	}
+	holes := r.rec.Holes()
+	r.run(t)
+	last := 0
+	for range 20 {
+		last = r.Commit(t).N
+	}
+	enginetest.Settled(t, harness, r.rec)
+	f.Stop()
+	if got := r.rec.Holes(); got != holes || r.src.Counters().Bridges != 0 {
+		t.Errorf("%d holes more, %+v", got-holes, r.src.Counters())
+	}
+	r.latest(t, last)
+}
+
 // TestMissedAndCopied: a checkpoint copied the missed commits into the database, so they become one.
 func TestMissedAndCopied(t *testing.T) {
 	t.Parallel()

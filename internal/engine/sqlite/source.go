@@ -18,6 +18,7 @@ type limits struct {
 	idleEvery  time.Duration // an idle piece so often
 	calmEvery  time.Duration // the same once nothing was committed for calmAfter
 	calmAfter  time.Duration
+	restAfter  time.Duration // connections that may write are closed once nothing was committed for so long
 	batchBytes int           // ship when so much has been captured
 	checkpoint uint32        // frames in the WAL from which on we checkpoint
 	held       int64         // bytes of WAL from which on we no longer hold it back,
@@ -26,7 +27,7 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	shipEvery: 50 * time.Millisecond, idleEvery: time.Second, calmEvery: 5 * time.Second, calmAfter: time.Minute, batchBytes: 4 << 20,
+	shipEvery: 50 * time.Millisecond, idleEvery: time.Second, calmEvery: 5 * time.Second, calmAfter: time.Minute, restAfter: restful, batchBytes: 4 << 20,
 	checkpoint: 1000, held: 1 << 30, patience: 10 * time.Second, lookEvery: 100 * time.Millisecond,
 }
 
