@@ -16,7 +16,7 @@ func (a *Agent) Act(ctx context.Context, act cluster.Action) error {
 		return peer.Refuse(fmt.Sprintf("%s is asked to do what %s shall", a.c.Member, act.Member))
 	}
 	do := map[cluster.Verb]func(context.Context, cluster.Action) error{
-		cluster.Fence: a.fence, cluster.Follow: a.follow, cluster.Promote: a.promote, cluster.Count: a.count, cluster.Fill: a.fill,
+		cluster.Fence: a.fence, cluster.Follow: a.follow, cluster.Promote: a.promote, cluster.Count: a.count, cluster.Fill: a.fill, cluster.Prepare: a.prepare,
 	}[act.Verb]
 	if do == nil {
 		return peer.Refuse(fmt.Sprintf("%s knows no action %q", a.c.Member, act.Verb))
@@ -88,6 +88,15 @@ func (a *Agent) leads(epoch uint64, may bool, led uint64) error {
 }
 
 func (a *Agent) fence(ctx context.Context, act cluster.Action) error {
+	a.mu.Lock()
+	leads := a.mayLead && a.kept.Led < act.Epoch
+	a.mu.Unlock()
+	if leads { // whatever a look would say
+		if err := a.stop(ctx); err != nil {
+			return err
+		}
+		return a.promise(act.Epoch)
+	}
 	s, may, led, err := a.look(ctx)
 	if refused := a.leads(act.Epoch, may, led); refused != nil {
 		return refused
@@ -107,6 +116,27 @@ func (a *Agent) fence(ctx context.Context, act cluster.Action) error {
 		return err
 	}
 	return a.promise(act.Epoch)
+}
+
+// prepared is for how long a primary counts as prepared.
+const prepared = 10 * time.Second
+
+// prepare writes a checkpoint. A command of a newer epoch breaks it off.
+func (a *Agent) prepare(ctx context.Context, act cluster.Action) error {
+	_, may, led, err := a.look(ctx)
+	if err != nil {
+		return err
+	}
+	if !may || led != act.Epoch {
+		return peer.Refuse(fmt.Sprintf("%s is not primary of epoch %d", a.c.Member, act.Epoch))
+	}
+	if err := a.c.Server.Flush(ctx); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.prepared = a.now()
+	return nil
 }
 
 func (a *Agent) follow(ctx context.Context, act cluster.Action) error {
@@ -191,7 +221,7 @@ func (a *Agent) lead(ctx context.Context, act cluster.Action) error {
 		return err
 	}
 	a.mayBePrimary()
-	l := Lead{Timeline: act.Timeline, Quorum: act.Quorum}
+	l := Lead{Timeline: act.Timeline, Quorum: act.Quorum, Up: a.answer}
 	for _, p := range a.c.Cluster.Peers {
 		if p.Name != a.c.Member {
 			l.Others = append(l.Others, p.Name)

@@ -94,6 +94,7 @@ type Agent struct {
 	state      cluster.State
 	entry      lease.Entry
 	unanswered bool                       // the newest beat
+	appointed  time.Duration              // when it was first seen to hold the state's epoch
 	want       []route.ID                 // lives to be recorded with the next beat
 	asked      map[route.ID]time.Duration // when lives were last given a route
 	dropped    map[route.ID]bool          // lives that a beat which may have been swapped in leaves out
@@ -103,6 +104,7 @@ type Agent struct {
 	madeAt     time.Duration              // when it last may have become that: earlier looks say nothing about it
 	stoppedAt  time.Duration              // when it was last stopped: likewise
 	short      time.Duration              // since when too few standbys stream; Never: enough do
+	prepared   time.Duration              // when the server last wrote a checkpoint for a planned change; Never: not yet
 	parted     time.Duration              // since when the server is not with whom it should follow; Never: it is
 	job        *job                       // what runs
 	failed     map[string]setback         // by name of job
@@ -123,7 +125,7 @@ var _ interface {
 func New(c Config) (*Agent, error) {
 	c.Cluster = c.Cluster.WithDefaults()
 	a := &Agent{
-		c: c, path: filepath.Join(c.Dir, "oath.json"), now: c.Now, seen: cluster.Never, short: cluster.Never, parted: cluster.Never, beating: make(chan struct{}, 1),
+		c: c, path: filepath.Join(c.Dir, "oath.json"), now: c.Now, seen: cluster.Never, short: cluster.Never, parted: cluster.Never, prepared: cluster.Never, beating: make(chan struct{}, 1),
 		asked: map[route.ID]time.Duration{}, dropped: map[route.ID]bool{}, failed: map[string]setback{},
 	}
 	if a.now == nil {

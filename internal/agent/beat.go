@@ -93,8 +93,39 @@ func (a *Agent) listen(ctx context.Context) {
 		// What is told may be of a while ago: a lost oath is not taken from it.
 		if s, err := decode(e); err == nil && !a.isLost() {
 			_ = a.learn(e, s) // it fails only with a lost oath
+			a.claim(ctx)
 		}
 	})
+}
+
+// claim has the tenure of an epoch that was given to this member begin before its keeper says that it shall lead.
+func (a *Agent) claim(ctx context.Context) {
+	a.mu.Lock()
+	epoch := a.state.Epoch
+	wants := a.state.Holder() == a.c.Member && a.kept.Promised == epoch && a.tenure.Epoch != epoch && len(a.beating) == 0 && !a.ended
+	if wants {
+		a.jobs.Add(1)
+	}
+	a.mu.Unlock()
+	if wants {
+		go func() {
+			defer a.jobs.Done()
+			a.beat(ctx, epoch)
+		}()
+	}
+}
+
+// catchUp reads the state.
+func (a *Agent) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, a.c.Cluster.Lease/3)
+	defer cancel()
+	e, err := a.c.Store.Get(ctx, a.c.Key)
+	if err != nil {
+		return // what is known is gone by
+	}
+	if s, err := decode(e); err == nil {
+		_ = a.learn(e, s) // one that is lost gives nothing
+	}
 }
 
 // lives are those of recorded that may still have a route, and those that are to be given one.
@@ -105,8 +136,8 @@ func (a *Agent) lives(recorded []route.ID) []route.ID {
 	now := a.now()
 	var out []route.ID
 	for _, id := range recorded {
-		// What an earlier life of this agent gave is not known, but over by then.
-		last := max(a.booted, a.asked[id])
+		// What an earlier life of this agent gave is not known, but over by then. Those that an appointment names are about to ask.
+		last := max(a.booted, a.appointed, a.asked[id])
 		if now-last < gone {
 			out = append(out, id)
 		} else {
@@ -138,10 +169,15 @@ func (a *Agent) swap(ctx context.Context, change func(cluster.State) (cluster.St
 		if err != nil {
 			return 0, false, err
 		}
+		if fresh {
+			if err := a.learn(e, s); err != nil {
+				return 0, false, err
+			}
+		}
 		next, ok := change(s)
 		if !ok {
 			if fresh {
-				return 0, false, a.learn(e, s)
+				return 0, false, nil
 			}
 			continue // what was known is old: a refusal needs the newest
 		}
@@ -184,6 +220,9 @@ func (a *Agent) learn(e lease.Entry, s cluster.State) error {
 	defer a.mu.Unlock()
 	if a.known && e.Revision < a.entry.Revision {
 		return nil
+	}
+	if mine := a.c.Member; s.Holder() == mine && (a.state.Holder() != mine || a.state.Epoch != s.Epoch) {
+		a.appointed = a.now()
 	}
 	a.known, a.entry, a.state = true, e, s
 	a.want = slices.DeleteFunc(a.want, func(id route.ID) bool { return slices.Contains(s.Proxies, id) })

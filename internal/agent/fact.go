@@ -47,7 +47,7 @@ func (a *Agent) Probe(ctx context.Context) (peer.Report, error) {
 	}
 	switch s.Role {
 	case cluster.Primary:
-		r.Epoch = k.Led
+		r.Epoch, r.Prepared = k.Led, now-a.prepared < prepared
 		if k.Told {
 			r.Counting, r.Switched = k.Counting, k.Switched
 		}

@@ -24,10 +24,11 @@ func (a *Agent) Vouch(_ context.Context, epoch uint64) (bool, error) {
 
 // Grant implements peer.Granter. A proxy's life is in the state before it is given a route.
 func (a *Agent) Grant(ctx context.Context, ask route.Ask) (route.Route, error) {
-	if !a.behind(ask) {
-		if r, ok, err := a.grant(ask); ok {
-			return r, err
-		}
+	if a.behind(ask) {
+		a.catchUp(ctx)
+	}
+	if r, ok, err := a.grant(ask); ok {
+		return r, err
 	}
 	a.mu.Lock()
 	recorded := slices.Contains(a.state.Proxies, ask.Proxy) && !a.dropped[ask.Proxy]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
@@ -16,7 +17,9 @@ type job struct {
 	epoch  uint64
 	cancel context.CancelCauseFunc
 	done   chan struct{}
-	err    error // valid once done is closed
+	err    error         // valid once done is closed
+	worth  chan struct{} // closed when a probe would tell more, though it is not done
+	once   sync.Once
 }
 
 // What the agent begins by itself.
@@ -61,7 +64,7 @@ func (a *Agent) begin(name string, epoch uint64, do func(context.Context) error)
 		parent = context.Background() // asked before Run, which tests do
 	}
 	ctx, cancel := context.WithCancelCause(parent)
-	j := &job{name: name, epoch: epoch, cancel: cancel, done: make(chan struct{})}
+	j := &job{name: name, epoch: epoch, cancel: cancel, done: make(chan struct{}), worth: make(chan struct{})}
 	if a.ended {
 		j.err = errEnding
 		cancel(errEnding)
@@ -103,10 +106,22 @@ func (a *Agent) order(ctx context.Context, name string, epoch uint64, do func(co
 	select {
 	case <-j.done:
 		return j.err
+	case <-j.worth:
+		return nil
 	case <-ctx.Done():
 		return nil
 	case <-time.After(answering):
 		return nil
+	}
+}
+
+// answer has the command of the job that runs answered before it is done.
+func (a *Agent) answer() {
+	a.mu.Lock()
+	j := a.job
+	a.mu.Unlock()
+	if j != nil {
+		j.once.Do(func() { close(j.worth) })
 	}
 }
 

@@ -35,6 +35,9 @@ type Server interface {
 	// already is only made ready for being led.
 	Lead(ctx context.Context, l Lead, still func() bool) error
 
+	// Flush has a primary write to its data what its log says, so that little has to be read when it has stopped.
+	Flush(ctx context.Context) error
+
 	// Count tells a primary whom a commit waits for, and returns a position after which no commit is acknowledged by any other rule.
 	Count(ctx context.Context, q cluster.Quorum) (history.Position, error)
 
@@ -48,6 +51,7 @@ type Server interface {
 type Lead struct {
 	Timeline uint32
 	Quorum   cluster.Quorum
+	Up       func()   // called once it is primary, while what is left is done; nil: nobody
 	Others   []string // all other members: what they stream from here is kept for them
 }
 

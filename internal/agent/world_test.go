@@ -154,6 +154,8 @@ func (f *fake) Lead(ctx context.Context, l Lead, still func() bool) error {
 	return nil
 }
 
+func (f *fake) Flush(context.Context) error { return nil }
+
 func (f *fake) Count(ctx context.Context, _ cluster.Quorum) (history.Position, error) {
 	if err := f.wait(ctx); err != nil {
 		return history.Position{}, err

@@ -47,6 +47,8 @@ type managed struct {
 	members map[string]peer.Member // all of them
 	renewer *renew.Renewer         // nil: nobody listens here
 	lookers []engine.Looker        // of the servers, for what clients need to know of them
+	events  chan keeper.Event      // to be told to people
+	say     func(managedEvent)
 }
 
 // stateKey names the document that keeps a cluster's state: a plain name, as every store takes it.
@@ -56,7 +58,8 @@ func stateKey(cluster string) string {
 
 // openManaged builds what this host does for a cluster. table is that of its listeners; nil: it has none here. told hears what is decided.
 func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(managedEvent)) (m *managed, err error) {
-	m = &managed{name: name, host: h, house: o, config: h.Config.Clusters[name], decided: h.decided(name), agents: map[string]*agent.Agent{}, bare: map[string]*bare.Member{}, members: map[string]peer.Member{}}
+	m = &managed{name: name, host: h, house: o, config: h.Config.Clusters[name], decided: h.decided(name), agents: map[string]*agent.Agent{}, bare: map[string]*bare.Member{}, members: map[string]peer.Member{},
+		events: make(chan keeper.Event, 256), say: say}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -75,7 +78,7 @@ func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(m
 	}
 	m.keeper, err = keeper.New(keeper.Config{
 		Cluster: m.decided, Store: &o.coordination.store, Key: stateKey(name), Members: m.members, Proxies: m.proxies(), Hosts: m.hosts(), Host: o.name,
-		Audit: auditor{h: say}, Tell: func(e keeper.Event) { say(managedEvent{keeper: &e}) },
+		Audit: auditor{h: say}, Tell: m.keep,
 	})
 	return m, err
 }
@@ -350,6 +353,30 @@ func (m *managed) close() {
 	}
 }
 
+// keep takes what the keeper tells, which waits for nobody: what is told to people is written to a disk first.
+func (m *managed) keep(e keeper.Event) {
+	select {
+	case m.events <- e:
+	default: // nothing was taken for hundreds of events: the audit log has what was done
+	}
+}
+
+// pass passes on what the keeper tells until ctx ends, and then what is left.
+func (m *managed) pass(ctx context.Context) error {
+	for {
+		select {
+		case e := <-m.events:
+			m.say(managedEvent{keeper: &e})
+		case <-ctx.Done():
+			for range len(m.events) {
+				e := <-m.events
+				m.say(managedEvent{keeper: &e})
+			}
+			return ctx.Err()
+		}
+	}
+}
+
 // run does this host's part until ctx ends. The servers go on: whoever upgrades or restarts Backstay starts it again within the lease.
 func (m *managed) run(ctx context.Context) error {
 	defer m.close()
@@ -366,6 +393,7 @@ func (m *managed) run(ctx context.Context) error {
 		g.Go(func() error { return w.process.Run(ctx) })
 	}
 	g.Go(func() error { return m.keeper.Run(ctx) })
+	g.Go(func() error { return m.pass(ctx) })
 	if m.renewer != nil {
 		g.Go(func() error { return m.renewer.Run(ctx) })
 	}

@@ -127,6 +127,8 @@ func (d *daemon) hearKeeper(name string, e keeper.Event) {
 	case keeper.Changed:
 		log.Info(e.Text, "cluster", name, "epoch", e.Epoch, "phase", e.Phase, "row", e.Row)
 		d.tellChange(name, e)
+	case keeper.Passed:
+		log.Info("the cluster serves again", "cluster", name, "epoch", e.Epoch, "took", e.Text)
 	case keeper.Acted, keeper.Leading:
 		log.Info(e.Text, "cluster", name, "epoch", e.Epoch)
 	default:

@@ -11,6 +11,7 @@ import (
 type Verb string
 
 const (
+	Prepare Verb = "prepare" // the primary writes to its data what its log says, so that it is soon known how far that goes, and it is soon back
 	Fence   Verb = "fence"   // a primary of a lower epoch stops, a standby detaches; it promises the epoch, on disk, and tells its position
 	Close   Verb = "close"   // a proxy is told the route of the state, which is not serving
 	Promote Verb = "promote" // become primary, once the epoch's tenure is held, counting Quorum

@@ -40,6 +40,8 @@ var (
 	asked        = condition{name: "request", holds: func(l *look) bool { return l.state.Request != nil }}
 	askedFail    = condition{name: "failover asked", holds: func(l *look) bool { return l.state.Request != nil && l.state.Request.Kind == Failover }}
 	targetReady  = condition{name: "target ready", holds: func(l *look) bool { return l.unready() == "" }}
+	lookedAt     = condition{name: "looked at since it was asked", holds: (*look).lookedAt}
+	readied      = condition{name: "prepared", holds: (*look).readied}
 	settled      = condition{name: "quorum took over", holds: (*look).settled}
 	quorumDiffer = condition{name: "quorum to change", holds: (*look).quorumDiffers}
 	overdue      = condition{name: "overdue", holds: func(l *look) bool { return l.now-l.view.Since >= l.cfg.DrainFor }}
@@ -168,6 +170,27 @@ func (l *look) unready() string {
 	default:
 		return ""
 	}
+}
+
+// lookedAt: both members have answered since the request was seen, or had the time: a member that came back a moment ago may look as it
+// was before.
+func (l *look) lookedAt() bool {
+	f, p := l.view.fact(l.state.Request.To), l.view.fact(l.state.Primary)
+	return f.Answered > l.view.Asked && p.Answered > l.view.Asked || l.now-l.view.Asked >= l.cfg.After
+}
+
+// readied: every life of a proxy that may carry has its sessions logged in where the request leads, and the primary is prepared, or they had
+// the time. Nothing rests on it.
+func (l *look) readied() bool {
+	if l.now-l.view.Asked >= l.cfg.Ahead {
+		return true
+	}
+	for _, id := range l.state.Proxies {
+		if p := l.view.proxy(id); p == nil || p.Ready != l.state.Request.To {
+			return false
+		}
+	}
+	return l.view.fact(l.state.Primary).Prepared || l.cfg.peer(l.state.Primary).Bare
 }
 
 // drained: every life of a proxy that may carry has said, of this very route, that no transaction is open.

@@ -10,6 +10,7 @@ type Config struct {
 	After     time.Duration // silence on every path for so long is death; zero means 1s
 	Lease     time.Duration // how long a beat lets the holder act, on its own clock; zero means 1.5s
 	Drift     float64       // by how much any two clocks' rates may differ; zero means 0.02
+	Ahead     time.Duration // how long a switchover waits for what can be done before sessions are held; zero means 5s
 	DrainFor  time.Duration // a switchover that has not drained by then is called off; zero means 5s
 	Patience  time.Duration // how long a candidate may take to become primary, or a planned stop; zero means 3s
 	StopGrace time.Duration // by when after its deadline a guard has stopped the server for certain; zero means 500ms
@@ -39,6 +40,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.After, time.Second)
 	fill(&c.Lease, 1500*time.Millisecond)
 	fill(&c.Drift, 0.02)
+	fill(&c.Ahead, 5*time.Second)
 	fill(&c.DrainFor, 5*time.Second)
 	fill(&c.Patience, 3*time.Second)
 	fill(&c.StopGrace, 500*time.Millisecond)

@@ -1,6 +1,10 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/backstaydb/backstay/internal/route"
+)
 
 // Changes of the state. Slices in a State are never changed in place: other copies share them.
 
@@ -36,7 +40,18 @@ func appoint(l *look, s *State) {
 	s.Start = c.Received
 	s.Timeline++
 	s.Quorums = append(slices.Clone(s.Quorums), l.wish(s.Epoch, c.Name, able))
-	s.Proxies = nil
+	s.Proxies = l.closedProxies()
+}
+
+// closedProxies are the lives that have confirmed and answer: they will ask the next holder for a route at once, and find that they are
+// recorded. Each that is recorded and gone would have to be waited for.
+func (l *look) closedProxies() (all []route.ID) {
+	for _, id := range l.state.Proxies {
+		if p := l.view.proxy(id); p != nil && p.Closed >= l.state.Epoch && l.now-p.Answered < l.cfg.After {
+			all = append(all, id)
+		}
+	}
+	return all
 }
 
 func open(_ *look, s *State) { s.Request = nil }
@@ -53,6 +68,15 @@ func upkeep(l *look) []Action {
 	acts := l.followers()
 	if p := l.view.fact(l.state.Primary); l.fresh(p) && p.Role == Primary && p.Epoch == l.state.Epoch && !p.Counting.Is(l.last()) {
 		acts = append(acts, Action{Verb: Count, Epoch: l.state.Epoch, Member: l.state.Primary, Quorum: l.last()})
+	}
+	return acts
+}
+
+// prepare does ahead what clients would wait for: their sessions are held when it is done.
+func prepare(l *look) []Action {
+	acts := upkeep(l)
+	if p := l.view.fact(l.state.Primary); l.fresh(p) && !p.Prepared && !l.cfg.peer(p.Name).Bare {
+		acts = append(acts, Action{Verb: Prepare, Epoch: l.state.Epoch, Member: l.state.Primary})
 	}
 	return acts
 }
@@ -110,6 +134,17 @@ func closeRoutes(l *look) []Action {
 
 func fillUp(l *look) []Action { return append(fenceAll(l), l.shortfall()) }
 
+// promote has the candidate promoted, and the others follow it already: commits will wait for one of them. One that does not run is started
+// when there is a primary, if there are others: its start takes long, and is waited for by nobody.
 func promote(l *look) []Action {
-	return append(l.followers(), Action{Verb: Promote, Epoch: l.state.Epoch, Member: l.state.Primary, Upto: l.state.Start, Timeline: l.state.Timeline, Quorum: l.last()})
+	acts, others := l.followers(), 0
+	for i := range l.view.Facts {
+		if f := &l.view.Facts[i]; f.Name != l.state.Primary && l.fresh(f) && f.Role == Standby {
+			others++
+		}
+	}
+	if others >= max(l.last().K, 1) {
+		acts = slices.DeleteFunc(acts, func(a Action) bool { return l.view.fact(a.Member).Role == Stopped })
+	}
+	return append(acts, Action{Verb: Promote, Epoch: l.state.Epoch, Member: l.state.Primary, Upto: l.state.Start, Timeline: l.state.Timeline, Quorum: l.last()})
 }

@@ -26,9 +26,13 @@ var table = []Row{
 	{"take over on request", Serving, when(askedFail, takeable), Fencing, claim, nil, func(l *look) string { return "failover asked for by " + l.state.Request.By }},
 	{"leave to people", Serving, when(lost, not(asked)), Serving, nil, nil, func(l *look) string { return l.lost() + "; automatic failover is off" }},
 	{"refuse failover", Serving, when(askedFail), Serving, withdraw, nil, func(l *look) string { return "failover refused: " + l.hindrance() }},
+	{"prepare", Serving, when(asked, targetReady, not(readied)), Serving, nil, prepare, func(l *look) string {
+		return "sessions log in at " + l.state.Request.To + " ahead, and " + l.state.Primary + " writes a checkpoint"
+	}},
 	{"drain", Serving, when(asked, targetReady), Draining, keep, nil, func(l *look) string {
 		return "switchover to " + l.state.Request.To + " asked for by " + l.state.Request.By
 	}},
+	{"look again", Serving, when(asked, not(lookedAt)), Serving, nil, upkeep, func(l *look) string { return "not as seen before: " + l.unready() }},
 	{"refuse switchover", Serving, when(asked), Serving, withdraw, nil, func(l *look) string { return "switchover refused: " + l.unready() }},
 	{"drop old quorum", Serving, when(settled), Serving, dropQuorums, nil, says("the new quorum has all that the old one acknowledged")},
 	{"change quorum", Serving, when(quorumDiffer), Serving, addQuorum, nil, says("another set of members must have a commit from now on")},

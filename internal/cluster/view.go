@@ -28,6 +28,7 @@ type View struct {
 	Since    time.Duration // when this observer first saw the state's present epoch and phase
 	Began    time.Duration // when it began to look at all: silence before that says nothing
 	BeatSeen time.Duration // when it first saw the state's present beat
+	Asked    time.Duration // when it first saw the state's present request
 	Facts    []Fact
 	Proxies  []Proxy
 	Stored   history.Position // end of the unbroken, durable log that a repository has of the primary's timeline; zero: none is known of
@@ -48,6 +49,7 @@ type Fact struct {
 	Vouched   time.Duration    // when at the latest it told a holder that it knows no newer epoch
 	Stalled   time.Duration    // since when a write probe waits for the disk; Never: none does
 	Short     time.Duration    // as Primary: since when fewer standbys stream than should have a commit; Never: enough do
+	Prepared  bool             // as Primary: it has done what Prepare asks, a moment ago
 	Counting  Quorum           // as Primary: whom its server waits for
 	Streams   []Stream         // as Primary: how far its standbys have flushed
 	Switched  history.Position // as Primary: its position right after it began to count Counting
@@ -66,6 +68,7 @@ type Proxy struct {
 	Heard    time.Duration // when it last heard the primary; Never: not in this epoch
 	Closed   uint64        // it carries nothing of epochs below
 	Epoch    uint64        // of its last word on draining
+	Ready    string        // member at which its sessions have logged in ahead
 	Drained  uint64        // version of a holding route for which no transaction is open any more
 }
 

@@ -65,26 +65,36 @@ func (t *Table) End() { t.busy.Add(-1) }
 
 // Ack is what this proxy can confirm of the route that counts at this moment. Who needs it whole asks again: see Closed.
 func (t *Table) Ack(id route.ID) route.Ack {
+	v, settled := t.settled()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := t.view.Load()
+	if now := t.view.Load(); now != v {
+		v, settled = now, false
+	}
 	a := route.Ack{Cluster: v.Cluster, Proxy: id, Epoch: v.Epoch, Version: v.Version}
 	if v.State == route.Holding {
 		a.Open = int(max(t.busy.Load(), 0))
-		a.Drained = a.Open == 0 && t.settled(v)
+		a.Drained = a.Open == 0 && settled
+	}
+	if v.State == route.Serving && v.Target != "" && settled {
+		a.Ready = v.Moving
 	}
 	a.Closed = v.State != "" && t.standing() == 0
 	return a
 }
 
-// settled says whether everyone has done what v asks.
-func (t *Table) settled(v *View) bool {
-	for _, w := range t.watchers {
+// settled says whether everyone has done what the route that counts asks. Watchers take locks of their own, under which they call the table.
+func (t *Table) settled() (v *View, all bool) {
+	t.mu.Lock()
+	v = t.view.Load()
+	watchers := slices.Clone(t.watchers)
+	t.mu.Unlock()
+	for _, w := range watchers {
 		if !(*w).Settled(v) {
-			return false
+			return v, false
 		}
 	}
-	return true
+	return v, true
 }
 
 // Ask is the question for more time on the route that counts, with what this proxy's own traffic says of the primary.

@@ -47,7 +47,7 @@ type Table struct {
 // Watcher hears of routes. Its functions must not wait, and must not call the table but for View.
 type Watcher interface {
 	Routed(*View)                          // the route changed; one call at a time
-	Settled(*View) bool                    // all that followed from the route is done
+	Settled(*View) bool                    // all that followed from the route is done, and from a serving one with a target what can be done ahead
 	Tried(now time.Duration) time.Duration // how long the oldest thing that the primary was asked waits for an answer; zero: nothing waits
 }
 

@@ -53,7 +53,7 @@ type Route struct {
 	Address string        `json:"address,omitempty"` // host:port of the primary's server
 	Holder  string        `json:"holder,omitempty"`  // host:port of who renews this route; ask there next
 	For     time.Duration `json:"for"`               // how long it may be used, from when it was asked for; zero from a push
-	Moving  string        `json:"moving,omitempty"`  // member that the primary's place is moving to, while Holding or Closed for a switchover
+	Moving  string        `json:"moving,omitempty"`  // member that the primary's place is moving to, for a switchover
 	Target  string        `json:"target,omitempty"`  // host:port of Moving: connect and log in there ahead, send nothing that writes
 
 	Replicas []Replica `json:"replicas,omitempty"`
@@ -90,7 +90,7 @@ type ID struct {
 // String prints name@life.
 func (i ID) String() string { return i.Name + "@" + i.Life }
 
-// Ack confirms a Route that is not Serving.
+// Ack confirms a Route.
 type Ack struct {
 	Cluster string `json:"cluster"`
 	Proxy   ID     `json:"proxy"`
@@ -101,4 +101,5 @@ type Ack struct {
 	ClosedAt time.Time `json:"closed_at,omitzero"` // the proxy's time of day, for people; nothing is decided by it
 	Drained  bool      `json:"drained"`            // Holding: no transaction is open
 	Open     int       `json:"open,omitempty"`     // Holding: transactions that still run
+	Ready    string    `json:"ready,omitempty"`    // Serving, with a Target: Moving, once all sessions have logged in there that can be moved and let it
 }

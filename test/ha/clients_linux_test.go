@@ -45,14 +45,15 @@ type crowd struct {
 	t       testing.TB
 	round   int
 	history *check.History
-	next    atomic.Int64 // each row and each write has a value of its own
+	next    atomic.Int64  // each row and each write has a value of its own
+	think   time.Duration // between two requests of a client, on average
 	stop    atomic.Bool
 	all     sync.WaitGroup
 }
 
 // gather begins the clients.
 func (s *site) gather() *crowd {
-	c := &crowd{t: s.t, round: s.rounds, history: check.NewHistory()}
+	c := &crowd{t: s.t, round: s.rounds, history: check.NewHistory(), think: 10 * time.Millisecond}
 	n := 0
 	for _, host := range listeners {
 		for _, do := range []func(*client){(*client).append, (*client).append, (*client).register, (*client).register, (*client).transfer} {
@@ -87,7 +88,7 @@ func (c *client) live(do func(*client)) {
 			continue
 		}
 		do(c)
-		time.Sleep(time.Duration(5+rand.IntN(10)) * time.Millisecond)
+		time.Sleep(c.think/2 + time.Duration(rand.Int64N(int64(c.think))))
 	}
 }
 
@@ -164,6 +165,17 @@ func (c *client) append() {
 	c.do(check.Operation{Kind: "append", Value: id}, func(ctx context.Context) (int64, error) {
 		_, err := c.conn.Exec(ctx, "insert into appends values ($1, $2)", c.round, id)
 		return 0, err
+	})
+}
+
+// transact inserts a row in a transaction of its own.
+func (c *client) transact() {
+	id := c.next.Add(1)
+	c.do(check.Operation{Kind: "append", Value: id}, func(ctx context.Context) (int64, error) {
+		return 0, pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "insert into appends values ($1, $2)", c.round, id)
+			return err
+		})
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/peer"
 )
 
 // decide asks package cluster, and has done what it says. While a change of the state is under way nothing else is done: it may be made already.
@@ -32,17 +33,22 @@ func (k *Keeper) decide(ctx context.Context) {
 // actWithin is how long an answer to an action may take; most are only begun by then, and a probe tells when they are done.
 const actWithin = 3 * time.Second
 
+// sent is the newest action of a kind that a member was sent.
+type sent struct {
+	text string
+	at   time.Duration
+}
+
 func (k *Keeper) act(ctx context.Context, d cluster.Decision) {
 	for _, a := range d.Actions {
 		if a.Verb == cluster.Close || a.Verb == cluster.Follow && k.state.Paused { // every probe tells the proxies the state's route
 			continue
 		}
-		key := fmt.Sprint(a.Verb, " ", a.Member)
-		if k.busy[key] {
-			continue
+		key, text := fmt.Sprint(a.Verb, " ", a.Member), a.String()
+		if k.busy[key] || k.sent[key].text == text && k.now()-k.sent[key].at < owing {
+			continue // the probes that follow an answer say whether it is to be asked again
 		}
-		k.busy[key] = true
-		text := a.String()
+		k.busy[key], k.sent[key] = true, sent{text, k.now()}
 		written, ok := k.recorded[text]
 		if !ok {
 			written = k.record(Entry{Row: d.Row, Reason: d.Reason, Epoch: a.Epoch, Phase: k.state.Phase, Action: text})
@@ -60,17 +66,33 @@ func (k *Keeper) send(ctx context.Context, a cluster.Action, key string, written
 		k.failed(a.Member, string(a.Verb), errors.New("it is not in the file any more"))
 		return
 	}
+	waits := k.unhurried()
 	k.short.Go(func() {
-		written.wait(ctx)
+		if waits {
+			written.wait(ctx)
+		}
 		within, stop := context.WithTimeout(ctx, actWithin)
 		err := k.c.Members[a.Member].Act(within, a)
 		stop()
 		k.post(ctx, func() {
 			delete(k.busy, key)
 			k.failed(a.Member, string(a.Verb), err)
+			k.passage.mark(fmt.Sprintf("%s %s %s", a.Verb, a.Member, answered(err)), k.now())
 			if err == nil && k.state.Phase != cluster.Serving {
 				k.probeMember(ctx, i)
 			}
 		})
 	})
+}
+
+// answered says whether an action was answered well.
+func answered(err error) string {
+	switch {
+	case err == nil:
+		return "answered"
+	case errors.Is(err, peer.ErrRefused):
+		return "refused"
+	default:
+		return "failed"
+	}
 }

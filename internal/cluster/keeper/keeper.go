@@ -8,7 +8,8 @@
 // It keeps nothing across a crash: the state is in the coordination, facts are looked up again, and what is asked of members may be asked
 // twice. It is the counterpart of the keeper in cluster/sim: same conditions, same order. What it promises:
 //
-//  1. A decision is written to the audit log, or that has failed for 200 ms, before it has any effect.
+//  1. A decision is written to the audit log, or that has failed for 200 ms, before it has any effect, but for those that are made while there is
+//     no primary: they are in the state, with their reason, before anything rests on them, and in the log at once after that.
 //  2. It changes the state only by compare-and-swap from what it decided upon. After a refusal it reads and decides anew.
 //  3. An answer that comes later than the time after which silence is death is no answer. Moments are read on a clock of its own, which
 //     counts suspended time; whoever stood still has seen nothing meanwhile and begins anew.
@@ -88,14 +89,18 @@ type Keeper struct {
 	state    cluster.State
 	revision uint64
 	view     cluster.View
-	turned   time.Duration // when loop last came round
+	turned   time.Duration            // when loop last came round
+	looked   time.Duration            // when the state was last asked for
+	asked    map[string]time.Duration // when who was last asked
 	swapping bool
 	asking   map[string]int       // questions under way, by whom
 	busy     map[string]bool      // actions under way
+	sent     map[string]sent      // the newest of them, by the same
 	recorded map[string]record    // actions and changes of this step that are in the audit log
 	complain map[string]complaint // what each fails with, so that it is told once
 	decision cluster.Decision
 	moved    time.Duration // when leadership was last asked to move
+	passage  passage
 
 	mu     sync.Mutex
 	status Status
@@ -110,8 +115,8 @@ func New(c Config) (*Keeper, error) {
 		}
 	}
 	k := &Keeper{
-		c: c, now: c.Now, news: make(chan func(), 64), audit: make(chan record, 256), moved: cluster.Never,
-		asking: map[string]int{}, busy: map[string]bool{}, recorded: map[string]record{}, complain: map[string]complaint{},
+		c: c, now: c.Now, news: make(chan func(), 64), audit: make(chan record, 256), moved: cluster.Never, looked: cluster.Never,
+		asked: map[string]time.Duration{}, asking: map[string]int{}, busy: map[string]bool{}, sent: map[string]sent{}, recorded: map[string]record{}, complain: map[string]complaint{},
 	}
 	if k.now == nil {
 		k.now = func() time.Duration { return time.Duration(proxy.Now()) }
@@ -155,8 +160,11 @@ func (k *Keeper) loop(ctx context.Context) error {
 		case <-turn.C:
 			tick = true
 			k.notice()
-			k.read(ctx)
-			k.probe(ctx)
+			if k.now()-k.looked >= serving {
+				k.looked = k.now()
+				k.read(ctx)
+			}
+			k.glance(ctx)
 			k.decide(ctx)
 			k.avoid(ctx)
 		}
@@ -189,6 +197,8 @@ func (k *Keeper) pause() time.Duration {
 	switch {
 	case !k.leading:
 		return idle
+	case k.known && k.state.Phase == cluster.Serving && k.state.Request != nil:
+		return changing
 	case !k.known || k.state.Phase == cluster.Serving || k.state.Phase == cluster.Forming || k.state.Phase == "":
 		return serving
 	default:
@@ -203,6 +213,7 @@ func (k *Keeper) ask(ctx context.Context, whom string, limit int, patience time.
 		return
 	}
 	k.asking[whom]++
+	k.asked[whom] = k.now()
 	k.short.Go(func() {
 		within, stop := context.WithTimeout(ctx, patience)
 		answer := question(within)

@@ -11,16 +11,30 @@ import (
 )
 
 // probe asks every member what it is, and tells every proxy the state's route.
-func (k *Keeper) probe(ctx context.Context) {
+func (k *Keeper) probe(ctx context.Context) { k.probeThose(ctx, func(string) bool { return true }) }
+
+// owing is for how long nobody is asked again who has not answered yet: a server that is asked more often than it can answer tells less.
+const owing = 100 * time.Millisecond
+
+// glance is probe for those who owe no answer.
+func (k *Keeper) glance(ctx context.Context) {
+	k.probeThose(ctx, func(whom string) bool { return k.asking[whom] == 0 || k.now()-k.asked[whom] >= owing })
+}
+
+func (k *Keeper) probeThose(ctx context.Context, want func(whom string) bool) {
 	for i := range k.c.Cluster.Peers {
-		k.probeMember(ctx, i)
+		if want(k.c.Cluster.Peers[i].Name) {
+			k.probeMember(ctx, i)
+		}
 	}
 	if !k.known || k.c.Suppose != nil { // what is only supposed is told nobody
 		return
 	}
 	r := k.state.Route(k.c.Cluster, 0)
 	for _, host := range names(k.c.Proxies) {
-		k.tellProxy(ctx, host, r)
+		if want("proxy " + host) {
+			k.tellProxy(ctx, host, r)
+		}
 	}
 }
 
@@ -51,8 +65,14 @@ func (k *Keeper) note(ctx context.Context, i int, f cluster.Fact) {
 		return
 	}
 	news := f.Promised != have.Promised || f.Role != have.Role || f.Epoch != have.Epoch
+	if f.Promised != have.Promised {
+		k.passage.mark(f.Name+" promised", k.now())
+	}
+	if f.Role != have.Role {
+		k.passage.mark(fmt.Sprintf("%s is %s", f.Name, f.Role), k.now())
+	}
 	*have = f
-	if news || k.state.Phase == cluster.Draining || k.c.DryRun { // whoever only looks waits for what comes of the newest answers
+	if news || k.state.Phase == cluster.Draining || k.state.Request != nil || k.c.DryRun { // whoever only looks waits for what comes of the newest answers
 		k.decide(ctx)
 	}
 }
@@ -73,7 +93,7 @@ func (k *Keeper) tellProxy(ctx context.Context, host string, r route.Route) {
 
 // proxyOf is what an answer says on the clock of who asked.
 func proxyOf(a route.Ack, heard, asked time.Duration) cluster.Proxy {
-	p := cluster.Proxy{ID: a.Proxy, Answered: asked, Heard: cluster.Never, Epoch: a.Epoch}
+	p := cluster.Proxy{ID: a.Proxy, Answered: asked, Heard: cluster.Never, Epoch: a.Epoch, Ready: a.Ready}
 	if heard >= 0 {
 		p.Heard = asked - heard
 	}
@@ -100,9 +120,15 @@ func (k *Keeper) noteProxy(ctx context.Context, p cluster.Proxy) {
 		have.Closed = p.Closed
 		return
 	}
-	news := p.Closed != have.Closed || p.Drained != have.Drained
+	news := p.Closed != have.Closed || p.Drained != have.Drained || p.Ready != have.Ready
+	if p.Closed != have.Closed {
+		k.passage.mark(p.ID.Name+" closed", k.now())
+	}
+	if p.Drained != have.Drained {
+		k.passage.mark(p.ID.Name+" drained", k.now())
+	}
 	*have = p
-	if news && k.state.Phase != cluster.Serving {
+	if news && (k.state.Phase != cluster.Serving || k.state.Request != nil) {
 		k.decide(ctx)
 	}
 }

@@ -28,6 +28,7 @@ const (
 	Acted   Kind = "acted"   // an action was sent for the first time; Text names it
 	Failed  Kind = "failed"  // something did not answer or refused, told once until it works again; Err says
 	Leading Kind = "leading" // this host began or ceased to be the one that acts
+	Passed  Kind = "passed"  // the cluster serves again; Text says how long each phase took that led there
 )
 
 // Event is for notices, metrics and the log.
@@ -69,7 +70,8 @@ func (k *Keeper) failed(whom, what string, err error) {
 	}
 }
 
-// auditWithin is how long a decision waits for the audit log: a disk that hangs must not keep a cluster down.
+// auditWithin is how long a decision waits for the audit log while there is a primary: a disk that hangs must not keep a cluster down. While clients
+// wait nothing waits for it: the state, which is durable first, says what was decided and why.
 const auditWithin = 200 * time.Millisecond
 
 // record is an entry on its way into the audit log.
@@ -87,6 +89,11 @@ func (r record) wait(ctx context.Context) {
 	case <-late.C:
 	case <-ctx.Done():
 	}
+}
+
+// unhurried: no client waits for what comes next.
+func (k *Keeper) unhurried() bool {
+	return k.state.Phase == cluster.Serving || k.state.Phase == cluster.Forming || k.state.Phase == ""
 }
 
 func (k *Keeper) record(e Entry) record {

@@ -92,7 +92,7 @@ func (k *Keeper) follow(ctx context.Context) error {
 	for {
 		err := k.c.Store.Watch(ctx, k.c.Key, 0, func(e lease.Entry) {
 			k.post(ctx, func() {
-				if k.learn(e) {
+				if k.learn(e) && k.leading { // the others look soon enough
 					k.probe(ctx)
 					k.decide(ctx)
 				}
@@ -126,6 +126,9 @@ func (k *Keeper) learn(e lease.Entry) (news bool) {
 	now := k.now()
 	if !k.known || s.Epoch != k.state.Epoch || s.Phase != k.state.Phase {
 		k.view.Since, news = now, true
+		if way := k.passage.enter(s.Phase, now); way != "" && k.leading {
+			k.tell(Event{Kind: Passed, Epoch: s.Epoch, Phase: s.Phase, Text: way})
+		}
 	}
 	if !k.known || s.Beat != k.state.Beat {
 		k.view.BeatSeen = now
@@ -133,7 +136,9 @@ func (k *Keeper) learn(e lease.Entry) (news bool) {
 	if s.Step != k.state.Step {
 		clear(k.recorded)
 	}
-	news = news || s.Request != nil && k.state.Request == nil
+	if s.Request != nil && (!k.known || k.state.Request == nil || *s.Request != *k.state.Request) {
+		k.view.Asked, news = now, true
+	}
 	k.known, k.state, k.revision = true, s, e.Revision
 	return news
 }
@@ -146,14 +151,17 @@ func (k *Keeper) swap(ctx context.Context, d cluster.Decision) {
 		return
 	}
 	k.swapping = true
+	k.passage.mark(d.Row, k.now())
 	written, ok := k.recorded[d.Row] // tried before, and somebody else was quicker: a beat, most often
 	if !ok {
 		written = k.record(Entry{Row: d.Row, Reason: d.Reason, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Change: true})
 		k.recorded[d.Row] = written
 	}
-	from := k.revision
+	from, waits := k.revision, k.unhurried() && d.Next.Phase != cluster.Fencing
 	k.short.Go(func() {
-		written.wait(ctx)
+		if waits {
+			written.wait(ctx)
+		}
 		within, stop := context.WithTimeout(ctx, swapWithin)
 		e, err := k.c.Store.Swap(within, k.c.Key, from, value)
 		stop()
@@ -166,9 +174,9 @@ func (k *Keeper) swap(ctx context.Context, d cluster.Decision) {
 				k.again(ctx)
 				return
 			}
-			k.tell(Event{Kind: Changed, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Row: d.Row, Text: d.Reason})
 			k.learn(e)
 			k.probe(ctx)
+			k.tell(Event{Kind: Changed, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Row: d.Row, Text: d.Reason})
 			k.decide(ctx)
 		})
 	})

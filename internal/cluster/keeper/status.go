@@ -37,7 +37,7 @@ func (k *Keeper) publish() {
 // Look looks at a cluster for as long as it takes to tell who is silent, and says what a keeper would do now, and why. It changes nothing: proxies
 // are told what the state says already, since what they heard counts.
 func Look(ctx context.Context, c Config) (Status, error) {
-	c.DryRun = true
+	c.DryRun, c.Cluster.Ahead = true, 1 // what is done ahead is not done: what follows it is of interest
 	k, err := New(c)
 	if err != nil {
 		return Status{}, err

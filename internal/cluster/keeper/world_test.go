@@ -271,6 +271,9 @@ func (c *carrier) Tell(ctx context.Context, r route.Route) (route.Ack, time.Dura
 	if have.State == route.Holding {
 		a.Open, a.Drained = c.open, c.open == 0
 	}
+	if have.State == route.Serving {
+		a.Ready = have.Moving
+	}
 	heard := time.Duration(-1)
 	if c.heard != cluster.Never {
 		heard = c.w.now() - c.heard

@@ -12,20 +12,21 @@ import (
 // agent acts on a member's host. The oath is on its disk; tenure, state and grants are lost with its process.
 type agent struct {
 	proc
-	w      *World
-	name   string
-	server *server
-	oath   cluster.Oath
-	tenure cluster.Tenure
-	stopBy cluster.Tenure // the same, kept where a restart of the agent does not lose it: the guard goes by it
-	state  cluster.State  // as of its last word with the store
-	want   []route.ID     // lives to be recorded with the next beat
-	asked  map[route.ID]time.Duration
-	lost   bool   // the oath went with its disk: nothing is promised, vouched or followed before the state was read
-	rising uint64 // epoch of the promotion that runs
-	serial int
-	heard  int // serial of the newest beat that was answered
-	guard  proc
+	w        *World
+	name     string
+	server   *server
+	oath     cluster.Oath
+	tenure   cluster.Tenure
+	stopBy   cluster.Tenure // the same, kept where a restart of the agent does not lose it: the guard goes by it
+	state    cluster.State  // as of its last word with the store
+	want     []route.ID     // lives to be recorded with the next beat
+	asked    map[route.ID]time.Duration
+	lost     bool   // the oath went with its disk: nothing is promised, vouched or followed before the state was read
+	prepared bool   // a checkpoint was written for a planned change
+	rising   uint64 // epoch of the promotion that runs
+	serial   int
+	heard    int // serial of the newest beat that was answered
+	guard    proc
 }
 
 func (a *agent) clock() time.Duration { return a.w.local(a.host) }
@@ -36,7 +37,7 @@ func (a *agent) boot() {
 		a.oath = cluster.Oath{Vouched: cluster.Never}
 	}
 	a.tenure, a.state, a.want, a.rising = cluster.Tenure{}, cluster.State{}, nil, 0
-	a.serial, a.heard = 0, 0
+	a.serial, a.heard, a.prepared = 0, 0, false
 	a.asked = map[route.ID]time.Duration{}
 	a.round()
 	a.watch(&a.proc)
@@ -289,6 +290,7 @@ func (a *agent) fact() (f cluster.Fact, old ages) {
 	f = cluster.Fact{Name: a.name, SystemID: "1", Promised: a.oath.Promised, Blank: s.blank, Received: s.end(), Role: cluster.Stopped}
 	switch {
 	case s.up && s.running && s.primary:
+		f.Prepared = a.prepared
 		f.Role, f.Epoch, f.Counting, f.Switched = cluster.Primary, s.epoch, s.counting, s.switched
 		for i, st := range s.streams {
 			if st.on && now-st.heard < 600*ms {

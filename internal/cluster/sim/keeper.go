@@ -75,6 +75,9 @@ func (k *keeper) learn(s cluster.State, revision uint64) {
 	if !k.known || s.Beat != k.state.Beat {
 		k.view.BeatSeen = now
 	}
+	if s.Request != nil && (!k.known || k.state.Request == nil || *s.Request != *k.state.Request) {
+		k.view.Asked = now
+	}
 	k.known, k.state, k.revision = true, s, revision
 }
 
@@ -184,6 +187,8 @@ func (k *keeper) act(actions []cluster.Action) {
 		from := k.w.number(act.From)
 		k.send(&a.proc, func() {
 			switch act.Verb {
+			case cluster.Prepare:
+				a.w.after(time.Duration(a.w.rng.IntN(200))*ms, &a.proc, func() { a.prepared = true })
 			case cluster.Fence:
 				a.fence(act.Epoch)
 			case cluster.Follow:

@@ -11,13 +11,14 @@ import (
 // proxy carries its host's clients. All that it knows is lost with its process.
 type proxy struct {
 	proc
-	w       *World
-	name    string
-	lease   route.Lease
-	drained uint64
-	heard   time.Duration // local
-	open    int
-	next    int
+	w      *World
+	name   string
+	lease  route.Lease
+	heard  time.Duration // local
+	moving time.Duration // local: since when the route names a member that the primary's place moves to
+	logins time.Duration // how long its sessions take to log in there
+	open   int
+	next   int
 }
 
 func (p *proxy) clock() time.Duration { return p.w.local(p.host) }
@@ -30,7 +31,7 @@ func (p *proxy) id() route.ID {
 }
 
 func (p *proxy) boot() {
-	p.lease, p.drained, p.open, p.heard = route.Lease{}, 0, 0, cluster.Never
+	p.lease, p.open, p.heard = route.Lease{}, 0, cluster.Never
 	p.renew()
 	p.w.ledger.clients(p)
 }
@@ -67,14 +68,17 @@ func (p *proxy) ask(to int) {
 }
 
 func (p *proxy) take(r route.Route, asked time.Duration) {
-	before := p.lease.Route.Epoch
+	before := p.lease.Route
 	lease, ok := p.lease.Apply(r, asked)
 	if !ok {
 		return
 	}
 	p.lease = lease
-	if r.Epoch > before {
+	if r.Epoch > before.Epoch {
 		p.open = 0
+	}
+	if r.Moving != before.Moving {
+		p.moving, p.logins = p.clock(), time.Duration(p.w.rng.IntN(400))*ms
 	}
 }
 
@@ -85,6 +89,9 @@ func (p *proxy) told(r route.Route) (fact cluster.Proxy, heard time.Duration) {
 	fact = cluster.Proxy{ID: p.id(), Closed: have.Epoch, Epoch: have.Epoch}
 	if have.State == route.Holding && p.open == 0 || have.State == route.Closed {
 		fact.Drained = have.Version
+	}
+	if have.State == route.Serving && p.clock()-p.moving >= p.logins {
+		fact.Ready = have.Moving
 	}
 	if have.State == route.Serving && r.Newer(have) && have.Primary != "" && p.lease.Left(p.clock()) <= 0 {
 		p.ask(p.w.number(have.Primary))

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/proxy"
+	"github.com/backstaydb/backstay/internal/route"
 )
 
 // Config of a Carrier.
@@ -88,10 +90,13 @@ func (c *Carrier) Routed(*proxy.View) {
 	}
 }
 
-// Settled implements proxy.Watcher: all sessions have heard of v.
+// Settled implements proxy.Watcher: all sessions have heard of v, and those that can be moved have logged in where it is to lead, or tried.
 func (c *Carrier) Settled(v *proxy.View) bool {
 	s := c.settled.Load()
-	return s != nil && s.Compare(v.Route) == 0 && s.State == v.State
+	if s == nil || s.Compare(v.Route) != 0 || s.State != v.State || s.Target != v.Target {
+		return false
+	}
+	return v.State != route.Serving || v.Target == "" || !slices.ContainsFunc(c.all(), func(s *session) bool { return !s.ready(v.Target) })
 }
 
 // Tried implements proxy.Watcher.

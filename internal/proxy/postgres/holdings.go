@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,7 @@ const asker = "backstay asks"
 func (s *session) ask() {
 	l := s.carrier.listener
 	s.mode, s.holds, s.answer = known, holdings{}, nil
+	s.asks++
 	switch {
 	case !s.movable:
 		s.holds.doubt = "its login went through to the server and can not be repeated"
@@ -67,14 +69,29 @@ func (s *session) ask() {
 		s.mode, s.since = asking, proxy.Running()
 		s.primaryBegins(s.back)
 		l.Asked.Add(1)
-		_ = s.back.conn.SetWriteDeadline(time.Now().Add(time.Second))
-		_, err := s.back.conn.Write(inquiry(s.track.scan.names))
-		_ = s.back.conn.SetWriteDeadline(time.Time{})
-		if err != nil {
+		if s.inquire() != nil {
 			s.asked()
 			s.mode, s.holds.doubt = known, "it could not be asked what it holds"
 		}
 	}
+}
+
+// inquire sends the question. While a change is planned it stays prepared at the server: it is put again, and then nobody may go on
+// before it is answered.
+func (s *session) inquire() error {
+	names := make([]string, len(s.track.scan.names))
+	for i, n := range s.track.scan.names {
+		names[i] = quote(n)
+	}
+	sql, before := fmt.Sprintf(wording, strings.Join(names, ",")), s.asker
+	s.stood = before == sql
+	if s.asker = ""; s.target != "" {
+		s.asker = sql
+	}
+	_ = s.back.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, err := s.back.conn.Write(inquiry(sql, before, s.asker))
+	_ = s.back.conn.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // primaryBegins counts a question as something open: a route that holds is drained only when all have answered.
@@ -91,18 +108,38 @@ func (s *session) asked() {
 	}
 }
 
-// inquiry are the messages that ask.
-func inquiry(names []string) []byte {
-	quoted := make([]string, len(names))
-	for i, n := range names {
-		quoted[i] = quote(n)
+// vanished says whether the question stands prepared no more: the client had everything dropped that was.
+func vanished(frames []piece) bool {
+	return slices.ContainsFunc(frames, func(f piece) bool { return f.kind == 'E' && parseError(f.body).Code == "26000" })
+}
+
+// askAnew puts a question again that stands prepared no more. What else came is part of the answer.
+func (s *session) askAnew(frames []piece) {
+	s.asker, s.answer = "", nil
+	for _, f := range frames {
+		if f.kind == 'S' || f.kind == 'A' || f.kind == 'N' {
+			s.answer = frame(s.answer, f.kind, f.body)
+		}
 	}
-	sql := fmt.Sprintf(wording, strings.Join(quoted, ","))
+	if s.inquire() != nil {
+		s.cutLost("the session did not say what it holds")
+	}
+}
+
+// inquiry are the messages that ask sql: before is what stands prepared, after is what shall.
+func inquiry(sql, before, after string) (b []byte) {
 	zero := []byte{0, 0}
-	b := frame(nil, 'P', text(asker), text(sql), zero)
+	if before != sql {
+		if before != "" {
+			b = frame(b, 'C', []byte{'S'}, text(asker))
+		}
+		b = frame(b, 'P', text(asker), text(sql), zero)
+	}
 	b = frame(b, 'B', []byte{0}, text(asker), zero, zero, zero)
 	b = frame(b, 'E', []byte{0, 0, 0, 0, 0})
-	b = frame(b, 'C', []byte{'S'}, text(asker))
+	if after == "" {
+		b = frame(b, 'C', []byte{'S'}, text(asker))
+	}
 	return frame(b, 'S')
 }
 
@@ -128,6 +165,11 @@ func (s *session) listen(b *backend, part []byte) {
 		return
 	}
 	var news []byte
+	if s.stood && vanished(frames) {
+		s.askAnew(frames)
+		s.mu.Unlock()
+		return
+	}
 	s.holds = read(frames)
 	for _, f := range frames {
 		if f.kind == 'S' || f.kind == 'A' || f.kind == 'N' {

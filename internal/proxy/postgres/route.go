@@ -43,10 +43,31 @@ func (s *session) atPrimary(v *proxy.View) {
 			s.ask()
 		}
 		s.prepare(v)
-	case open == route.Serving && s.ahead != nil: // the change was given up
+	case open == route.Serving && v.Target == "": // if there was to be a change, it was given up
+		s.target = ""
+		s.forgo()
+	case open == route.Serving && !s.busy && s.target != v.Target && !s.going:
+		s.target = v.Target
+		if s.mode == running && s.movable {
+			s.ask() // it is asked again when it may not go on: the server will then have done most of the work
+		}
+		s.prepare(v)
+	}
+}
+
+// forgo lets go of the login ahead.
+func (s *session) forgo() {
+	if s.ahead != nil {
 		s.ahead.close()
 		s.ahead = nil
 	}
+}
+
+// ready says whether all is done for the session that can be done before it is held.
+func (s *session) ready(target string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mode == gone || !s.movable || s.back == nil || !s.back.to.Primary || s.target == target && !s.going && s.mode != asking
 }
 
 // depart moves an idle session away from a server that still answers.
@@ -162,17 +183,11 @@ func final(err error) bool {
 // connect logs in at one member, or takes the login that was made there ahead.
 func (s *session) connect(ctx context.Context, v *proxy.View, up proxy.Upstream) (*backend, error) {
 	s.mu.Lock()
-	b := s.ahead
+	b, asks := s.ahead, s.asks
 	s.ahead = nil
 	s.mu.Unlock()
-	if b != nil && up.Primary && b.to.Address == up.Address {
-		at, err := s.carrier.listener.Table.Attach(v)
-		if err == nil {
-			b.at, b.to = at, up
-			return b, nil
-		}
-		b.close()
-		return nil, err
+	if b != nil && up.Primary && b.to.Address == up.Address && (b.made == 0 || b.made == asks) {
+		return s.takeUp(b, v, up)
 	}
 	if b != nil {
 		b.close()
@@ -183,11 +198,46 @@ func (s *session) connect(ctx context.Context, v *proxy.View, up proxy.Upstream)
 	}
 	b = &backend{conn: conn, to: up, at: at}
 	defer s.bounded(b)()
-	if err := s.logIn(ctx, b); err != nil {
+	if err = s.logIn(ctx, b); err == nil {
+		err = s.remake(b)
+	}
+	if err != nil {
 		b.drop()
 		return nil, err
 	}
 	return b, nil
+}
+
+// takeUp goes on with the login that was made ahead.
+func (s *session) takeUp(b *backend, v *proxy.View, up proxy.Upstream) (*backend, error) {
+	at, err := s.carrier.listener.Table.Attach(v)
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	b.at, b.to = at, up
+	if b.made != 0 {
+		return b, nil
+	}
+	defer s.bounded(b)()
+	if err := s.remake(b); err != nil {
+		b.drop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// remake makes at a server what the session holds.
+func (s *session) remake(b *backend) error {
+	s.mu.Lock()
+	holds, asks := s.holds, s.asks
+	s.mu.Unlock()
+	_ = b.conn.SetDeadline(time.Now().Add(s.carrier.listener.Dial))
+	if err := holds.restore(b); err != nil {
+		return err
+	}
+	b.made = asks
+	return b.conn.SetDeadline(time.Time{})
 }
 
 // bounded ends b's connection when its epoch ends, until stop is called: a login must not hold that up.
@@ -203,7 +253,7 @@ func (s *session) bounded(b *backend) (stop func()) {
 	})
 }
 
-// logIn logs in on b's connection, and makes there what the session holds.
+// logIn logs in on b's connection.
 func (s *session) logIn(ctx context.Context, b *backend) (err error) {
 	plain := b.conn
 	if b.conn, err = s.carrier.encrypt(ctx, plain, b.to.Address); err != nil {
@@ -214,39 +264,63 @@ func (s *session) logIn(ctx context.Context, b *backend) (err error) {
 	if b.greeting, err = login(b.conn, s.parameters, s.login); err != nil {
 		return err
 	}
-	if err := s.holds.restore(b); err != nil {
-		return err
-	}
 	return b.conn.SetDeadline(time.Time{})
 }
 
-// prepare logs in at the member that will be the primary, so that nobody waits for it then.
+// prepare logs in at the member that will be the primary and, where it is known, makes there what the session holds, so that nobody waits
+// for it then.
 func (s *session) prepare(v *proxy.View) {
-	if s.mode != known || s.holds.doubt != "" || v.Target == "" || s.ahead != nil || s.going {
+	asked := s.mode == known
+	if !s.movable || s.going || v.Target == "" || asked && s.holds.doubt != "" {
 		return
 	}
-	s.going = true
+	b := s.ahead
+	switch {
+	case b == nil:
+	case b.to.Address != v.Target, b.made != 0 && b.made != s.asks: // another target, or the session has gone on since
+		s.forgo()
+		b = nil
+	case b.made != 0 || !asked:
+		return
+	}
+	s.ahead, s.going, s.target = nil, true, v.Target
 	target := proxy.Upstream{Address: v.Target, Primary: true}
 	go func() {
 		s.carrier.movers <- struct{}{}
-		b, err := s.loginAhead(target)
+		b, err := s.goAhead(b, target, asked)
 		<-s.carrier.movers
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.going = false
+		if err == nil && s.mode == gone {
+			b.close()
+		} else if err == nil { // else it will be tried again when it is the primary
+			s.ahead = b
+		}
 		switch {
 		case s.mode == away:
-			if err == nil {
-				s.ahead = b
-			}
 			s.start()
-		case err != nil: // it will be tried again when it is the primary
-		case s.mode == known:
-			s.ahead = b
-		default:
-			b.close()
+		case s.mode == known && !asked: // it was asked meanwhile
+			go s.routed()
 		}
 	}()
+}
+
+// goAhead logs in at a target, unless b is a login there, and makes there what the session holds if it was asked.
+func (s *session) goAhead(b *backend, target proxy.Upstream, asked bool) (*backend, error) {
+	if b == nil {
+		var err error
+		if b, err = s.loginAhead(target); err != nil {
+			return nil, err
+		}
+	}
+	if asked {
+		if err := s.remake(b); err != nil {
+			b.close()
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 func (s *session) loginAhead(to proxy.Upstream) (*backend, error) {

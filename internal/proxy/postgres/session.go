@@ -47,8 +47,12 @@ type session struct {
 	track  tracker
 	back   *backend // nil while away
 	ahead  *backend // logged in at the member that comes next
+	target string   // address at which a login ahead was tried; "" while no change is planned
 	going  bool     // someone logs in for it
 	answer []byte   // to the question what it holds
+	asks   int      // counts the questions
+	asker  string   // text of the question that stands prepared at the server; "" if none does
+	stood  bool     // the one under way stood prepared before
 	holds  holdings
 	used   bool // something passed since the last look of linger
 	wake   chan struct{}
@@ -61,6 +65,7 @@ type backend struct {
 	to       proxy.Upstream
 	at       *proxy.Attachment // nil for a replica, and for a login ahead
 	greeting *greeting
+	made     int // which of the session's answers was made there; zero: nothing
 }
 
 // close ends the connection at once: nothing is read from it or written to it any more. It does not wait, as who reads it
@@ -91,7 +96,7 @@ func (s *session) where() (address string, key []byte) {
 func (s *session) install(b *backend) {
 	b.out = proxy.NewWriter(b.conn)
 	s.back = b
-	s.mode = running
+	s.mode, s.asker = running, ""
 	s.track.status = 'I'
 	s.track.down = walker{}
 }
@@ -334,7 +339,7 @@ func (s *session) plain() bool {
 		return false
 	}
 	v := s.carrier.listener.Table.View()
-	return s.carrier.listener.Keeps(s.back.to, s.back.epoch(), v) && (!s.back.to.Primary || v.Open() == route.Serving)
+	return s.carrier.listener.Keeps(s.back.to, s.back.epoch(), v) && (!s.back.to.Primary || v.Open() == route.Serving && v.Target == s.target)
 }
 
 // write sends bytes to the client; whole says that they end with a message.
@@ -382,10 +387,7 @@ func (s *session) over() bool {
 	default:
 		s.back.close()
 	}
-	if s.ahead != nil {
-		s.ahead.close()
-		s.ahead = nil
-	}
+	s.forgo()
 	s.signal()
 	return true
 }

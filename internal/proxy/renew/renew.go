@@ -137,6 +137,10 @@ func (r *Renewer) Tell(ctx context.Context, to route.Route) (route.Ack, time.Dur
 		case r.kick <- struct{}{}: // a new holder is known: ask it now
 		default:
 		}
+	case v.State == route.Holding:
+		soon, cancel := context.WithTimeout(ctx, closing)
+		r.drained(soon)
+		cancel()
 	case v.State != route.Serving:
 		soon, cancel := context.WithTimeout(ctx, closing)
 		_ = r.c.Table.Closed(soon) // the answer says whether it is
@@ -145,6 +149,19 @@ func (r *Renewer) Tell(ctx context.Context, to route.Route) (route.Ack, time.Dur
 	ack := r.c.Table.Ack(r.id)
 	ack.Cluster = r.c.Cluster
 	return ack, r.heardOf(), nil
+}
+
+// drained waits until no transaction is open any more, or the route is another one, or ctx ends.
+func (r *Renewer) drained(ctx context.Context) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for v := r.c.Table.View(); r.c.Table.View() == v && !r.c.Table.Ack(r.id).Drained; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // heardOf is how long ago the primary was last heard: its agent's answers and its server's traffic count. Negative: never.

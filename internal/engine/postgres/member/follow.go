@@ -24,7 +24,8 @@ const (
 func (s *Server) Detach(ctx context.Context) error {
 	s.acting.Lock()
 	defer s.acting.Unlock()
-	if err := s.apply(ctx, map[string]string{"primary_conninfo": "", "primary_slot_name": "", "restore_command": ""}); err != nil {
+	// The slot's name says nothing by itself, and each setting that changes is written and synced by itself while clients wait.
+	if err := s.apply(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
 		return err
 	}
 	// apply returns when all processes were told. The one that starts receivers looks at that before it starts the next; a receiver

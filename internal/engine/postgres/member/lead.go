@@ -22,16 +22,19 @@ const promoting = 10 * time.Second
 func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) error {
 	s.acting.Lock()
 	defer s.acting.Unlock()
-	row, err := s.ask(ctx, "select pg_is_in_recovery()")
+	out, err := s.keptQuery(ctx, "select pg_is_in_recovery()")
 	if err != nil {
 		return err
 	}
-	if row[0] == "t" {
+	if out[0][0] == "t" {
 		if err := s.promote(ctx, l, still); err != nil {
 			return err
 		}
 	} else if err := s.set(ctx, map[string]string{"restart_after_crash": "off"}); err != nil {
 		return err
+	}
+	if l.Up != nil {
+		l.Up()
 	}
 	if err := s.signal(); err != nil {
 		return err
@@ -49,26 +52,24 @@ func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) e
 	if err := s.reserve(l.Timeline); err != nil {
 		return err
 	}
-	return s.with(ctx, func(conn *pgconn.PgConn) error {
-		if !still() {
-			return errors.New("the tenure ended before the promotion")
+	if !still() {
+		return errors.New("the tenure ended before the promotion")
+	}
+	if _, err := s.keptQuery(ctx, "select pg_promote(false)"); err != nil {
+		return fmt.Errorf("promote %s: %w", s.c.Name, err)
+	}
+	on := ""
+	err := s.until(ctx, "it is primary", func() (bool, error) {
+		out, err := s.keptQuery(ctx, "select case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end")
+		if err == nil {
+			on = out[0][0]
 		}
-		if _, err := query(ctx, conn, "select pg_promote(false)"); err != nil {
-			return fmt.Errorf("promote %s: %w", s.c.Name, plain(err))
-		}
-		err := s.until(ctx, "it is primary", func() (bool, error) {
-			out, err := query(ctx, conn, "select pg_is_in_recovery()")
-			return err == nil && out[0][0] == "f", err
-		})
-		if err != nil {
-			return err
-		}
-		out, err := query(ctx, conn, "select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)")
-		if err == nil && out[0][0] != fmt.Sprintf("%08X", l.Timeline) {
-			err = fmt.Errorf("promote %s: it is on timeline %s, and should be on %08X", s.c.Name, out[0][0], l.Timeline)
-		}
-		return err
+		return on != "", err
 	})
+	if err == nil && on != fmt.Sprintf("%08X", l.Timeline) {
+		err = fmt.Errorf("promote %s: it is on timeline %s, and should be on %08X", s.c.Name, on, l.Timeline)
+	}
+	return err
 }
 
 // reserve makes the server choose a timeline: it takes the first number that has no history file, so those below get one, which says that
@@ -122,6 +123,16 @@ func (s *Server) checkpoint() {
 			s.say("%s wrote no checkpoint after its promotion: %v", s.c.Name, err)
 		}
 	}()
+}
+
+// Flush implements agent.Server.
+func (s *Server) Flush(ctx context.Context) error {
+	return s.with(ctx, func(conn *pgconn.PgConn) error {
+		if _, err := query(ctx, conn, "checkpoint"); err != nil {
+			return fmt.Errorf("write a checkpoint of %s: %w", s.c.Name, plain(err))
+		}
+		return nil
+	})
 }
 
 // names is synchronous_standby_names for a quorum.

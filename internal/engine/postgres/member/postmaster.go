@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,25 +39,29 @@ const obeying = 250 * time.Millisecond
 // only just been started, nor one that works on without the others and would still answer its client.
 func Halt(ctx context.Context, dir string) error {
 	killAt := time.Time{}
-	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		pid, err := postmaster(dir)
-		if err != nil {
-			return err
-		}
-		all := processes(dir, pid)
-		switch now := time.Now(); {
-		case len(all) == 0:
-			return nil
-		case killAt.IsZero():
-			quit(dir, all)
-			killAt = now.Add(obeying)
-		case now.After(killAt):
-			kill(dir, pid, all)
-			killAt = now.Add(time.Second)
+	var known []int // that ran when all processes were last looked through, which takes long
+	for pause := time.Millisecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		known = slices.DeleteFunc(known, func(pid int) bool { return !runs(pid, dir) })
+		if len(known) == 0 || time.Now().After(killAt) {
+			pid, err := postmaster(dir)
+			if err != nil {
+				return err
+			}
+			known = processes(dir, pid)
+			switch now := time.Now(); {
+			case len(known) == 0:
+				return nil
+			case killAt.IsZero():
+				quit(dir, known)
+				killAt = now.Add(obeying)
+			case now.After(killAt):
+				kill(dir, pid, known)
+				killAt = now.Add(time.Second)
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("stop the server in %s: its processes %v do not end: %w", dir, all, ctx.Err())
+			return fmt.Errorf("stop the server in %s: its processes %v do not end: %w", dir, known, ctx.Err())
 		case <-time.After(pause):
 		}
 	}

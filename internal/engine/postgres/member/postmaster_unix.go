@@ -54,22 +54,21 @@ func surely(pid int, dir string) bool {
 
 // processes are those of a server on dir: with /proc all of them, the ones that nobody has a list of too; without, the postmaster alone.
 func processes(dir string, postmaster int) (all []int) {
-	names, _ := filepath.Glob("/proc/[0-9]*/comm")
-	if len(names) == 0 {
-		if postmaster != 0 {
-			all = append(all, postmaster)
+	entries, _ := os.ReadDir("/proc")
+	there := false
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
 		}
-		return all
-	}
-	for _, name := range names {
-		comm, err := os.ReadFile(name)
-		if err != nil || !strings.HasPrefix(string(comm), "postgres") {
-			continue // it has ended, or is another program
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err == nil && surely(pid, dir) {
+		there = true
+		comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
+		if err == nil && strings.HasPrefix(string(comm), "postgres") && surely(pid, dir) { // else it has ended, or is another program
 			all = append(all, pid)
 		}
+	}
+	if !there && postmaster != 0 {
+		all = append(all, postmaster)
 	}
 	return all
 }

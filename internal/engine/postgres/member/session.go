@@ -84,12 +84,19 @@ func (s *Server) with(ctx context.Context, do func(*pgconn.PgConn) error) error 
 	if err != nil {
 		return fmt.Errorf("connect to the server of %s: %w", s.c.Name, plain(err))
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 100*time.Millisecond)
-		defer cancel()
-		_ = conn.Close(ctx) // what counts was answered
-	}()
+	defer s.leave(conn)
 	return do(conn)
+}
+
+// leave ends a session, and does not wait until its process is gone: what counts was answered.
+func (s *Server) leave(conn *pgconn.PgConn) {
+	s.busy.Add(1)
+	go func() {
+		defer s.busy.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
 }
 
 // ask is the one row of a query on a session of its own: a new process of the server, that knows what the server was told last.

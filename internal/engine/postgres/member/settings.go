@@ -49,20 +49,7 @@ func followed(conninfo string) string {
 func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	done := false
-	err := s.with(ctx, func(conn *pgconn.PgConn) error {
-		differ, err := differing(ctx, conn, settings)
-		if done = len(differ) == 0; done || err != nil {
-			return err
-		}
-		for _, name := range differ {
-			if _, err := query(ctx, conn, "alter system set "+name+" = "+literal(settings[name])); err != nil {
-				return plain(err)
-			}
-		}
-		_, err = query(ctx, conn, "select pg_reload_conf()")
-		return err
-	})
+	done, err := s.change(ctx, settings)
 	if err != nil {
 		return fmt.Errorf("set %s of %s: %w", strings.Join(slices.Sorted(maps.Keys(settings)), ", "), s.c.Name, err)
 	}
@@ -71,7 +58,7 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	}
 	return s.until(ctx, "its settings count", func() (is bool, err error) {
 		err = s.with(ctx, func(conn *pgconn.PgConn) error {
-			differ, err := differing(ctx, conn, settings)
+			differ, err := differing(settings, func(sql string) (rows, error) { return query(ctx, conn, sql) })
 			is = err == nil && len(differ) == 0
 			return err
 		})
@@ -79,14 +66,30 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	})
 }
 
+// change writes what differs, and has the server read it. It reports whether nothing did. The kept session will do for it: whatever the server was
+// told before, it takes in before its next statement.
+func (s *Server) change(ctx context.Context, settings map[string]string) (done bool, err error) {
+	differ, err := differing(settings, func(sql string) (rows, error) { return s.keptQuery(ctx, sql) })
+	if err != nil || len(differ) == 0 {
+		return err == nil, err
+	}
+	for _, name := range differ {
+		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
+			return false, err
+		}
+	}
+	_, err = s.keptQuery(ctx, "select pg_reload_conf()")
+	return false, err
+}
+
 // differing are the names of settings that a session has otherwise.
-func differing(ctx context.Context, conn *pgconn.PgConn, settings map[string]string) (differ []string, err error) {
+func differing(settings map[string]string, ask func(sql string) (rows, error)) (differ []string, err error) {
 	names := slices.Sorted(maps.Keys(settings))
 	var columns []string
 	for _, name := range names {
 		columns = append(columns, "current_setting("+literal(name)+")")
 	}
-	out, err := query(ctx, conn, "select "+strings.Join(columns, ", "))
+	out, err := ask("select " + strings.Join(columns, ", "))
 	if err != nil {
 		return nil, err
 	}
