@@ -54,7 +54,8 @@ func prepare(t *testing.T, db1 *pgtest.Cluster) {
 }
 
 // newTrio makes a primary and two standbys, and a cluster of them with one host that decides. bare: their hosts have no agents.
-func newTrio(t *testing.T, bare bool) *trio {
+// Lines of more are put at the beginning of the file.
+func newTrio(t *testing.T, bare bool, more ...string) *trio {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with servers: not with -short")
@@ -70,7 +71,7 @@ func newTrio(t *testing.T, bare bool) *trio {
 			}
 		}
 	})
-	file := "clusters:\n  shop:\n    members:\n"
+	file := strings.Join(more, "") + "clusters:\n  shop:\n    members:\n"
 	for i, s := range w.servers {
 		if bare {
 			file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\" }\n", i+1, s.Port)
