@@ -160,6 +160,23 @@ func (w *trio) kept(t *testing.T) {
 	}, func() string { return w.source(t).Text })
 }
 
+// ungapped sees that the history has no gap, and so many forks.
+func (w *trio) ungapped(t *testing.T, forks int) {
+	t.Helper()
+	reached, err := w.Open(t.Context(), Reach{Source: "books"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reached.Close() // it was only read
+	h := reached.Repositories[0].Facts.History
+	if gaps := h.AllGaps(); len(gaps) > 0 {
+		t.Errorf("gaps: %+v", gaps)
+	}
+	if len(h.Forks) != forks {
+		t.Errorf("forks: %+v", h.Forks)
+	}
+}
+
 // TestAClusterIsASource has a cluster's primary die, and then be moved, while its log is followed. There is no gap, and every moment before, at
 // and after both can be restored.
 func TestAClusterIsASource(t *testing.T) {
@@ -198,18 +215,7 @@ func TestAClusterIsASource(t *testing.T) {
 		return r.LagBytes == 0 && r.DurableTime.After(end)
 	}, func() string { return fmt.Sprintf("%+v", w.source(t)) })
 
-	reached, err := w.Open(t.Context(), Reach{Source: "books"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := reached.Repositories[0].Facts.History
-	_ = reached.Close() // it was only read
-	if gaps := h.AllGaps(); len(gaps) > 0 {
-		t.Errorf("gaps: %+v", gaps)
-	}
-	if len(h.Forks) != 2 {
-		t.Errorf("forks: %+v", h.Forks)
-	}
+	w.ungapped(t, 2)
 	var near []time.Time // of the last notes before, and the first behind each fork
 	for i, one := range d.notes[1:] {
 		if one.answered.Sub(d.notes[i].answered) > 150*time.Millisecond {

@@ -131,6 +131,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.house, err = d.host().openHouse(d.name); err != nil {
 		return err
 	}
+	if d.house != nil {
+		d.house.part = d.part
+	}
 	opened, err := d.openClusters(d.host(), nil)
 	if err != nil {
 		return err

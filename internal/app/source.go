@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
@@ -33,6 +34,8 @@ type protected struct {
 	told     func(archive.Event) // hears what happens; set before run
 
 	own func(ctx context.Context, take func(context.Context) error) error // stands around bases that nobody asked for; set before run
+
+	torn atomic.Bool // the log that is here can't be continued: a new base begins another line
 
 	mu       sync.Mutex
 	lastBase archive.Took // of the base that was kept last
@@ -147,6 +150,12 @@ func (p *protected) run(ctx context.Context) error {
 
 // hear passes the progress of a base on to whoever asked for it, and all else to who keeps watch.
 func (p *protected) hear(e archive.Event) {
+	switch e.Kind {
+	case archive.GapFound:
+		p.torn.Store(true)
+	case archive.BaseDone:
+		p.torn.Store(false)
+	}
 	p.mu.Lock()
 	if e.Kind == archive.BaseDone {
 		p.lastBase = e.Took // before whoever waits for the base goes on
