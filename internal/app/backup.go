@@ -22,7 +22,7 @@ func (h *Host) Backup(ctx context.Context, source string, exit func(error) int, 
 	}
 	defer unlock()
 	h.bounded()
-	p, err := h.openSource(ctx, source)
+	p, err := h.openSource(ctx, source, nil)
 	if err != nil {
 		return api.Base{}, err
 	}

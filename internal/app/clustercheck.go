@@ -142,12 +142,13 @@ func HostName(said string) string {
 // InspectCluster asks every member what it is and what it lacks. It changes nothing.
 func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterCheck, error) {
 	own := h.Config.Clusters[name]
-	out := api.ClusterCheck{Cluster: name, Members: make([]api.ClusterInspection, len(own.Order)), Refused: []api.ClusterRefusal{}}
-	found := make([]engine.Inspection, len(own.Order))
+	order := slices.DeleteFunc(slices.Clone(own.Order), func(member string) bool { return own.Members[member].Receiver })
+	out := api.ClusterCheck{Cluster: name, Members: make([]api.ClusterInspection, len(order)), Refused: []api.ClusterRefusal{}}
+	found := make([]engine.Inspection, len(order))
 	ctx, cancel := context.WithTimeout(ctx, 3*lookFor)
 	defer cancel()
 	var all sync.WaitGroup
-	for i, member := range own.Order {
+	for i, member := range order {
 		all.Go(func() { out.Members[i], found[i] = h.inspect(ctx, own, member) })
 	}
 	all.Wait()

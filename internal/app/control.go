@@ -157,7 +157,7 @@ func (h *Host) reports(ctx context.Context, source string, o OpenRepository) []d
 func (h *Host) CheckConfig(context.Context) error {
 	for _, name := range h.Config.SourceNames() {
 		s := h.Config.Sources[name]
-		if _, _, err := protectorOf(s.URL, h.Config.Dir()); err != nil {
+		if _, _, err := protectorOf(s.URL, h.Config); err != nil {
 			return &SourceError{Source: name, Err: err}
 		}
 		for kind := range s.Base {

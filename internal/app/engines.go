@@ -86,11 +86,15 @@ func kinds() []string {
 	return names
 }
 
-// protectorOf finds the engine of a URL and gives the URL with its path made absolute.
-func protectorOf(url, dir string) (engine.Protector, string, error) {
+// protectorOf finds the engine of a URL in a file, and gives the URL with its path made absolute.
+func protectorOf(url string, cfg *config.Config) (engine.Protector, string, error) {
 	kind, rest, ok := strings.Cut(url, ":")
 	if !ok {
 		return nil, "", &config.Error{File: "URL", Message: fmt.Sprintf("%q does not say what it is", url), Advice: "put the kind in front, as in sqlite:" + url}
+	}
+	if name := config.ClusterOf(url); name != "" {
+		g, err := groupOf(name, cfg)
+		return g, url, err
 	}
 	e, err := engineOf(kind)
 	if err != nil {
@@ -101,11 +105,19 @@ func protectorOf(url, dir string) (engine.Protector, string, error) {
 		return nil, "", &config.Error{File: "URL", Message: fmt.Sprintf("engine %s cannot protect", kind), Advice: "its servers can be members of a cluster; \"backstay engines\" says what each can do"}
 	}
 	for _, known := range engines {
-		if known.engine == e && known.isLocal && rest != "" && !filepath.IsAbs(rest) && !strings.HasPrefix(rest, ":") {
-			rest = filepath.Join(dir, rest)
+		if known.isLocal && known.engine.Kind() == e.Kind() && rest != "" && !filepath.IsAbs(rest) && !strings.HasPrefix(rest, ":") {
+			rest = filepath.Join(cfg.Dir(), rest)
 		}
 	}
 	return p, kind + ":" + rest, nil
+}
+
+// kindOf is the kind of engine that a source of a file has.
+func kindOf(url string, cfg *config.Config) string {
+	if e, _, err := protectorOf(url, cfg); err == nil {
+		return e.Kind()
+	}
+	return schemeOnly(url)
 }
 
 // otherKinds are schemes that mean an engine of another name.

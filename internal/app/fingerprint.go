@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/repository"
 	"github.com/backstaydb/backstay/internal/watch"
@@ -25,9 +26,8 @@ const (
 func isFingerprint(note []byte) bool { return bytes.HasPrefix(note, []byte(ageTitle)) }
 
 // fingerprints reports whether fingerprints can be taken of a source at all.
-func fingerprints(url string) bool {
-	kind, _, _ := strings.Cut(url, ":")
-	e, err := engineOf(kind)
+func fingerprints(url string, cfg *config.Config) bool {
+	e, err := engineOf(kindOf(url, cfg))
 	if err != nil {
 		return false
 	}
@@ -77,7 +77,7 @@ func keepFingerprint(ctx context.Context, p *protected, name, id string, plain [
 
 // fingerprint takes one over connections of its own.
 func (h *Host) fingerprint(ctx context.Context, source string) (f engine.Fingerprint, err error) {
-	e, target, err := protectorOf(h.Config.Sources[source].URL, h.Config.Dir())
+	e, target, err := protectorOf(h.Config.Sources[source].URL, h.Config)
 	if err != nil {
 		return f, err
 	}

@@ -38,6 +38,8 @@ type house struct {
 	socket       net.Listener
 	told         func(host, what string, err error)
 
+	part func(source string) *protected // that is captured here; nil: none is
+
 	mu       sync.Mutex
 	clusters map[string]*managed
 }
@@ -167,8 +169,21 @@ func (o *house) parts() peer.Parts {
 	return peer.Parts{
 		Host: o.known,
 		Member: func(cluster, member string) peer.Member {
-			if m := o.find(cluster); m != nil && m.agents[member] != nil {
+			m := o.find(cluster)
+			switch {
+			case m == nil:
+				return nil
+			case m.agents[member] != nil:
 				return m.agents[member]
+			case m.receiver != nil && member == m.config.Receiver():
+				return m.receiver
+			}
+			return nil
+		},
+		Log: func(cluster string) peer.Log {
+			m, own := o.find(cluster), o.host.Load().Config
+			if source := own.SourceOf(cluster); m != nil && source != "" && o.part(source) != nil {
+				return m.books(source)
 			}
 			return nil
 		},

@@ -19,10 +19,12 @@ import (
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/bare"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
+	"github.com/backstaydb/backstay/internal/cluster/receiver"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/peer"
 	"github.com/backstaydb/backstay/internal/proxy"
 	"github.com/backstaydb/backstay/internal/proxy/renew"
@@ -38,9 +40,12 @@ type managed struct {
 	config  config.Cluster
 	decided cluster.Config
 
-	agents  map[string]*agent.Agent // of members on this host
-	bare    map[string]*bare.Member // those without an agent anywhere, which every keeper reaches over SQL alone
-	guards  []*guarding
+	agents map[string]*agent.Agent // of members on this host
+	bare   map[string]*bare.Member // those without an agent anywhere, which every keeper reaches over SQL alone
+	guards []*guarding
+
+	receiver *receiver.Receiver // of this host; nil: it has none
+
 	holds   []func() // of the data of members on this host
 	servers []*member.Server
 	keeper  *keeper.Keeper
@@ -65,6 +70,9 @@ func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(m
 			m.close()
 		}
 	}()
+	if err := m.buildReceiver(); err != nil {
+		return m, err
+	}
 	if err := m.buildAgents(say); err != nil {
 		return m, err
 	}
@@ -76,8 +84,12 @@ func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(m
 	if table != nil {
 		m.renewer = renew.New(renew.Config{Cluster: name, Host: o.name, Table: table, Lease: m.decided.Lease, Holders: m.holders()})
 	}
+	var repository keeper.Repository
+	if log := m.log(); log != nil {
+		repository = stored{log, map[uint32]history.Position{}}
+	}
 	m.keeper, err = keeper.New(keeper.Config{
-		Cluster: m.decided, Store: &o.coordination.store, Key: stateKey(name), Members: m.members, Proxies: m.proxies(), Hosts: m.hosts(), Host: o.name,
+		Repository: repository, Cluster: m.decided, Store: &o.coordination.store, Key: stateKey(name), Members: m.members, Proxies: m.proxies(), Hosts: m.hosts(), Host: o.name,
 		Audit: auditor{h: say}, Tell: m.keep,
 	})
 	return m, err
@@ -105,7 +117,7 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 	h := m.host
 	for _, name := range m.config.Order {
 		own := m.config.Members[name]
-		if own.Host != m.house.name {
+		if own.Host != m.house.name || own.Receiver {
 			continue
 		}
 		c, err := m.serverOf(name)
@@ -117,6 +129,7 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 			return &ClusterError{Cluster: m.name, Member: name, Err: err}
 		}
 		m.holds = append(m.holds, release)
+		m.lent(&c)
 		c.Said = func(text string) { h.Log.Info(text, "cluster", m.name, "member", name) }
 		s, err := member.New(c)
 		if err != nil {
@@ -141,6 +154,39 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 		m.agents[name] = a
 	}
 	return nil
+}
+
+// buildReceiver makes what this host captures of the cluster a member of it, where the file says so.
+func (m *managed) buildReceiver() (err error) {
+	name := m.config.Receiver()
+	if name == "" || m.config.Members[name].Host != m.house.name {
+		return nil
+	}
+	h, source := m.host, m.host.Config.SourceOf(m.name)
+	dir := h.memberState(m.name, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	m.receiver, err = receiver.New(ctx, receiver.Config{Member: name, Dir: dir, Store: &m.house.coordination.store, Key: stateKey(m.name),
+		Stream: receiving{h, source, func() *protected { return m.house.part(source) }}})
+	if err != nil {
+		return &ClusterError{Cluster: m.name, Member: name, Err: err}
+	}
+	return nil
+}
+
+// lent gives a member what lies outside of all servers: log, and what a copy is laid from.
+func (m *managed) lent(c *member.Config) {
+	all := *m.host
+	all.Config = m.host.Config.All()
+	source := all.Config.SourceOf(m.name)
+	if source == "" {
+		return
+	}
+	c.Lender = lenders{m.log(), lender{&all, source}}
+	c.Recloner = recloner{&all, source}
 }
 
 // memberState is the folder of an agent.
@@ -207,6 +253,12 @@ func quoted(v string) string {
 func (m *managed) buildMember(name string, say func(managedEvent)) error {
 	own := m.config.Members[name]
 	switch {
+	case own.Receiver && m.receiver != nil:
+		m.members[name] = m.receiver
+		return nil
+	case own.Receiver:
+		m.members[name] = m.remote(name)
+		return nil
 	case m.agents[name] != nil:
 		m.members[name] = m.agents[name]
 	case own.Host != "":
@@ -250,6 +302,8 @@ func (m *managed) remote(name string) interface {
 // voucher is another member's agent.
 func (m *managed) voucher(name string) peer.Voucher {
 	switch own := m.config.Members[name]; {
+	case own.Receiver:
+		return nil
 	case m.agents[name] != nil:
 		return m.agents[name]
 	case own.Host != "":
@@ -264,6 +318,7 @@ func (m *managed) holders() []renew.Granter {
 	for _, name := range m.config.Order {
 		own := m.config.Members[name]
 		switch {
+		case own.Receiver: // it holds no epoch
 		case m.agents[name] != nil:
 			all = append(all, renew.Granter{Member: name, Granter: m.agents[name]})
 		case own.Host != "":

@@ -54,7 +54,14 @@ func prepare(t *testing.T, db1 *pgtest.Cluster) {
 }
 
 // newTrio makes a primary and two standbys, and a cluster of them with one host that decides. bare: their hosts have no agents.
-func newTrio(t *testing.T, bare bool) *trio {
+// Lines of more are put at the beginning of the file.
+func newTrio(t *testing.T, bare bool, more ...string) *trio {
+	t.Helper()
+	return newServers(t, 3, bare, strings.Join(more, ""), "")
+}
+
+// newServers makes n servers. before stands at the beginning of the file, and last behind the last of them.
+func newServers(t *testing.T, n int, bare bool, before, last string) *trio {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with servers: not with -short")
@@ -62,7 +69,10 @@ func newTrio(t *testing.T, bare bool) *trio {
 	t.Setenv("PGPASSWORD", pgtest.Password)
 	db1 := pgtest.New(t, pgtest.Options{Settings: small})
 	prepare(t, db1)
-	w := &trio{servers: []*pgtest.Cluster{db1, db1.Standby(t, "db2"), db1.Standby(t, "db3")}, rw: freeAddress(t), ro: freeAddress(t)}
+	w := &trio{servers: []*pgtest.Cluster{db1}, rw: freeAddress(t), ro: freeAddress(t)}
+	for i := 2; i <= n; i++ {
+		w.servers = append(w.servers, db1.Standby(t, fmt.Sprintf("db%d", i)))
+	}
 	t.Cleanup(func() {
 		for _, s := range w.servers {
 			if err := member.Halt(context.Background(), s.Dir); err != nil {
@@ -70,7 +80,7 @@ func newTrio(t *testing.T, bare bool) *trio {
 			}
 		}
 	})
-	file := "clusters:\n  shop:\n    members:\n"
+	file := before + "clusters:\n  shop:\n    members:\n"
 	for i, s := range w.servers {
 		if bare {
 			file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\" }\n", i+1, s.Port)
@@ -79,6 +89,7 @@ func newTrio(t *testing.T, bare bool) *trio {
 		file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\" }\n",
 			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
 	}
+	file += last
 	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: %ds, lease: %dms, max_loss: 0B }\n", w.rw, w.ro, slow, 1500*slow)
 	w.file, w.Host = file, runFile(t, file)
 	return w

@@ -55,7 +55,7 @@ func (h *Host) openElsewhere(ctx context.Context, name string) (*protected, erro
 		return nil, err
 	}
 	cfg := h.Config.Sources[name]
-	kind, _, _ := strings.Cut(cfg.URL, ":")
+	kind := kindOf(cfg.URL, h.Config)
 	w, err := h.guestWriters(name, kind, key)
 	if err != nil {
 		return nil, err

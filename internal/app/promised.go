@@ -12,6 +12,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/archive"
+	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/metrics"
 	"github.com/backstaydb/backstay/internal/notify"
@@ -47,7 +48,7 @@ func (h *Host) watched(only []string) ([]watch.Source, error) {
 	for _, name := range h.Config.SourceNames() {
 		source := h.Config.Sources[name]
 		source.Promise = limited(source.Promise, only)
-		all = append(all, watch.Source{Name: name, Source: source, Reads: len(key.Identities) > 0, Fingerprints: len(only) == 0 && fingerprints(source.URL)})
+		all = append(all, watch.Source{Name: name, Source: source, Reads: len(key.Identities) > 0, Fingerprints: len(only) == 0 && fingerprints(source.URL, h.Config)})
 	}
 	return all, nil
 }
@@ -88,6 +89,7 @@ func (d *daemon) keepWatch(ctx context.Context) error {
 // listen has the watch hear what happens to a source, before it runs.
 func (d *daemon) listen(p *protected) {
 	p.told = func(e archive.Event) { d.watch.Hear(p.name, e) }
+	p.primary = func() string { return d.primaryOf(config.ClusterOf(p.config.URL)) }
 	p.own = func(ctx context.Context, take func(context.Context) error) error { return d.ownBase(ctx, p.name, take) }
 }
 

@@ -106,7 +106,7 @@ func (p *Protection) name(cfg *config.Config) error {
 }
 
 func identify(ctx context.Context, p *Protection, cfg *config.Config, log *slog.Logger) (engine.Identity, error) {
-	e, target, err := protectorOf(p.URL, cfg.Dir())
+	e, target, err := protectorOf(p.URL, cfg)
 	if err != nil {
 		return engine.Identity{}, err
 	}

@@ -76,12 +76,13 @@ func (d *daemon) prepare(ctx context.Context) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(cfg.Sources) == 0 && len(cfg.Clusters) == 0 {
+	if len(cfg.Sources) == 0 && len(cfg.Clusters) == 0 && len(cfg.Elsewhere) == 0 {
 		return nil, errNothing
 	}
 	host := *d.host()
 	host.Config = cfg
-	p := &prepared{host: &host}
+	p := &prepared{host: d.captures(&host)}
+	cfg = p.host.Config
 	if err := p.host.CheckConfig(ctx); err != nil {
 		return nil, err
 	}
@@ -127,6 +128,7 @@ func (p *prepared) close() error {
 // capture is what of a file decides how a source is captured. A change of anything else leaves its capture alone.
 type capture struct {
 	url          string
+	servers      string // of the cluster that it is
 	ack          config.Ack
 	copies       int
 	sentinel     bool
@@ -137,7 +139,8 @@ type capture struct {
 
 func captured(c *config.Config, name string) capture {
 	s := c.Sources[name]
-	out := capture{url: s.URL, ack: s.Ack, copies: s.Copies(), sentinel: s.Sentinels(), limits: [3]config.Size{s.SpoolLimit, s.HeldLimit, s.SegmentSize}, repositories: s.Everywhere()}
+	own := c.Clusters[config.ClusterOf(s.URL)]
+	out := capture{url: s.URL, servers: fmt.Sprint(own.Servers(), own.Receiver()), ack: s.Ack, copies: s.Copies(), sentinel: s.Sentinels(), limits: [3]config.Size{s.SpoolLimit, s.HeldLimit, s.SegmentSize}, repositories: s.Everywhere()}
 	for _, name := range s.Everywhere() {
 		r := c.Repositories[name]
 		r.Limit = config.Limit{} // it changes on the way
@@ -147,7 +150,7 @@ func captured(c *config.Config, name string) capture {
 }
 
 func (c capture) equal(other capture) bool {
-	return c.url == other.url && c.ack == other.ack && c.copies == other.copies && c.sentinel == other.sentinel && c.limits == other.limits &&
+	return c.url == other.url && c.servers == other.servers && c.ack == other.ack && c.copies == other.copies && c.sentinel == other.sentinel && c.limits == other.limits &&
 		slices.Equal(c.repositories, other.repositories) && slices.Equal(c.stores, other.stores)
 }
 

@@ -50,6 +50,7 @@ func (h *Host) Run(ctx context.Context, o RunOptions) error {
 	if d.manager, err = systemd.FromEnvironment(); err != nil {
 		h.Log.Warn("the service manager is not understood", "err", err)
 	}
+	h = d.captures(h)
 	h.bounded()
 	d.now.Store(h)
 	ctx, endTraces := h.tracing(ctx, o.Version)
@@ -116,7 +117,7 @@ func (d *daemon) host() *Host { return d.now.Load() }
 // open opens all that the daemon works with. What was opened when it fails is left to close.
 func (d *daemon) open(ctx context.Context) (err error) {
 	names := d.host().Config.SourceNames()
-	if len(names) == 0 && len(d.host().Config.Clusters) == 0 {
+	if len(names) == 0 && len(d.host().Config.Clusters) == 0 && len(d.host().Config.Elsewhere) == 0 {
 		return errNothing
 	}
 	for i, name := range names {
@@ -129,6 +130,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	if d.house, err = d.host().openHouse(d.name); err != nil {
 		return err
+	}
+	if d.house != nil {
+		d.house.part = d.part
 	}
 	opened, err := d.openClusters(d.host(), nil)
 	if err != nil {
@@ -146,12 +150,22 @@ func (d *daemon) open(ctx context.Context) (err error) {
 // errNothing says that there is nothing to do for a daemon.
 var errNothing = errors.New("backstay.yaml names neither a source nor a cluster")
 
+// captures is h with what this host captures of the file. A daemon that does only some jobs does them for all sources.
+func (d *daemon) captures(h *Host) *Host {
+	if len(d.only) > 0 {
+		return h
+	}
+	own := *h
+	own.Config = h.Config.On(d.name)
+	return &own
+}
+
 // openSource opens a source to be captured, or, where only some jobs are done, as one that another host captures.
 func (d *daemon) openSource(ctx context.Context, h *Host, name string) (*protected, error) {
 	if len(d.only) > 0 {
 		return h.openElsewhere(ctx, name)
 	}
-	return h.openSource(ctx, name)
+	return h.openSource(ctx, name, newGuide(h.Config, name))
 }
 
 // close closes what is open when nothing runs any more.

@@ -119,7 +119,7 @@ func (s *sentinel) status() *api.Sentinel {
 
 // dropSentinel takes away what a sentinel left at a source; what says what that is.
 func (h *Host) dropSentinel(ctx context.Context, source string, dry bool) (what string, err error) {
-	e, target, err := protectorOf(h.Config.Sources[source].URL, h.Config.Dir())
+	e, target, err := protectorOf(h.Config.Sources[source].URL, h.Config)
 	if err != nil {
 		return "", err
 	}

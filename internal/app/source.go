@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
@@ -11,6 +12,7 @@ import (
 	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres"
 	"github.com/backstaydb/backstay/internal/repository"
 )
 
@@ -27,9 +29,13 @@ type protected struct {
 	writers  *writers
 	bytes    int64               // of the data, about; for progress
 	sentinel *sentinel           // nil: none is written
+	guide    *guide              // of a source that is a cluster; nil for others
+	primary  func() string       // of that cluster, as this process knows it; set before run
 	told     func(archive.Event) // hears what happens; set before run
 
 	own func(ctx context.Context, take func(context.Context) error) error // stands around bases that nobody asked for; set before run
+
+	torn atomic.Bool // the log that is here can't be continued: a new base begins another line
 
 	mu       sync.Mutex
 	lastBase archive.Took // of the base that was kept last
@@ -42,9 +48,10 @@ type protected struct {
 
 // openSource looks at the source once, opens or makes its repositories, and builds its archive. A source that is away
 // is waited for by the archive, but not at its very first start.
-func (h *Host) openSource(ctx context.Context, name string) (*protected, error) {
+// g leads one that is a cluster; nil: the primary is asked for when it is connected to.
+func (h *Host) openSource(ctx context.Context, name string, g *guide) (*protected, error) {
 	cfg := h.Config.Sources[name]
-	e, target, err := protectorOf(cfg.URL, h.Config.Dir())
+	e, target, err := protectorOf(cfg.URL, h.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +67,11 @@ func (h *Host) openSource(ctx context.Context, name string) (*protected, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &protected{name: name, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
+	p := &protected{name: name, guide: g, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
 	w.hears(p.hear)
+	if group, ok := e.(postgres.Group); ok && g != nil {
+		e = g.onto(group, p.safe)
+	}
 	p.sentinel = newSentinel(cfg.Sentinels(), e, target, engine.Options{Name: name, Log: h.Log, Now: h.Now})
 	var repos []archive.Repo
 	for _, r := range cfg.Repositories {
@@ -119,20 +129,33 @@ func (p *protected) run(ctx context.Context) error {
 		return errors.Join(p.writers.close(), ctx.Err())
 	}
 	var aside sync.WaitGroup
+	ended := ctx.Err
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if p.guide != nil {
+		aside.Go(func() { p.guide.run(ctx, p.primary) })
+	}
 	if p.sentinel != nil {
 		aside.Go(func() { p.sentinel.run(ctx) })
 	}
 	err := p.archive.Run(ctx)
+	stop()
 	aside.Wait()
 	err = errors.Join(err, p.writers.close())
 	if err != nil {
 		return err
 	}
-	return ctx.Err()
+	return ended()
 }
 
 // hear passes the progress of a base on to whoever asked for it, and all else to who keeps watch.
 func (p *protected) hear(e archive.Event) {
+	switch e.Kind {
+	case archive.GapFound:
+		p.torn.Store(true)
+	case archive.BaseDone:
+		p.torn.Store(false)
+	}
 	p.mu.Lock()
 	if e.Kind == archive.BaseDone {
 		p.lastBase = e.Took // before whoever waits for the base goes on

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"strings"
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/config"
@@ -58,8 +57,7 @@ func (h *Host) restingStatus(ctx context.Context) (api.Status, error) {
 	}
 	for _, name := range h.Config.SourceNames() {
 		cfg := h.Config.Sources[name]
-		kind, _, _ := strings.Cut(cfg.URL, ":")
-		source := api.Source{Name: name, URL: cfg.URL, Engine: kind, State: stateStopped, Text: "no daemon is running here", SpoolLimit: cfg.Limit(), Repositories: []api.Repository{}}
+		source := api.Source{Name: name, URL: cfg.URL, Engine: kindOf(cfg.URL, h.Config), State: stateStopped, Text: "no daemon is running here", SpoolLimit: cfg.Limit(), Repositories: []api.Repository{}}
 		for _, repo := range cfg.Repositories {
 			shown := api.Repository{Name: repo, Store: h.Config.Repositories[repo].Store, State: stateOK}
 			if o, err := h.openRepository(ctx, Reach{Source: name}, repo, key); err != nil {

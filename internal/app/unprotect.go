@@ -134,7 +134,7 @@ func (r *sourceRemainder) close() { _ = r.source.Close() } // Nothing was begun 
 
 // remainder asks the source what stays there; nil if its engine leaves nothing behind.
 func (h *Host) remainder(ctx context.Context, source string) (*sourceRemainder, error) {
-	p, target, err := protectorOf(h.Config.Sources[source].URL, h.Config.Dir())
+	p, target, err := protectorOf(h.Config.Sources[source].URL, h.Config)
 	if err != nil {
 		return nil, err
 	}

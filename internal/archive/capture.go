@@ -27,6 +27,10 @@ func (a *Archive) capture(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, engine.ErrMoved) {
+			a.c.Log.Info("the source is followed at another of its servers", "source", a.c.Source, "why", err)
+			continue
+		}
 		var full *spool.FullError
 		if errors.As(err, &full) {
 			a.waitForRoom(ctx, full.Need)

@@ -73,6 +73,33 @@ func (a *Archive) Status() Status {
 	return st
 }
 
+// Received is the end of the log that is durable in the spool; zero before the spool was opened.
+func (a *Archive) Received() history.Position {
+	a.mu.Lock()
+	open := a.work != nil
+	a.mu.Unlock()
+	if !open {
+		return history.Position{}
+	}
+	return a.sp.Stats().Last
+}
+
+// Stored is up to where there is log in the repository that has most of it; zero before one was opened. It asks no source.
+func (a *Archive) Stored() (at history.Position) {
+	a.mu.Lock()
+	open := a.work != nil
+	a.mu.Unlock()
+	if !open {
+		return at
+	}
+	for _, s := range a.shippers {
+		if p := s.durableEnd().Position; at.Before(p) {
+			at = p
+		}
+	}
+	return at
+}
+
 // status says how s is doing, where whole is up to when the source is known to have committed nothing more.
 func (s *shipper) status(now time.Time, whole history.Moment) RepositoryStatus {
 	v := s.look()

@@ -25,7 +25,7 @@ type Member struct {
 	Host       string   `yaml:"host,omitempty" json:"host,omitempty" doc:"name of the host on which the server runs and an agent of Backstay acts: the one that says run --host of it. Without an agent nobody can stop the server, or bring it back as a replica"`
 	Priority   int      `yaml:"priority,omitempty" json:"priority,omitempty" doc:"the higher is taken where nothing else decides"`
 	NoFailover bool     `yaml:"nofailover,omitempty" json:"nofailover,omitempty" doc:"it never becomes primary by itself"`
-	Receiver   bool     `yaml:"receiver,omitempty" json:"receiver,omitempty" doc:"it is no server but Backstay's own receiver of the log on its host: it acknowledges, and never becomes primary"`
+	Receiver   bool     `yaml:"receiver,omitempty" json:"receiver,omitempty" doc:"it is no server but Backstay's own receiver of the log on its host, which captures the source that is this cluster: a commit may wait for it as for a standby, and it never becomes primary"`
 	Guard      bool     `yaml:"guard,omitempty" json:"guard,omitempty" doc:"a process beside the agent stops the server by its deadline even where the agent is dead or frozen"`
 	Local      string   `yaml:"local,omitempty" json:"local,omitempty" doc:"how a superuser reaches the server on its host, for the agent; postgres://postgres@/postgres?host=/var/run/postgresql with the port of url if not given"`
 	Watchdog   string   `yaml:"watchdog,omitempty" json:"watchdog,omitempty" doc:"a device that restarts the host when the guard cannot write to it in time, as in /dev/watchdog: the one fence for a host that hangs as a whole"`
@@ -161,7 +161,7 @@ func (c *Config) Decided(name string, address func(url string) string) cluster.C
 		Sync: f.Synchronous(), Degraded: f.Degraded, MaxLoss: uint64(f.MaxLoss), Unfenced: f.Unfenced}
 	for _, member := range own.Order {
 		m := own.Members[member]
-		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Guard: m.Guard, Bare: m.Host == ""}
+		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Guard: m.Guard, Receiver: m.Receiver, Bare: m.Host == ""}
 		if m.URL != "" {
 			p.Address = address(m.URL)
 		}

@@ -75,6 +75,11 @@ func (p *parser) members(c *Config, name string) error {
 		switch {
 		case !ValidName(member):
 			return p.at(at, fmt.Sprintf("name %q", member), "names hold letters, digits, and - _ = . inside, at most 64 of them")
+		case m.Receiver:
+			if err := p.receives(c, name, member); err != nil {
+				return err
+			}
+			continue
 		case m.URL == "":
 			return p.at(at, fmt.Sprintf("member %s of cluster %s has no url", member, name), `add url: "postgres://backstay@10.0.0.2/"`)
 		case scheme != cl.Kind():
@@ -89,6 +94,25 @@ func (p *parser) members(c *Config, name string) error {
 		if err := p.noSecret(m.URL, "clusters", name, "members", member, "url"); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// receives checks the member that is Backstay's own receiver.
+func (p *parser) receives(c *Config, name, member string) error {
+	cl, m := c.Clusters[name], c.Clusters[name].Members[member]
+	at := p.token("clusters", name, "members", member)
+	switch {
+	case !cl.Managed():
+		return p.at(at, fmt.Sprintf("member %s of cluster %s is a receiver, and somebody else says whom commits wait for", member, name), "leave it out; the source is followed all the same")
+	case m.Host == "":
+		return p.at(at, fmt.Sprintf("receiver %s of cluster %s has no host", member, name), "add host: NAME, best one that has none of the servers")
+	case m.URL != "" || m.Data != "" || m.Guard || m.Watchdog != "":
+		return p.at(at, fmt.Sprintf("receiver %s of cluster %s has keys of a server", member, name), "it is { receiver: true, host: "+m.Host+" } and no more")
+	case cl.Receiver() != member:
+		return p.at(at, fmt.Sprintf("cluster %s has receivers %s and %s", name, cl.Receiver(), member), "one source captures it, so there is one")
+	case c.SourceOf(name) == "":
+		return p.at(at, fmt.Sprintf("cluster %s has a receiver and no source", name), "add sources: { "+name+": { url: \"cluster:"+name+"\", repositories: [NAME] } }")
 	}
 	return nil
 }

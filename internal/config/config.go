@@ -24,6 +24,8 @@ type Config struct {
 	Path   string `yaml:"-" json:"-"` // of the file; relative stores and sqlite URLs are relative to its folder
 	Digest string `yaml:"-" json:"-"` // SHA-256 of the file as it was read, in hex; "" if it was not
 
+	Elsewhere map[string]Source `yaml:"-" json:"-"` // of the file, which other hosts capture; see On
+
 	Repositories map[string]Repository `yaml:"repositories" json:"repositories" doc:"where history is kept, by name"`
 	Classes      map[string]Class      `yaml:"classes,omitempty" json:"classes,omitempty" doc:"promises that sources share, by name"`
 	Sources      map[string]Source     `yaml:"sources" json:"sources" doc:"what is protected, by name"`
@@ -53,7 +55,8 @@ type Limit struct {
 type Source struct {
 	Promise `yaml:",inline"`
 
-	URL         string      `yaml:"url" json:"url" doc:"what is protected: sqlite:./app.db" required:"true"`
+	URL         string      `yaml:"url" json:"url" doc:"what is protected: sqlite:./app.db, postgres://backstay@db1, or cluster:NAME, a cluster of this file, whichever member is primary" required:"true"`
+	Host        string      `yaml:"host,omitempty" json:"host,omitempty" doc:"name of the host that captures it: the one that says run --host of it; each that runs this file if not given"`
 	Class       string      `yaml:"class,omitempty" json:"class,omitempty" doc:"name of the class whose promises hold where the source states none of its own"`
 	Owner       string      `yaml:"owner,omitempty" json:"owner,omitempty" doc:"who is responsible; it stands in notices and reports"`
 	After       []string    `yaml:"after,omitempty" json:"after,omitempty" doc:"names of sources whose bases are taken first"`

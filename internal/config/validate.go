@@ -50,6 +50,9 @@ func (p *parser) validate(c *Config) error {
 	if err := p.clusters(c); err != nil {
 		return err
 	}
+	if err := p.clusterSources(c); err != nil {
+		return err
+	}
 	return p.receivers(c)
 }
 

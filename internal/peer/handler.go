@@ -19,6 +19,7 @@ type Parts struct {
 	Voucher func(cluster, member string) Voucher   // of the other members' agents
 	Granter func(cluster string) Granter           // of proxies: the members of a cluster that this host runs speak as one
 	Carrier func(cluster string) Carrier           // of keepers: this host's proxy of a cluster
+	Log     func(cluster string) Log               // of members that lack log, and of keepers: the cluster is captured here
 	Asked   func(host, question string, err error) // told of each question that failed, for the log; nil: nobody
 }
 
@@ -82,6 +83,7 @@ func Handler(p Parts) http.Handler {
 		ack, heard, err := carrier.Tell(r.Context(), to)
 		return told{ack, heard}, err
 	})
+	serveLog(m, p)
 	return m
 }
 
@@ -108,23 +110,30 @@ func findRoute[P comparable](r *http.Request, look func(cluster string) P) (P, e
 
 func serve[Q, A any](m *http.ServeMux, p Parts, path string, answer func(*http.Request, Q) (A, error)) {
 	m.HandleFunc("POST /peer/1/"+path, func(w http.ResponseWriter, r *http.Request) {
-		host, err := HostOf(r.TLS)
-		if err == nil && (p.Host == nil || !p.Host(host)) {
-			err = fmt.Errorf("host %s is not in this host's file", host)
-		}
-		if err != nil {
-			p.tell(host, r, err)
-			reply(w, http.StatusForbidden, problem{err.Error()})
+		if !p.admits(w, r) {
 			return
 		}
 		a, err := ask(r, answer)
 		if err != nil {
-			p.tell(host, r, err)
+			p.tell("", r, err)
 			reply(w, statusOf(err), problem{err.Error()})
 			return
 		}
 		reply(w, http.StatusOK, a)
 	})
+}
+
+// admits refuses who is no host of the file.
+func (p Parts) admits(w http.ResponseWriter, r *http.Request) bool {
+	host, err := HostOf(r.TLS)
+	if err == nil && (p.Host == nil || !p.Host(host)) {
+		err = fmt.Errorf("host %s is not in this host's file", host)
+	}
+	if err != nil {
+		p.tell(host, r, err)
+		reply(w, http.StatusForbidden, problem{err.Error()})
+	}
+	return err == nil
 }
 
 func ask[Q, A any](r *http.Request, answer func(*http.Request, Q) (A, error)) (a A, err error) {
@@ -143,6 +152,9 @@ func ask[Q, A any](r *http.Request, answer func(*http.Request, Q) (A, error)) (a
 }
 
 func (p Parts) tell(host string, r *http.Request, err error) {
+	if host == "" {
+		host, _ = HostOf(r.TLS) // it was admitted by that name
+	}
 	if p.Asked != nil {
 		p.Asked(host, r.URL.Path, err)
 	}

@@ -29,6 +29,22 @@ func (s *Source) replication(ctx context.Context) (*replication.Conn, error) {
 	return conn, nil
 }
 
+// streaming opens the connection that log is streamed over.
+func (s *Source) streaming(ctx context.Context) (*replication.Conn, error) {
+	settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	if s.receiver != "" {
+		settings.RuntimeParams["application_name"] = s.receiver
+	}
+	conn, err := replication.Open(ctx, settings)
+	if err != nil {
+		return nil, s.explain(ctx, "connect to "+s.where(), err)
+	}
+	return conn, nil
+}
+
 // sql opens a connection to a database. Not every role that may replicate may have one.
 func (s *Source) sql(ctx context.Context) (*pgconn.PgConn, error) {
 	settings, err := s.settings()

@@ -88,7 +88,7 @@ type follower struct {
 // timeline follows the timeline of the position to its end.
 func (f *follower) timeline(ctx context.Context) error {
 	s := f.s
-	conn, err := s.replication(ctx)
+	conn, err := s.streaming(ctx)
 	if err != nil {
 		return err
 	}

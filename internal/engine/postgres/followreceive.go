@@ -61,7 +61,11 @@ func (r *receiver) run() error {
 		if err != nil {
 			return err
 		}
-		r.heard.Store(time.Now().UnixNano())
+		now := time.Now().UnixNano()
+		r.heard.Store(now)
+		if r.s.lead != nil {
+			r.s.lead.heard.Store(now)
+		}
 		if err := r.take(m); err != nil {
 			return err
 		}

@@ -22,7 +22,10 @@ type Source struct {
 	version     int    // major, when we connected
 	slot        string // name of ours
 
-	logDir    string        // where its log lies, if that is on this host and known; "" else
+	logDir   string // where its log lies, if that is on this host and known; "" else
+	receiver string // what a stream calls itself where it is one of those a commit may wait for; "": as all connections do
+	lead     *Lead  // hears of each word of the server; nil: nobody does
+
 	lookPause time.Duration // before log that could not be read is asked for again, for the first time
 
 	mu       sync.Mutex // guards what follows
@@ -45,6 +48,8 @@ type Counters struct {
 
 	FileBases   int64 // bases that were taken by reading files
 	StreamBases int64 // bases that the server sent
+
+	ReplicaBases int64 // bases of a group that were taken from a replica
 }
 
 // Counters tells which paths ran since Connect.

@@ -46,6 +46,9 @@ func (s *Server) Detach(ctx context.Context) error {
 func (s *Server) Follow(ctx context.Context, member string) error {
 	s.acting.Lock()
 	defer s.acting.Unlock()
+	if _, server := s.c.Members[member]; !server && s.c.Lender != nil {
+		return s.fetch(ctx, member)
+	}
 	settings, err := s.following(member)
 	if err != nil {
 		return err

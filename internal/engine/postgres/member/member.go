@@ -41,6 +41,7 @@ type Config struct {
 	Log       string          // file that takes what the server says before it has a log of its own; empty: one in Aside
 	Aside     string          // folder of ours for what a rewind would discard, and for marks; not inside Dir
 	Restore   string          // restore_command for standbys and rewinds; empty: none
+	Lender    Lender          // of log that no server has; nil: nobody
 	Recloner  Recloner        // where a rewind is not possible; nil: pg_basebackup from the primary
 
 	Said func(text string) // what people should know; nil: nobody
@@ -48,9 +49,9 @@ type Config struct {
 
 // Recloner fills an empty data directory.
 type Recloner interface {
-	// Reclone puts a base into dir, so that a server which is started there as a standby of the one that conninfo reaches, with the
-	// member's restore_command, comes to be whole. Files belong to the directory's owner.
-	Reclone(ctx context.Context, dir, conninfo string) error
+	// Reclone puts a base into dir, which is there and empty, and its log, so that a server which is started there as a standby of a member on
+	// timeline comes to be whole. Files belong to the directory's owner. It leaves an empty folder where it fails.
+	Reclone(ctx context.Context, dir string, timeline uint32) error
 }
 
 // Server is one member's server. New makes it. See agent.Server.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
@@ -141,11 +143,16 @@ func (s *Server) anew(ctx context.Context, member string, up *upstream, whole hi
 	if err := s.Stop(ctx); err != nil {
 		return err
 	}
+	if s.c.Recloner != nil {
+		if err := s.hold(ctx, up); err != nil {
+			return err
+		}
+	}
 	waldir, err := s.clear()
 	if err != nil {
 		return err
 	}
-	if err := s.copyFrom(ctx, p, member, waldir); err != nil {
+	if err := s.copyFrom(ctx, p, member, waldir, up.system.Timeline); err != nil {
 		return err
 	}
 	return s.giveBack(own)
@@ -190,11 +197,52 @@ func empty(dir, prefix string) error {
 	return err
 }
 
+// hold has the primary keep all log from now on: what a repository will have when a copy is laid may be older than what the primary has by then.
+func (s *Server) hold(ctx context.Context, up *upstream) error {
+	if err := up.conn.DropSlot(ctx, slot(s.c.Name)); err != nil && code(err) != undefinedObject {
+		return plain(err)
+	}
+	if err := up.conn.CreateSlot(ctx, slot(s.c.Name)); err != nil && code(err) != alreadyThere {
+		return plain(err)
+	}
+	return nil
+}
+
+// reclone lays the empty data directory from a repository, which reads no member.
+func (s *Server) reclone(ctx context.Context, waldir string, timeline uint32) error {
+	if waldir != "" {
+		return fmt.Errorf("its log lies in %s, outside of the data", waldir)
+	}
+	begun := time.Now()
+	if err := s.c.Recloner.Reclone(ctx, s.c.Dir, timeline); err != nil {
+		return err
+	}
+	if err := s.own(); err != nil {
+		return err
+	}
+	s.say("%s was laid from a repository in %s", s.c.Name, time.Since(begun).Round(time.Millisecond))
+	return nil
+}
+
+// own gives the data to the server's user: who restored it may be another one.
+func (s *Server) own() error {
+	return filepath.WalkDir(s.c.Dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return s.user.Give(path)
+	})
+}
+
 // copyFrom fills the empty data directory.
-func (s *Server) copyFrom(ctx context.Context, p server.Programs, member, waldir string) error {
+func (s *Server) copyFrom(ctx context.Context, p server.Programs, member, waldir string, timeline uint32) error {
 	conninfo := s.c.Members[member]
 	if s.c.Recloner != nil {
-		return s.c.Recloner.Reclone(ctx, s.c.Dir, conninfo)
+		err := s.reclone(ctx, waldir, timeline)
+		if err == nil || ctx.Err() != nil || !p.Has("pg_basebackup") {
+			return err
+		}
+		s.say("%s can't be laid from a repository, and is copied from %s: %v", s.c.Name, member, err)
 	}
 	if err := s.user.Give(s.c.Dir); err != nil {
 		return err

@@ -15,6 +15,7 @@ const (
 	cannotConnectNow = "57P03"
 	alreadyThere     = "42710"
 	undefinedFile    = "58P01"
+	undefinedObject  = "42704"
 )
 
 // rows is what a statement returned, all as text; null is "".

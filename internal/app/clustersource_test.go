@@ -1,0 +1,232 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// shopSource is a cluster as a source, for the file of a trio.
+const shopSource = "repositories: { local: { store: ./repo } }\nsources: { books: { url: \"cluster:shop\", repositories: [local] } }\n"
+
+func (w *trio) source(t *testing.T) api.Source {
+	t.Helper()
+	s, err := w.Status(t.Context())
+	if err != nil || len(s.Sources) != 1 {
+		t.Fatalf("status %+v, %v", s, err)
+	}
+	return s.Sources[0]
+}
+
+// jotting is one that was written through the listener.
+type jotting struct {
+	n               int
+	asked, answered time.Time
+	ok              bool
+}
+
+// diary writes notes, one after the other, until it is stopped.
+type diary struct {
+	mu    sync.Mutex
+	notes []jotting
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+func (w *trio) writeOn(t *testing.T, pause time.Duration) *diary {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &diary{stop: cancel, done: make(chan struct{})}
+	t.Cleanup(cancel)
+	go func() {
+		defer close(d.done)
+		var conn *pgx.Conn
+		for n := 1; ctx.Err() == nil; n++ {
+			var err error
+			if conn == nil {
+				conn, err = pgx.Connect(ctx, fmt.Sprintf("postgres://app@%s/postgres?sslmode=disable", w.rw))
+			}
+			one := jotting{n: n, asked: time.Now()}
+			if err == nil {
+				_, err = conn.Exec(ctx, "insert into notes (text) values ($1)", fmt.Sprint(n))
+			}
+			one.answered, one.ok = time.Now(), err == nil
+			if err != nil && conn != nil {
+				_ = conn.Close(context.Background()) // it may be gone
+				conn = nil
+			}
+			d.mu.Lock()
+			d.notes = append(d.notes, one)
+			d.mu.Unlock()
+			time.Sleep(pause)
+		}
+		if conn != nil {
+			_ = conn.Close(context.Background()) // what it did is answered
+		}
+	}()
+	return d
+}
+
+// acknowledged is how many were.
+func (d *diary) acknowledged() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range d.notes {
+		if one.ok {
+			n++
+		}
+	}
+	return n
+}
+
+// more waits until n more are acknowledged.
+func (d *diary) more(t *testing.T, n int) {
+	t.Helper()
+	want := d.acknowledged() + n
+	until(t, "notes are written", func() bool { return d.acknowledged() >= want })
+}
+
+func (d *diary) end() {
+	d.stop()
+	<-d.done
+}
+
+// judge compares the notes of a restored server with what had to be there at a time: all that were answered by then, none that was asked for later.
+// The server's clock is this host's.
+func (d *diary) judge(t *testing.T, at time.Time, have []int) {
+	t.Helper()
+	for _, one := range d.notes {
+		there := slices.Contains(have, one.n)
+		if one.ok && !one.answered.After(at) && !there {
+			t.Errorf("restored to %s: note %d, answered %s before, is lost", at.Format(time.StampMilli), one.n, at.Sub(one.answered))
+		}
+		if one.asked.After(at) && there {
+			t.Errorf("restored to %s: note %d was asked for %s later", at.Format(time.StampMilli), one.n, one.asked.Sub(at))
+		}
+	}
+}
+
+// restored restores the source and reads the notes.
+func (w *trio) restored(t *testing.T, to history.Target) []int {
+	t.Helper()
+	reached, err := w.Open(t.Context(), Reach{Source: "books"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reached.Close()
+	plan, err := reached.PlanRestore(t.Context(), to)
+	if err != nil {
+		t.Fatalf("restore to %s: %v", to, err)
+	}
+	dir := filepath.Join(pgtest.Folder(t), "restored")
+	if _, err := plan.Run(t.Context(), dir, nil); err != nil {
+		t.Fatalf("restore to %s: %v", to, err)
+	}
+	c := pgtest.Opened(t, w.servers[0].Version, dir, map[string]string{"shared_preload_libraries": "", "synchronous_standby_names": "", "primary_conninfo": ""})
+	c.Start(t)
+	defer c.Stop(t)
+	conn := c.Connect(t)
+	rows, err := conn.Query(t.Context(), "select text::int from notes where text ~ '^[0-9]+$' order by n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return have
+}
+
+// kept waits until every standby keeps the source's log.
+func (w *trio) kept(t *testing.T) {
+	t.Helper()
+	until(t, "the slot is kept on every member", func() bool {
+		for _, s := range w.servers {
+			if s.Ask(t, "select count(*) from pg_replication_slots where slot_name like 'backstay\\_books\\_%' and restart_lsn is not null") != "1" {
+				return false
+			}
+		}
+		return true
+	}, func() string { return w.source(t).Text })
+}
+
+// ungapped sees that the history has no gap, and so many forks.
+func (w *trio) ungapped(t *testing.T, forks int) {
+	t.Helper()
+	reached, err := w.Open(t.Context(), Reach{Source: "books"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reached.Close() // it was only read
+	h := reached.Repositories[0].Facts.History
+	if gaps := h.AllGaps(); len(gaps) > 0 {
+		t.Errorf("gaps: %+v", gaps)
+	}
+	if len(h.Forks) != forks {
+		t.Errorf("forks: %+v", h.Forks)
+	}
+}
+
+// TestAClusterIsASource has a cluster's primary die, and then be moved, while its log is followed. There is no gap, and every moment before, at
+// and after both can be restored.
+func TestAClusterIsASource(t *testing.T) {
+	w := newTrio(t, false, shopSource)
+	first := w.serving(t, "")
+	until(t, "the source is followed", func() bool { return w.source(t).State == stateFollowing }, func() string { return fmt.Sprintf("%+v", w.source(t)) })
+	w.kept(t)
+	d := w.writeOn(t, 3*time.Millisecond)
+	d.more(t, 100)
+	before := time.Now()
+
+	w.servers[0].Crash(t)
+	d.more(t, 100)
+	second := w.serving(t, first.Primary)
+	forked := time.Now()
+	until(t, "the old primary is back", func() bool {
+		c := w.cluster(t)
+		return c.Members[0].Role == "replica" && c.Members[0].Following == c.Primary && settled(c)
+	})
+	w.kept(t)
+	other := "db2"
+	if second.Primary == other {
+		other = "db3"
+	}
+	between := time.Now()
+	if out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: other, By: "anna"}); err != nil || !out.Done {
+		t.Fatalf("switchover: %+v, %v", out, err)
+	}
+	d.more(t, 100)
+	after := time.Now()
+	d.more(t, 30)
+	d.end()
+	end := time.Now()
+	until(t, "the repository has all", func() bool {
+		r := w.source(t).Repositories[0]
+		return r.LagBytes == 0 && r.DurableTime.After(end)
+	}, func() string { return fmt.Sprintf("%+v", w.source(t)) })
+
+	w.ungapped(t, 2)
+	var near []time.Time // of the last notes before, and the first behind each fork
+	for i, one := range d.notes[1:] {
+		if one.answered.Sub(d.notes[i].answered) > 150*time.Millisecond {
+			near = append(near, d.notes[i].answered, one.answered)
+		}
+	}
+	if len(near) == 0 {
+		t.Error("the failover was not felt at all")
+	}
+	for _, at := range append(near, before, forked, between, after) {
+		d.judge(t, at, w.restored(t, history.Target{Kind: history.AtTime, Time: at}))
+	}
+	d.judge(t, end, w.restored(t, history.Target{Kind: history.Latest}))
+}

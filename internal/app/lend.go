@@ -1,0 +1,252 @@
+package app
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
+	"github.com/backstaydb/backstay/internal/history"
+	"github.com/backstaydb/backstay/internal/peer"
+	"github.com/backstaydb/backstay/internal/recovery"
+)
+
+// lender has log of a source from this host: from its spool, which needs no key, or with a key from the repositories.
+type lender struct {
+	h      *Host
+	source string
+}
+
+// errNotHere says that log is not at hand.
+var errNotHere = errors.New("the log behind it is not here")
+
+// Lend writes log as package member reads it. See peer.Log.
+func (l lender) Lend(ctx context.Context, from history.Position, size uint64, to io.Writer) error {
+	err := l.fromSpool(ctx, from, size, to)
+	if !errors.Is(err, errNotHere) {
+		return err
+	}
+	key, kerr := l.h.key("")
+	if kerr != nil || len(key.Identities) == 0 {
+		return fmt.Errorf("lend log behind %s: neither in the spool, nor is there a key for the repositories: %w", from.Plain(), err)
+	}
+	return l.fromRepositories(ctx, from, size, to)
+}
+
+func (l lender) fromSpool(ctx context.Context, from history.Position, size uint64, to io.Writer) error {
+	local := l.h.openLocal(l.source)
+	if local == nil {
+		return errNotHere
+	}
+	defer local.Close() // it was only read
+	log, err := local.Beyond(history.History{})
+	if err != nil {
+		return err
+	}
+	return lend(ctx, log, local.Forks(), from, size, to)
+}
+
+func (l lender) fromRepositories(ctx context.Context, from history.Position, size uint64, to io.Writer) error {
+	reached, err := l.h.Open(ctx, Reach{Source: l.source, Spool: true})
+	if err != nil {
+		return err
+	}
+	defer reached.Close() // it was only read
+	plan, err := reached.PlanRestore(ctx, history.Target{Kind: history.Latest})
+	if err != nil {
+		return err
+	}
+	log := recovery.OpenLog(plan.Plan, plan.origins[0], plan.spools[0])
+	return lend(ctx, log, plan.origins[0].History.Forks, from, size, to)
+}
+
+// lend writes what lies behind from on the way that the log went on: of each timeline up to where it was left.
+func lend(ctx context.Context, log engine.Log, forks []history.Fork, from history.Position, size uint64, to io.Writer) error {
+	out := &stretches{w: tar.NewWriter(to), from: from, size: size, limits: map[uint32]uint64{}}
+	for _, f := range forks {
+		out.limits[f.At.Timeline] = f.At.Seq
+	}
+	begun := false
+	for _, histories := range []bool{true, false} { // a server that sees log of another timeline first would take it for its own
+		for i, s := range log.Segments() {
+			if s.To.Timeline < from.Timeline || s.To.Timeline == from.Timeline && s.To.Seq <= from.Seq {
+				continue
+			}
+			if begun = begun || s.From.Timeline <= from.Timeline && s.From.Seq <= from.Seq; !begun {
+				return errNotHere
+			}
+			if err := out.segment(ctx, log, i, histories); err != nil {
+				return err
+			}
+		}
+	}
+	if !begun {
+		return errNotHere
+	}
+	return out.w.Close()
+}
+
+// stretches writes log files and parts of them.
+type stretches struct {
+	w      *tar.Writer
+	from   history.Position
+	size   uint64            // of a log file
+	limits map[uint32]uint64 // where a timeline was left
+}
+
+func (o *stretches) segment(ctx context.Context, log engine.Log, i int, histories bool) error {
+	s, err := log.Open(ctx, i)
+	if err != nil {
+		return err
+	}
+	defer s.Close() // it was only read
+	for _, e := range s.Entries() {
+		_, herr := wal.ParseHistoryName(e.File)
+		if e.Condensed || (herr == nil) != histories {
+			continue
+		}
+		if err := o.entry(ctx, s, e, histories); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *stretches) entry(ctx context.Context, s engine.LogSegment, e engine.LogEntry, history bool) error {
+	r, err := s.Read(ctx, e)
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(r)
+	if cerr := r.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if !history {
+		if data, err = o.cut(e, data); err != nil || len(data) == 0 {
+			return err
+		}
+	}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("%s@%d", e.File, e.Offset), Size: int64(len(data)), Mode: 0o600}
+	if err := o.w.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = o.w.Write(data)
+	return err
+}
+
+// cut leaves out what lies before from, but for what is in one piece with it, and what lies behind where the timeline was left.
+func (o *stretches) cut(e engine.LogEntry, data []byte) ([]byte, error) {
+	timeline, start, err := wal.ParseSegmentName(e.File, o.size)
+	if err != nil {
+		return nil, err
+	}
+	limit, left := o.limits[timeline]
+	at := uint64(start) + uint64(e.Offset)
+	if timeline == o.from.Timeline && at+uint64(len(data)) <= o.from.Seq {
+		return nil, nil
+	}
+	if !left || at+uint64(len(data)) <= limit {
+		return data, nil
+	}
+	if at >= limit {
+		return nil, nil
+	}
+	return data[:limit-at], nil
+}
+
+// books answers other hosts, and this one, for a cluster that is captured here.
+type books struct {
+	lender
+	part func() *protected // nil while it is not open
+}
+
+var _ peer.Log = books{}
+
+// Stored implements peer.Log.
+func (b books) Stored(_ context.Context, timeline uint32) (history.Position, error) {
+	p := b.part()
+	if p == nil {
+		return history.Position{}, peer.Refuse("source " + b.source + " is not open yet")
+	}
+	if at := p.safe(); at.Timeline == timeline {
+		return at, nil
+	}
+	return history.Position{}, nil
+}
+
+// log is who has log of the cluster beside its members; nil where it is no source of the file.
+func (m *managed) log() peer.Log {
+	all := m.host.Config.All()
+	source := all.SourceOf(m.name)
+	if source == "" {
+		return nil
+	}
+	if host := all.SourceHost(source); host != "" && host != m.house.name {
+		return m.house.caller.Log(peer.Host{Name: host, Address: m.host.Config.PeerAddress(host)}, m.name)
+	}
+	return m.books(source)
+}
+
+func (m *managed) books(source string) peer.Log {
+	return books{lender{m.host, source}, func() *protected { return m.house.part(source) }}
+}
+
+// stored asks how far the log is safe. What was once stored is taken to be there while nobody answers: a repository forgets nothing that is new.
+type stored struct {
+	log  peer.Log
+	last map[uint32]history.Position
+}
+
+// Newest implements keeper.Repository. It is called by one goroutine.
+func (s stored) Newest(ctx context.Context, timeline uint32) (history.Position, error) {
+	at, err := s.log.Stored(ctx, timeline)
+	if err != nil {
+		if last, ok := s.last[timeline]; ok {
+			return last, nil
+		}
+		return at, err
+	}
+	s.last[timeline] = at
+	return at, nil
+}
+
+// lenders have log that no server has: the host that captures the cluster, and, with a key, this one.
+type lenders struct {
+	log peer.Log
+	own lender
+}
+
+// Lend implements member.Lender.
+func (l lenders) Lend(ctx context.Context, whom string, from history.Position, size uint64, to io.Writer) error {
+	some := &counted{w: to}
+	err := l.log.Lend(ctx, from, size, some)
+	if err == nil || some.n > 0 || whom != cluster.Repository {
+		return err
+	}
+	key, kerr := l.own.h.key("")
+	if kerr != nil || len(key.Identities) == 0 {
+		return err
+	}
+	if own := l.own.fromRepositories(ctx, from, size, to); own != nil {
+		return errors.Join(err, own)
+	}
+	return nil
+}
+
+// counted counts what goes through it.
+type counted struct {
+	w io.Writer
+	n int
+}
+
+func (c *counted) Write(data []byte) (int, error) {
+	c.n += len(data)
+	return c.w.Write(data)
+}
