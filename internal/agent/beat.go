@@ -92,7 +92,7 @@ func (a *Agent) listen(ctx context.Context) {
 	_ = a.c.Store.Watch(ctx, a.c.Key, from, func(e lease.Entry) { // beats tell of a coordination that is away
 		// What is told may be of a while ago: a lost oath is not taken from it.
 		if s, err := decode(e); err == nil && !a.isLost() {
-			_ = a.learn(e, s) // it fails only with a lost oath
+			_ = a.learn(ctx, e, s) // it fails only with a lost oath
 			a.claim(ctx)
 		}
 	})
@@ -124,7 +124,7 @@ func (a *Agent) catchUp(ctx context.Context) {
 		return // what is known is gone by
 	}
 	if s, err := decode(e); err == nil {
-		_ = a.learn(e, s) // one that is lost gives nothing
+		_ = a.learn(ctx, e, s) // one that is lost gives nothing
 	}
 }
 
@@ -170,7 +170,7 @@ func (a *Agent) swap(ctx context.Context, change func(cluster.State) (cluster.St
 			return 0, false, err
 		}
 		if fresh {
-			if err := a.learn(e, s); err != nil {
+			if err := a.learn(ctx, e, s); err != nil {
 				return 0, false, err
 			}
 		}
@@ -189,7 +189,7 @@ func (a *Agent) swap(ctx context.Context, change func(cluster.State) (cluster.St
 		now, err := a.c.Store.Swap(ctx, a.c.Key, e.Revision, value)
 		if err == nil {
 			now.Value = value
-			return sent, true, a.learn(now, next)
+			return sent, true, a.learn(ctx, now, next)
 		}
 		if !errors.Is(err, lease.ErrStale) {
 			return 0, false, err
@@ -210,9 +210,9 @@ func decode(e lease.Entry) (s cluster.State, err error) {
 }
 
 // learn takes in a state that was read, unless a newer one was.
-func (a *Agent) learn(e lease.Entry, s cluster.State) error {
+func (a *Agent) learn(ctx context.Context, e lease.Entry, s cluster.State) error {
 	if a.isLost() {
-		if err := a.swear(s); err != nil {
+		if err := a.swear(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -230,23 +230,6 @@ func (a *Agent) learn(e lease.Entry, s cluster.State) error {
 		a.tenure = a.tenure.End()
 	}
 	return nil
-}
-
-// swear takes the state's epoch for what was promised, where the oath is lost.
-func (a *Agent) swear(s cluster.State) error {
-	if err := a.keep(func(k *kept) { k.Promised = max(k.Promised, s.Epoch) }); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.lost = false
-	return nil
-}
-
-func (a *Agent) isLost() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.lost
 }
 
 // renew extends the tenure from when the question was sent, and starts a server again that was stopped when it was over. Called with the lock.

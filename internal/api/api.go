@@ -32,6 +32,8 @@ type Controller interface {
 	RunNow(ctx context.Context, source string, p Pause) (string, error)
 	// Order has something done with a cluster, and waits until it is done or refused.
 	Order(ctx context.Context, cluster string, o ClusterOrder) (ClusterOutcome, error)
+	// Recover has this host's voter go on alone, the others being lost for good.
+	Recover(ctx context.Context, o VoterRecovery) (VoterRecovered, error)
 }
 
 // Status is how one host's protection is doing.

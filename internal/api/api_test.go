@@ -65,6 +65,10 @@ func (s *shop) Order(_ context.Context, cluster string, o ClusterOrder) (Cluster
 	return ClusterOutcome{Cluster: cluster, Done: !o.DryRun, Primary: o.To}, nil
 }
 
+func (s *shop) Recover(_ context.Context, o VoterRecovery) (VoterRecovered, error) {
+	return VoterRecovered{Done: !o.DryRun}, nil
+}
+
 type hinted struct{ error }
 
 func (hinted) Hint() string { return "try app" }
@@ -190,6 +194,9 @@ func TestOrdersReachClusters(t *testing.T) {
 		t.Errorf("order: %+v, %v", out, err)
 	}
 	var e *Error
+	if out, err := c.Recover(t.Context(), VoterRecovery{By: "anna"}); err != nil || !out.Done {
+		t.Errorf("recover: %+v, %v", out, err)
+	}
 	if _, err := c.Order(t.Context(), "crm", ClusterOrder{}); !errors.As(err, &e) || e.Hint() != "try app" {
 		t.Errorf("order to another: %v", err)
 	}

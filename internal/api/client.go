@@ -68,6 +68,12 @@ func (c *Client) Order(ctx context.Context, cluster string, o ClusterOrder) (Clu
 	return out, c.ask(ctx, http.MethodPost, "/order/"+url.PathEscape(cluster), o, &out)
 }
 
+// Recover has this host's voter go on alone; ErrNotRunning if no daemon is there.
+func (c *Client) Recover(ctx context.Context, o VoterRecovery) (VoterRecovered, error) {
+	var out VoterRecovered
+	return out, c.ask(ctx, http.MethodPost, "/recover", o, &out)
+}
+
 // ask sends one question and reads its one answer.
 func (c *Client) ask(ctx context.Context, method, path string, question, into any) error {
 	var send io.Reader

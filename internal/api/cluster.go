@@ -101,11 +101,11 @@ type JoinToken struct {
 
 // ClusterOrder is what a person wants done with a cluster.
 type ClusterOrder struct {
-	Verb   string `json:"verb"`              // switchover, failover, pause, resume or rejoin
+	Verb   string `json:"verb"`              // switchover, failover, pause, resume, rejoin or reinstate
 	To     string `json:"to,omitempty"`      // member: the next primary; of rejoin the one that is to come back
 	By     string `json:"by"`                // who asks
 	Why    string `json:"why,omitempty"`     // for the audit log
-	Lose   bool   `json:"lose,omitempty"`    // failover: go on though acknowledged writes are lost, or may be
+	Lose   bool   `json:"lose,omitempty"`    // failover, reinstate: go on though acknowledged writes are lost, or may be
 	DryRun bool   `json:"dry_run,omitempty"` // say what would be done now, and do nothing
 }
 
@@ -118,4 +118,44 @@ type ClusterOutcome struct {
 	Epoch   uint64   `json:"epoch,omitempty" doc:"that counts now"`
 	Seconds float64  `json:"seconds" doc:"how long it took"`
 	Actions []string `json:"actions,omitempty" doc:"of a dry run: what would be done first"`
+}
+
+// Voter is one of the hosts that keep together who is primary.
+type Voter struct {
+	Host    string `json:"host" doc:"as in backstay.yaml; its address where it was added and never ran"`
+	Role    string `json:"role" doc:"leader, voter, or learner (is sent everything, and has no vote yet)"`
+	Answers bool   `json:"answers" doc:"whether it answered just now"`
+	Behind  uint64 `json:"behind" doc:"changes that it lacks; meaningless if it does not answer"`
+	Bytes   int64  `json:"bytes" doc:"of what it keeps"`
+	Error   string `json:"error,omitempty" doc:"what it complains about"`
+}
+
+// VoterTurnover is what was done with the voters, or would be.
+type VoterTurnover struct {
+	Done   bool     `json:"done" doc:"whether it is done; false for a dry run"`
+	Steps  []string `json:"steps" doc:"one by one, in this order; none: all is so already"`
+	Voters []string `json:"voters" doc:"hosts that vote now, or before a dry run"`
+}
+
+// VoterRecovery is what a person wants whose voters are lost but for the one of this host.
+type VoterRecovery struct {
+	By     string `json:"by"`                // who asks
+	Why    string `json:"why,omitempty"`     // for the audit log
+	Lose   bool   `json:"lose,omitempty"`    // members that do not answer may have acknowledged what only they know: go on though
+	DryRun bool   `json:"dry_run,omitempty"` // say what would be done, and do nothing
+}
+
+// VoterRecovered is what came of it.
+type VoterRecovered struct {
+	Done     bool               `json:"done" doc:"whether it is done; false for a dry run"`
+	Clusters []ClusterReinstate `json:"clusters" doc:"one entry for each that Backstay manages"`
+	Kept     string             `json:"kept,omitempty" doc:"where the voter's folder of before lies"`
+}
+
+// ClusterReinstate says how a cluster goes on whose state may be older than what its members know.
+type ClusterReinstate struct {
+	Cluster string   `json:"cluster" doc:"as in backstay.yaml"`
+	Before  uint64   `json:"before" doc:"epoch that the voter had on record"`
+	Epoch   uint64   `json:"epoch" doc:"that counts from now on: above each that may have been given out; zero: the cluster never had one"`
+	Absent  []string `json:"absent,omitempty" doc:"members that did not answer"`
 }

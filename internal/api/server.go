@@ -102,6 +102,15 @@ func handler(c Controller, exit func(error) int) http.Handler {
 		}
 		reply(w, out, err, exit)
 	})
+	mux.HandleFunc("POST /recover", func(w http.ResponseWriter, r *http.Request) {
+		var o VoterRecovery
+		var out VoterRecovered
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&o)
+		if err == nil {
+			out, err = c.Recover(r.Context(), o)
+		}
+		reply(w, out, err, exit)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(versionHeader, strconv.Itoa(Version))
 		if r.Header.Get(versionHeader) != strconv.Itoa(Version) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/authority"
-	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/lease"
 	"github.com/backstaydb/backstay/internal/lease/etcd"
@@ -27,11 +26,13 @@ type coordination struct {
 	store lateStore
 	voter *etcd.ServerConfig // of this host; nil: it has none
 	base  etcd.Config
+
+	recoveries chan *revival // for the goroutine that keeps the voter alive
 }
 
 // openCoordination opens what the file names: voters in Backstay's own processes, an etcd that is there already, or a folder, where one host decides.
 func (h *Host) openCoordination(name string, id *authority.Identity) (*coordination, error) {
-	c := &coordination{host: h, name: name}
+	c := &coordination{host: h, name: name, recoveries: make(chan *revival)}
 	co := h.Config.Coordination
 	switch {
 	case co == nil:
@@ -47,14 +48,9 @@ func (h *Host) openCoordination(name string, id *authority.Identity) (*coordinat
 		if id == nil {
 			return nil, errNoPassport
 		}
-		ca, cert, key := id.Paths()
-		c.base = etcd.Config{TLS: etcd.Files{CA: ca, Cert: cert, Key: key}, Host: name, Log: h.Log}
-		voters := h.voterList(co.Embedded.Peers)
-		for _, v := range voters {
-			c.base.EndPoints = append(c.base.EndPoints, etcd.EndPoint{URL: v.Client, Name: v.Name})
-		}
+		c.base = h.ownVoters(id, name)
 		if slices.Contains(co.Embedded.Peers, name) {
-			c.voter = &etcd.ServerConfig{Name: name, Voters: voters, Dir: filepath.Join(h.State(), "voter"), TLS: c.base.TLS, Log: h.Log}
+			c.voter = &etcd.ServerConfig{Name: name, Voters: h.voterList(co.Embedded.Peers), Dir: h.voterFolder(), TLS: c.base.TLS, Hosts: append(h.otherHosts(name), name), Log: h.Log}
 			return c, nil // its store comes with it
 		}
 	}
@@ -67,6 +63,16 @@ func (h *Host) openCoordination(name string, id *authority.Identity) (*coordinat
 }
 
 var errNoPassport = &PassportError{hostError{errors.New("this host has no certificate, which the others would ask for"), "on the first host: backstay cluster init; on this one: backstay cluster join TOKEN"}}
+
+// ownVoters is how the voters of the file are asked.
+func (h *Host) ownVoters(id *authority.Identity, name string) etcd.Config {
+	ca, cert, key := id.Paths()
+	c := etcd.Config{TLS: etcd.Files{CA: ca, Cert: cert, Key: key}, Host: name, Log: h.Log}
+	for _, v := range h.voterList(h.Config.Coordination.Embedded.Peers) {
+		c.EndPoints = append(c.EndPoints, etcd.EndPoint{URL: v.Client, Name: v.Name})
+	}
+	return c
+}
 
 // external is an etcd that is there already.
 func (h *Host) external(co *config.Coordination, name string) etcd.Config {
@@ -97,39 +103,6 @@ func portBehind(address string, n int) string {
 	number, _ := strconv.Atoi(port)
 	u := url.URL{Scheme: "https", Host: net.JoinHostPort(host, strconv.Itoa(number+n))}
 	return u.String()
-}
-
-// run keeps this host's voter alive until ctx ends. A voter that fails is started again: the others go on meanwhile.
-func (c *coordination) run(ctx context.Context) error {
-	defer c.store.Close()
-	if c.voter == nil {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		if err := c.vote(ctx); err != nil && ctx.Err() == nil {
-			c.host.Log.Error("this host's voter ended; starting it again", "err", err)
-		}
-		_ = backoff.Sleep(ctx, min(time.Duration(attempt+1)*time.Second, 10*time.Second)) // the loop sees the end of ctx
-	}
-	return ctx.Err()
-}
-
-func (c *coordination) vote(ctx context.Context) error {
-	v, err := etcd.Start(ctx, *c.voter)
-	if err != nil {
-		return err
-	}
-	s, err := v.Open(c.base)
-	if err != nil {
-		v.Close()
-		return err
-	}
-	before := c.store.set(s)
-	if before != nil {
-		_ = before.Close() // its voter has ended
-	}
-	return v.Run(ctx)
 }
 
 // lateStore is a lease.Store that comes when a majority of the voters is there, and is replaced when this host's voter was started again.
@@ -198,6 +171,20 @@ func (l *lateStore) Avoid(ctx context.Context, cluster, host string) error {
 		Avoid(ctx context.Context, cluster, host string) error
 	}); ok {
 		return mover.Avoid(ctx, cluster, host)
+	}
+	return nil
+}
+
+// NextGeneration makes revisions newer than all before, where the store can be set back to an older copy of itself.
+func (l *lateStore) NextGeneration(ctx context.Context, now time.Time) error {
+	s, err := l.get()
+	if err != nil {
+		return err
+	}
+	if g, ok := s.(interface {
+		NextGeneration(ctx context.Context, now time.Time) error
+	}); ok {
+		return g.NextGeneration(ctx, now)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,8 @@ func (m *managed) order(ctx context.Context, o api.ClusterOrder) (api.ClusterOut
 		return api.ClusterOutcome{Done: true, Text: text}, nil
 	case "rejoin":
 		return m.rejoin(ctx, o.To)
+	case "reinstate":
+		return m.reinstate(ctx, o)
 	}
 	return api.ClusterOutcome{}, fmt.Errorf("order %q is not known", o.Verb)
 }
@@ -130,6 +133,26 @@ func (m *managed) suppose(ctx context.Context, o api.ClusterOrder) (api.ClusterO
 	out := api.ClusterOutcome{Text: s.Decision.Row + ": " + s.Decision.Reason, Primary: s.State.Primary, Epoch: s.State.Epoch}
 	for _, a := range s.Decision.Actions {
 		out.Actions = append(out.Actions, a.String())
+	}
+	return out, nil
+}
+
+// reinstate raises the epoch above all that members know, where the coordination was made anew or comes out of an old copy.
+func (m *managed) reinstate(ctx context.Context, o api.ClusterOrder) (api.ClusterOutcome, error) {
+	if err := m.house.coordination.store.NextGeneration(ctx, m.host.Now()); err != nil {
+		return api.ClusterOutcome{}, err
+	}
+	c := keeper.Config{Cluster: m.decided, Store: &m.house.coordination.store, Key: stateKey(m.name), Members: m.members}
+	s, absent, err := keeper.Reinstate(ctx, c, o.By, cmp.Or(o.Why, "the coordination was lost"), o.Lose)
+	if err != nil {
+		return api.ClusterOutcome{}, &hostError{err, "start what does not answer; or --lose, if what only those know may be lost"}
+	}
+	out := api.ClusterOutcome{Done: true, Text: fmt.Sprintf("epoch %d counts, and who has most of the log is primary", s.Epoch), Epoch: s.Epoch}
+	if s.Epoch == 0 {
+		out.Text = "no member was ever primary here: there is nothing to reinstate"
+	}
+	if len(absent) > 0 {
+		out.Text += "; " + list(absent) + " did not answer"
 	}
 	return out, nil
 }

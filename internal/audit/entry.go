@@ -27,6 +27,7 @@ const (
 	Resume   Action = "resume"      // and went on
 	Gap      Action = "gap"         // log was lost
 	Failover Action = "failover"    // another member became primary
+	Voter    Action = "voter"       // a host that coordinates the others came, left, or goes on alone
 	Hook     Action = "hook"        // what the owner wants done before or after a piece of work was done
 	Taken    Action = "fingerprint" // a digest of some of the data was taken at the source
 	Daemon   Action = "daemon"      // the daemon began or ended

@@ -34,7 +34,7 @@ func open(t *testing.T) *house {
 	if h.authority, err = New("shop", h.now); err != nil {
 		t.Fatal(err)
 	}
-	if h.identity, err = FirstIdentity(t.TempDir(), h.authority, Names{"ha1", []string{"127.0.0.1"}, true}, h.now); err != nil {
+	if h.identity, err = FirstIdentity(t.TempDir(), h.authority, Names{"ha1", []string{"127.0.0.1"}}, h.now); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func open(t *testing.T) *house {
 
 func (h *house) token(t *testing.T, host string) Token {
 	t.Helper()
-	token, err := h.authority.NewToken(t.Context(), h.book, Names{host, []string{"127.0.0.1", "db.example"}, true}, h.url, h.now.Add(time.Hour))
+	token, err := h.authority.NewToken(t.Context(), h.book, Names{host, []string{"127.0.0.1", "db.example"}}, h.url, h.now.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestAHostJoins(t *testing.T) {
 		t.Error(err)
 	}
 	n, err := joined.Names()
-	if err != nil || fmt.Sprint(n) != "{ha3 [db.example 127.0.0.1] true}" {
+	if err != nil || fmt.Sprint(n) != "{ha3 [db.example 127.0.0.1]}" {
 		t.Errorf("names %v, %v", n, err)
 	}
 	again, err := OpenIdentity(dir)
@@ -241,7 +241,7 @@ func TestRenewalKeepsTheNames(t *testing.T) {
 	if err := i.Renew(t.Context(), h.url, "ha1"); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := i.Names(); err != nil || fmt.Sprint(n) != "{ha3 [db.example 127.0.0.1] true}" || !i.Ends().After(before) {
+	if n, err := i.Names(); err != nil || fmt.Sprint(n) != "{ha3 [db.example 127.0.0.1]}" || !i.Ends().After(before) {
 		t.Errorf("names %v until %v, %v", n, i.Ends(), err)
 	}
 	if i.pair.PrivateKey == key {

@@ -32,6 +32,8 @@ func (o *orderOptions) flags(cmd *cobra.Command) {
 	switch o.verb {
 	case "switchover":
 		cmd.Flags().StringVar(&o.to, "to", "", "the `MEMBER` that is to be primary")
+	case "reinstate":
+		cmd.Flags().BoolVar(&o.lose, "lose", false, "go on without members that do not answer, though only they may know what they acknowledged")
 	case "failover":
 		cmd.Flags().StringVar(&o.to, "to", "", "the `MEMBER` that is to be primary; the one that has most if not given")
 		cmd.Flags().BoolVar(&o.lose, "lose", false, "go on though acknowledged writes are lost, or may be; the audit log says who said so")

@@ -312,6 +312,60 @@ this by itself; the command says so, and waits for it.`,
 			make:    func() command { return &orderOptions{verb: "resume"} },
 		},
 		{
+			use: "cluster reinstate [CLUSTER]", args: arity{0, 1}, lists: true, changes: true,
+			short: "Go on with a cluster whose coordination was lost or is an old copy",
+			long: `For a coordination that was made anew or restored, so that it knows less than the members. Every member is asked, the epoch raised above all that
+may have been given out, and a ballot held: who has most of the log is primary. "cluster voter recover" does this by itself.`,
+			example: "backstay cluster reinstate shop --reason \"etcd was restored from a copy\"",
+			make:    func() command { return &orderOptions{verb: "reinstate"} },
+		},
+		{
+			use: "cluster voter", short: "Work with the hosts that keep together who is primary",
+			long: `An odd number of hosts votes (coordination.embedded.peers); while a majority of them runs, another server can become primary. The file says
+who shall vote, these commands bring that about, one step at a time and never without a majority.`,
+		},
+		{
+			use: "cluster voter list", lists: true,
+			short:   "Show who votes, who leads, and who answers",
+			long:    "Asks the voters with this host's certificate.",
+			example: "backstay cluster voter list",
+			make:    func() command { return &voterListOptions{} },
+		},
+		{
+			use: "cluster voter add HOST...", args: arity{1, -1}, lists: true, changes: true,
+			short: "Have more hosts vote",
+			long: `Write them into coordination.embedded.peers on every host first, and start Backstay on the new ones. Each is sent all that the others know before it
+has a vote. An even number of voters is refused: add two, or replace one.`,
+			example: "backstay cluster voter add ha4 ha5\nbackstay cluster voter add ha4 ha5 --dry-run",
+			make:    func() command { return &voterChangeOptions{verb: "add"} },
+		},
+		{
+			use: "cluster voter remove HOST...", args: arity{1, -1}, lists: true, changes: true,
+			short: "Have hosts vote no more",
+			long: `Take them out of coordination.embedded.peers on every host first. It is refused where no majority of the rest would answer, or an even number be
+left. The folder of a removed voter is moved aside on its host.`,
+			example: "backstay cluster voter remove ha4 ha5",
+			make:    func() command { return &voterChangeOptions{verb: "remove"} },
+		},
+		{
+			use: "cluster voter replace OLD [NEW]", args: arity{1, 2}, lists: true, changes: true,
+			short: "Have one host vote in the place of another",
+			long: `With one name the voter of that host begins anew, because its folder was lost. The new one is sent everything and given its vote before the old
+one leaves; an old one that is dead leaves first, so that a majority stays as small as it was. Run again after it broke off, it goes on.`,
+			example: "backstay cluster voter replace ha3 ha4\nbackstay cluster voter replace ha3",
+			make:    func() command { return &voterChangeOptions{verb: "replace"} },
+		},
+		{
+			use: "cluster voter recover", lists: true, changes: true,
+			short: "Go on with the voter of this host alone, the others being lost for good",
+			long: `Refused while a majority answers. What this voter knows may be older than what the members know, so each is asked before anybody else sees it,
+and the epoch of every cluster is raised above all that may have been given out: nothing that was promised is taken back. Members that do
+not answer are named, and --lose says that what only they know may be lost. The voter's folder of before is kept. Voters that come back later see
+that they were removed. Add two more soon.`,
+			example: "backstay cluster voter recover --dry-run\nbackstay cluster voter recover --reason \"the other two burnt\"",
+			make:    func() command { return &voterRecoverOptions{} },
+		},
+		{
 			use: "switchover [CLUSTER]", group: groupReach, args: arity{0, 1}, lists: true, changes: true,
 			short: "Make another member primary, as planned",
 			long: `Transactions run to their end and new ones wait; when the target has everything the old primary is stopped, the target promoted, and idle

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,7 +14,7 @@ import (
 const leap = 1000
 
 // Reinstate makes a state good again that is older than what the members know, or gone, after the coordination was recovered from one of several
-// voters or was made anew. It asks every member, and begins a ballot above every epoch that may ever have been given out; the
+// voters or was made anew; of a cluster that never had a primary it leaves all as it is. It asks every member, and begins a ballot above every epoch that may ever have been given out; the
 // ballot then finds who has most of the log. What the primaries that answer count is added to what the state knew, so that nothing is promoted
 // without what they acknowledged. What a primary that does not answer acknowledged under a state that is lost, nobody can know: the
 // absent are returned, for the person who decides about it, and lose says that this is accepted.
@@ -27,18 +28,25 @@ func Reinstate(ctx context.Context, c Config, by, why string, lose bool) (s clus
 		return s, absent, fmt.Errorf("reinstate cluster %s: %v do not answer, and may have acknowledged what only they know", c.Cluster.Cluster, absent)
 	}
 	s, err = Change(ctx, c.Store, c.Key, func(s *cluster.State) error {
-		reinstate(s, facts)
+		if !reinstate(s, facts) {
+			return errNothing
+		}
 		s.Reason = fmt.Sprintf("reinstated by %s: %s", by, why)
 		if lose {
 			s.Request = &cluster.Request{Kind: cluster.Failover, By: by, Why: why, Lose: true}
 		}
 		return nil
 	})
+	if errors.Is(err, errNothing) {
+		return s, absent, nil
+	}
 	return s, absent, err
 }
 
-// reinstate brings a state up to what members told.
-func reinstate(s *cluster.State, facts []cluster.Fact) {
+var errNothing = errors.New("there never was an epoch")
+
+// reinstate brings a state up to what members told. It returns false if nobody ever had an epoch: such a cluster is yet to form.
+func reinstate(s *cluster.State, facts []cluster.Fact) bool {
 	highest, lead := s.Epoch, cluster.Fact{}
 	for _, f := range facts {
 		highest = max(highest, f.Promised, f.Epoch)
@@ -54,10 +62,14 @@ func reinstate(s *cluster.State, facts []cluster.Fact) {
 			lead = f
 		}
 	}
+	if highest == 0 {
+		return false
+	}
 	s.Primary = lead.Name // empty: nobody is preferred or put last for what an old state says of him, the longest log counts
 	s.Epoch, s.Phase, s.Request, s.Row = highest+leap, cluster.Fencing, nil, "reinstated"
 	s.Step++
 	s.Beat++ // whoever held an epoch: a tenure may have begun just now
+	return true
 }
 
 // survey asks each member once.

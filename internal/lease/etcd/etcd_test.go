@@ -37,7 +37,7 @@ func TestThreeVoters(t *testing.T) {
 func (h *hosts) strangers(t *testing.T) {
 	other := newHosts(t, "ha1")
 	h.voter("proxies")
-	for what, files := range map[string]Files{"another authority": other.files("ha1"), "a host that does not decide": h.files("proxies")} {
+	for what, files := range map[string]Files{"another authority": other.files("ha1"), "a host that is not in the file any more": h.files("proxies")} {
 		s, err := Open(Config{EndPoints: h.ends("ha1"), TLS: files})
 		if err != nil {
 			t.Fatal(err)

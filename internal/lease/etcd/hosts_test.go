@@ -18,12 +18,13 @@ type hosts struct {
 	dir     string
 	voters  []Voter
 	ca      *authority.Authority
+	allowed []string // hosts that the voters let in
 	running map[string]*Server
 }
 
 func newHosts(t *testing.T, names ...string) *hosts {
 	t.Helper()
-	h := &hosts{t: t, dir: t.TempDir(), running: map[string]*Server{}}
+	h := &hosts{t: t, dir: t.TempDir(), running: map[string]*Server{}, allowed: []string{"etcd", "ha1", "ha2", "ha3", "ha4", "ha5", "ha6"}}
 	var err error
 	if h.ca, err = authority.New("shop", time.Now()); err != nil {
 		t.Fatal(err)
@@ -44,7 +45,7 @@ func newHosts(t *testing.T, names ...string) *hosts {
 // voter draws ports and a certificate.
 func (h *hosts) voter(name string) Voter {
 	h.t.Helper()
-	if _, err := authority.FirstIdentity(filepath.Join(h.dir, "tls", name), h.ca, authority.Names{Host: name, Addresses: []string{"127.0.0.1"}, Decides: name != "proxies"}, time.Now()); err != nil {
+	if _, err := authority.FirstIdentity(filepath.Join(h.dir, "tls", name), h.ca, authority.Names{Host: name, Addresses: []string{"127.0.0.1"}}, time.Now()); err != nil {
 		h.t.Fatal(err)
 	}
 	return Voter{Name: name, Peer: "https://" + free(h.t), Client: "https://" + free(h.t)}
@@ -69,7 +70,7 @@ func (h *hosts) start(ctx context.Context, cfg ServerConfig) error {
 	if cfg.Dir == "" {
 		cfg.Dir = filepath.Join(h.dir, cfg.Name)
 	}
-	cfg.TLS, cfg.Role = h.files(cfg.Name), authority.Decider
+	cfg.TLS, cfg.Hosts = h.files(cfg.Name), h.allowed
 	s, err := Start(ctx, cfg)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (h *hosts) all() {
 	var mu sync.Mutex
 	for _, v := range h.voters {
 		wait.Go(func() {
-			s, err := Start(ctx, ServerConfig{Name: v.Name, Voters: h.voters, Dir: filepath.Join(h.dir, v.Name), TLS: h.files(v.Name), Role: authority.Decider})
+			s, err := Start(ctx, ServerConfig{Name: v.Name, Voters: h.voters, Dir: filepath.Join(h.dir, v.Name), TLS: h.files(v.Name), Hosts: h.allowed})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -24,15 +24,15 @@ type Voter struct {
 
 // ServerConfig of an embedded voter.
 type ServerConfig struct {
-	Name         string  // which of Voters it is
-	Voters       []Voter // all of them, as of the first start; later starts go by what the folder says
-	Dir          string  // its own folder, best on another disk than a database's
-	ListenPeer   string  // URL; empty: as in Voters
-	ListenClient string  // URL; empty: as in Voters
-	TLS          Files   // for both URLs, both ways; zero: only with http URLs
-	Role         string  // DNS name that the certificates of other voters and of clients must bear; empty: any of the authority's will do
-	Join         bool    // the others run already and have added it (Store.Add): it begins as a learner
-	Recover      bool    // the other voters are lost for good: go on alone with what the folder has. What the lost ones knew more is lost too
+	Name         string   // which of Voters it is
+	Voters       []Voter  // all of them, as of the first start; later starts go by what the folder says
+	Dir          string   // its own folder, best on another disk than a database's
+	ListenPeer   string   // URL; empty: as in Voters
+	ListenClient string   // URL; empty: as in Voters
+	TLS          Files    // for both URLs, both ways; zero: only with http URLs
+	Hosts        []string // whose certificates are taken, of other voters and of clients; nil: any of the authority's
+	Join         bool     // the others run already and have added it (Store.Add): it begins as a learner
+	Recover      bool     // the other voters are lost for good: go on alone with what the folder has. What the lost ones knew more is lost too
 	Log          *slog.Logger
 }
 
@@ -71,6 +71,8 @@ func Start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		err = context.Cause(ctx)
 	case err = <-s.etcd.Err():
 	case err = <-s.failed:
+	case <-s.etcd.Server.StopNotify():
+		err = errors.New("it stopped by itself, as one does that was removed")
 	}
 	s.Close()
 	return nil, fmt.Errorf("start voter %s: it was not ready: %w", cfg.Name, err)
@@ -135,10 +137,8 @@ func (s *Server) settings() (*embed.Config, error) {
 	if s.cfg.TLS != (Files{}) {
 		info := s.cfg.TLS.info()
 		c.TlsMinVersion = "TLS1.3"
-		info.SkipClientSANVerify = true // addresses change with routers between; the role is what counts
-		if s.cfg.Role != "" {
-			info.AllowedHostnames = []string{s.cfg.Role}
-		}
+		info.SkipClientSANVerify = true     // addresses change with routers between; the name is what counts
+		info.AllowedHostnames = s.cfg.Hosts // a host that was taken out of the file is let in no more, though its certificate is good for a year
 		c.PeerTLSInfo, c.ClientTLSInfo = info, info
 	}
 	return c, nil
@@ -231,6 +231,9 @@ func (s *Server) Open(cfg Config) (*Store, error) {
 	store.voter = s
 	return store, nil
 }
+
+// ClientURL is where this voter answers clients, also where ServerConfig left the port to the system.
+func (s *Server) ClientURL() string { return "https://" + s.etcd.Clients[0].Addr().String() }
 
 // Leads reports whether this voter leads raft, as far as it knows.
 func (s *Server) Leads() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }

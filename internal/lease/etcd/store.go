@@ -128,12 +128,12 @@ func (s *Store) each(ctx context.Context, ask func(context.Context, *clientv3.Cl
 func (s *Store) Get(ctx context.Context, key string) (lease.Entry, error) {
 	var found lease.Entry
 	err := s.each(ctx, func(ctx context.Context, c *clientv3.Client) (bool, error) {
-		got, err := c.Get(ctx, s.cfg.Prefix+key)
+		got, err := c.Txn(ctx).Then(clientv3.OpGet(s.cfg.Prefix+key), clientv3.OpGet(s.cfg.Prefix+generationKey)).Commit()
 		if err != nil {
 			return false, err
 		}
-		if len(got.Kvs) > 0 {
-			found = entry(got.Kvs[0].Value, got.Kvs[0].ModRevision)
+		if kvs := got.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+			found = lease.Entry{Value: kvs[0].Value, Revision: revision(generationOf(got.Responses[1]), kvs[0].ModRevision)}
 		}
 		return true, nil
 	})
@@ -141,10 +141,6 @@ func (s *Store) Get(ctx context.Context, key string) (lease.Entry, error) {
 		return lease.Entry{}, fmt.Errorf("read %s: %w", key, err)
 	}
 	return found, nil
-}
-
-func entry(value []byte, revision int64) lease.Entry {
-	return lease.Entry{Value: value, Revision: uint64(revision)}
 }
 
 // errUnsure is what a comparison that fails after an unanswered try says: it may be that try which changed the document.
@@ -155,15 +151,13 @@ func (s *Store) Swap(ctx context.Context, key string, from uint64, value []byte)
 	name, unsure := s.cfg.Prefix+key, false
 	var made lease.Entry
 	err := s.each(ctx, func(ctx context.Context, c *clientv3.Client) (bool, error) {
-		got, err := c.Txn(ctx).
-			If(clientv3.Compare(clientv3.ModRevision(name), "=", int64(from))).
-			Then(clientv3.OpPut(name, string(value))).Commit()
+		got, err := c.Txn(ctx).If(s.still(name, from)...).Then(clientv3.OpPut(name, string(value)), clientv3.OpGet(s.cfg.Prefix+generationKey)).Commit()
 		switch {
 		case err != nil:
 			unsure = true
 			return false, err
 		case got.Succeeded:
-			made = entry(value, got.Header.Revision)
+			made = lease.Entry{Value: value, Revision: revision(generationOf(got.Responses[1]), got.Header.Revision)}
 			return true, nil
 		case unsure:
 			return true, errUnsure
@@ -190,13 +184,14 @@ func (s *Store) Watch(ctx context.Context, key string, from uint64, tell func(le
 	ctx, stop := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer stop()
 	client := s.clients[int(s.last.Load())]
-	for got := range client.Watch(ctx, s.cfg.Prefix+key, clientv3.WithRev(int64(from)+1)) {
+	generation, changed := split(from)
+	for got := range client.Watch(ctx, s.cfg.Prefix+key, clientv3.WithRev(changed+1)) {
 		if err := got.Err(); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("watch %s: %w", key, err)
 		}
 		for _, event := range got.Events {
 			if event.Type == clientv3.EventTypePut {
-				tell(entry(event.Kv.Value, event.Kv.ModRevision))
+				tell(lease.Entry{Value: event.Kv.Value, Revision: revision(generation, event.Kv.ModRevision)})
 			}
 		}
 	}

@@ -150,33 +150,6 @@ func (s *Store) Promote(ctx context.Context, name string) error {
 	}
 }
 
-// Remove takes a voter's seat away; it may be dead. One that is not there is removed already. The removed one's folder must not be used again.
-func (s *Store) Remove(ctx context.Context, name string) error {
-	seat, err := s.seat(ctx, name)
-	if errors.Is(err, errNoSeat) {
-		return nil
-	}
-	if err == nil {
-		err = s.change(ctx, func(ctx context.Context, c *clientv3.Client) error {
-			_, err := c.MemberRemove(ctx, seat.ID)
-			return err
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("remove voter %s: %w", name, err)
-	}
-	return nil
-}
-
-// Replace takes the dead voter's seat away and adds another one, in this order: a majority of those that are left is then no larger
-// than before. It returns what Add returns.
-func (s *Store) Replace(ctx context.Context, dead string, by Voter) ([]Voter, error) {
-	if err := s.Remove(ctx, dead); err != nil {
-		return nil, err
-	}
-	return s.Add(ctx, by)
-}
-
 var errNoSeat = errors.New("there is no such voter")
 
 func (s *Store) seat(ctx context.Context, name string) (*member, error) {

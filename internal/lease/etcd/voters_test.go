@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,22 +37,9 @@ func (h *hosts) replace(t *testing.T) {
 	defer stop()
 	h.leader()
 	s, by := h.open("ha2"), h.voter("ha4")
-	all, err := s.Replace(ctx, lost.Name, by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := s.Add(ctx, by); err != nil || fmt.Sprint(again) != fmt.Sprint(all) {
-		t.Errorf("added twice: %v, %v", again, err)
-	}
-	if err := h.start(ctx, ServerConfig{Name: "ha4", Voters: all, Join: true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Promote(ctx, "ha4"); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Promote(ctx, "ha4"); err != nil {
-		t.Errorf("promoted twice: %v", err)
-	}
+	join := func() { h.join(ctx, by) }
+	h.turnOver(ctx, s, Turnover{In: []Voter{by}, Out: []string{lost.Name}}, join)
+	h.turnOver(ctx, s, Turnover{In: []Voter{by}, Out: []string{lost.Name}}, nil)
 	h.voters = append(slices.Clone(h.voters[1:]), by)
 	seats, err := s.Seats(ctx)
 	if err != nil {
@@ -67,9 +54,6 @@ func (h *hosts) replace(t *testing.T) {
 	}
 	if len(seats) != 3 || leaders != 1 {
 		t.Errorf("%d seats, %d leaders", len(seats), leaders)
-	}
-	if err := s.Remove(ctx, "nobody"); err != nil {
-		t.Errorf("removed nobody: %v", err)
 	}
 	if err := s.Promote(ctx, "nobody"); !errors.Is(err, errNoSeat) {
 		t.Errorf("promoted nobody: %v", err)
@@ -103,16 +87,57 @@ func (h *hosts) recover(t *testing.T) {
 	if next, err := s.Swap(ctx, "kept", e.Revision, []byte("w")); err != nil || next.Revision <= e.Revision {
 		t.Errorf("swap after: %+v, %v", next, err)
 	}
-	by := h.voter("ha5")
-	all, err := s.Add(ctx, by)
+	ha5, ha6 := h.voter("ha5"), h.voter("ha6")
+	if _, err := (Turnover{In: []Voter{ha5}}).Steps(h.seats(ctx, s)); err == nil {
+		t.Error("two voters were not refused")
+	}
+	h.turnOver(ctx, s, Turnover{In: []Voter{ha5, ha6}}, func() { h.join(ctx, ha5, ha6) })
+	if got := h.seats(ctx, s); len(got) != 3 {
+		t.Errorf("seats %+v", got)
+	}
+}
+
+func (h *hosts) seats(ctx context.Context, s *Store) []Seat {
+	h.t.Helper()
+	all, err := s.Seats(ctx)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	if err := h.start(ctx, ServerConfig{Name: "ha5", Voters: all, Join: true}); err != nil {
-		t.Fatal(err)
+	return all
+}
+
+// turnOver carries a turnover out, while meanwhile starts those that come. Nil: there must be nothing to do.
+func (h *hosts) turnOver(ctx context.Context, s *Store, turn Turnover, meanwhile func()) {
+	h.t.Helper()
+	steps, err := turn.Steps(h.seats(ctx, s))
+	if err != nil || (len(steps) > 0) != (meanwhile != nil) {
+		h.t.Fatalf("steps %v, %v", steps, err)
 	}
-	if err := s.Promote(ctx, "ha5"); err != nil {
-		t.Fatal(err)
+	var wait sync.WaitGroup
+	if meanwhile != nil {
+		wait.Go(meanwhile)
+	}
+	for _, step := range steps {
+		if err := s.Carry(ctx, step, nil); err != nil {
+			h.t.Errorf("%s: %v", step, err)
+		}
+	}
+	wait.Wait()
+}
+
+// join starts voters as their hosts do: each waits until it was added.
+func (h *hosts) join(ctx context.Context, all ...Voter) {
+	for _, v := range all {
+		for ctx.Err() == nil {
+			join, others, err := Place(ctx, Config{EndPoints: h.ends(""), TLS: h.files(v.Name)}, v)
+			if err == nil && join {
+				if err := h.start(ctx, ServerConfig{Name: v.Name, Voters: others, Join: true}); err != nil {
+					h.t.Error(err)
+				}
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
 }
 

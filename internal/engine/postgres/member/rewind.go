@@ -109,11 +109,40 @@ func segmentSize(dir string) (uint64, error) {
 // own are files of the data directory that belong to this server, not to its data.
 type own map[string][]byte
 
-// keepOwn reads them: settings, access rules, keys and certificates, which lie at the top.
+// keepOwn reads them: settings, access rules, keys and certificates, which lie at the top. They are put aside, where they outlive whatever ends the
+// rewind or the copy: from then on those in the data directory may be the primary's.
 func (s *Server) keepOwn() (own, error) {
+	if files, err := readOwn(s.aside("own")); err == nil && len(files) > 0 {
+		return files, nil // a try before this one broke off
+	} else if err != nil {
+		return nil, err
+	}
+	files, err := readOwn(s.c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	begun := s.aside("own.new")
+	if err := os.RemoveAll(begun); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(begun, 0o700); err != nil {
+		return nil, err
+	}
+	for name, b := range files {
+		if err := atomicfile.Write(filepath.Join(begun, name), b, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Rename(begun, s.aside("own")); err != nil { // all of them or none
+		return nil, err
+	}
+	return files, atomicfile.SyncDir(s.c.Aside)
+}
+
+func readOwn(dir string) (own, error) {
 	files := own{}
 	for _, pattern := range []string{"*.conf", "*.key", "*.crt", "*.pem"} {
-		names, err := filepath.Glob(s.path(pattern))
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +166,7 @@ func (s *Server) giveBack(files own) error {
 			return err
 		}
 	}
-	return nil
+	return os.RemoveAll(s.aside("own"))
 }
 
 // saveTail copies the log from the segment of a fork on, up to its end, into a folder of its own, and makes it durable. It returns the folder.

@@ -1,0 +1,135 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/lease/etcd"
+)
+
+// voterFolder is where this host's voter keeps its log.
+func (h *Host) voterFolder() string { return filepath.Join(h.State(), "voter") }
+
+// run keeps this host's voter alive until ctx ends. A voter that fails is started again: the others go on meanwhile. A recovery is carried out
+// between two of its lives.
+func (c *coordination) run(ctx context.Context) error {
+	defer c.store.Close()
+	if c.voter == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := finishRecovery(c.voter.Dir); err != nil {
+		return err
+	}
+	said := ""
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		life, end := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- c.vote(life) }()
+		var asked *revival
+		var err error
+		select {
+		case err = <-ended:
+		case asked = <-c.recoveries:
+			end()
+			<-ended
+		}
+		end()
+		if asked != nil {
+			asked.done <- c.recover(ctx, asked)
+			attempt = -1
+			continue
+		}
+		if err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			c.host.Log.Error("this host's voter does not run; trying again", "err", err)
+		}
+		c.rest(ctx, min(time.Duration(attempt+1)*time.Second, 10*time.Second))
+	}
+	return ctx.Err()
+}
+
+// rest waits before another try. A recovery is asked for while there is nothing to end, too.
+func (c *coordination) rest(ctx context.Context, pause time.Duration) {
+	select {
+	case asked := <-c.recoveries:
+		asked.done <- c.recover(ctx, asked)
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+}
+
+// vote is one life of the voter.
+func (c *coordination) vote(ctx context.Context) error {
+	cfg, err := c.begin(ctx)
+	if err != nil {
+		c.follow()
+		return err
+	}
+	v, err := etcd.Start(ctx, cfg)
+	if err != nil {
+		return c.dismissed(ctx, err)
+	}
+	s, err := v.Open(c.base)
+	if err != nil {
+		v.Close()
+		return err
+	}
+	if before := c.store.set(s); before != nil {
+		_ = before.Close() // its voter has ended
+	}
+	return c.dismissed(ctx, v.Run(ctx))
+}
+
+// begin says how the voter starts: by its folder, with all others for the first time, or as one that the others have added.
+func (c *coordination) begin(ctx context.Context) (etcd.ServerConfig, error) {
+	cfg := *c.voter
+	kept, err := etcd.Kept(cfg.Dir)
+	if kept || err != nil {
+		return cfg, err
+	}
+	own := c.host.voterList([]string{c.name})[0]
+	join, all, err := etcd.Place(ctx, c.base, own)
+	switch {
+	case errors.Is(err, etcd.ErrNotAdded):
+		return cfg, fmt.Errorf("%w: backstay cluster voter add %s, or replace OLD %s, on any host", err, c.name, c.name)
+	case errors.Is(err, etcd.ErrEmptied):
+		return cfg, fmt.Errorf("%w: backstay cluster voter replace %s, on any host", err, c.name)
+	case err != nil:
+		return cfg, err
+	}
+	if cfg.Join = join; len(all) > 0 {
+		cfg.Voters = all
+	}
+	return cfg, nil
+}
+
+// follow asks the voters of other hosts while this one has none.
+func (c *coordination) follow() {
+	if _, err := c.store.get(); err == nil {
+		return
+	}
+	if s, err := etcd.Open(c.base); err == nil {
+		c.store.set(s)
+	}
+}
+
+// dismissed moves the folder of a voter that the others have removed out of the way, so that it can be added again: nothing in it counts any more.
+func (c *coordination) dismissed(ctx context.Context, ended error) error {
+	if ended == nil || ctx.Err() != nil {
+		return ended
+	}
+	gone, err := etcd.Gone(ctx, c.base, c.host.voterList([]string{c.name})[0])
+	if !gone || err != nil {
+		return ended
+	}
+	aside := c.voter.Dir + ".removed-" + c.host.Now().UTC().Format("20060102T150405.000")
+	if err := os.Rename(c.voter.Dir, aside); err != nil {
+		return errors.Join(ended, err)
+	}
+	return fmt.Errorf("this host's voter was removed; its folder is %s now", aside)
+}
