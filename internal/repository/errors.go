@@ -2,6 +2,7 @@ package repository
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/backstaydb/backstay/internal/store"
@@ -23,6 +24,19 @@ func (e *UnlistedError) Error() string {
 // Hint says what that means.
 func (e *UnlistedError) Hint() string {
 	return "it was dropped, was never finished, or somebody who may not sign put it there; it is not used"
+}
+
+// BegunError says that another host, or this one before it lost its state, began to create the repository and did not finish.
+type BegunError struct{ Source string }
+
+func (e *BegunError) Error() string { return "another host began it and has not finished" }
+
+// Unwrap says what kind of error it is.
+func (e *BegunError) Unwrap() error { return fs.ErrExist }
+
+// Hint says what helps.
+func (e *BegunError) Hint() string {
+	return fmt.Sprintf("start it there again; if that host is gone, remove the folder %s from the store: all that it holds is a key to which nothing was sealed", e.Source)
 }
 
 // WrongKeyError says that none of the given keys opens the repository.

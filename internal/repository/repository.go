@@ -141,7 +141,7 @@ func firstKey(ctx context.Context, s store.Store, o CreateOptions) (*keyObject, 
 	case err != nil:
 		return nil, err
 	case !left.signedBy([]string{o.Signer.Verifier()}):
-		return nil, fmt.Errorf("another host is about to create it: %w", fs.ErrExist)
+		return nil, &BegunError{Source: o.Source}
 	case slices.Equal(left.Readers, k.Readers) && (o.Secret == nil || left.Recipient == k.Recipient):
 		return left, replaceKeyCopy(ctx, s, left)
 	}
