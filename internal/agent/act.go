@@ -130,6 +130,12 @@ func (a *Agent) prepare(ctx context.Context, act cluster.Action) error {
 	if !may || led != act.Epoch {
 		return peer.Refuse(fmt.Sprintf("%s is not primary of epoch %d", a.c.Member, act.Epoch))
 	}
+	a.mu.Lock()
+	done := a.now()-a.prepared < prepared
+	a.mu.Unlock()
+	if done {
+		return nil
+	}
 	if err := a.c.Server.Flush(ctx); err != nil {
 		return err
 	}
@@ -196,7 +202,7 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 			return err
 		}
 	}
-	if s.Attached {
+	if s.Streaming {
 		if err := a.c.Server.Detach(ctx); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ type Server interface {
 	// the log.
 	Follow(ctx context.Context, member string) error
 
-	// Lead makes a standby that follows nobody primary on the timeline of l, and on no other. It counts l.Quorum from its first commit
+	// Lead makes a standby that streams from nobody primary on the timeline of l, and on no other. It counts l.Quorum from its first commit
 	// on. It calls still right before what can't be taken back, and gives up where that says no. A server that is primary
 	// already is only made ready for being led.
 	Lead(ctx context.Context, l Lead, still func() bool) error

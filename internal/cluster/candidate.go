@@ -30,12 +30,28 @@ func (l *look) unfit(f *Fact) string {
 
 func (l *look) wanted(name string) bool { return l.state.Request != nil && l.state.Request.To == name }
 
+// planned: a switchover that stops the old primary itself, as long as that may take.
+func (l *look) planned() bool {
+	return l.state.Request != nil && l.state.Request.Kind == Switchover && l.now-l.view.Since < l.cfg.Patience && !l.cfg.peer(l.state.Primary).Bare
+}
+
+// handover: a planned change in which the old primary has promised, so that it has stopped and told all that it can have acknowledged, and who
+// is to follow it has that. Nobody's promise would tell more, and nobody can acknowledge anything to a server that is gone: the next one
+// promises when it is promoted, the others when they follow it.
+func (l *look) handover() bool {
+	if !l.planned() || !l.promised(l.state.Primary) {
+		return false
+	}
+	to := l.view.fact(l.state.Request.To)
+	return l.unfit(to) == "" && to.Role == Standby && !to.Received.Before(l.required())
+}
+
 // candidate is the best of those that promised: the wanted one; then others before the old primary; then by position, then priority.
 func (l *look) candidate() *Fact {
 	var best *Fact
 	for i := range l.view.Facts {
 		f := &l.view.Facts[i]
-		if l.unfit(f) != "" || !l.promised(f.Name) {
+		if l.unfit(f) != "" || !l.promised(f.Name) && !(l.wanted(f.Name) && l.handover()) {
 			continue
 		}
 		if best == nil || l.better(f, best) {
@@ -56,7 +72,7 @@ func (l *look) better(f, g *Fact) bool {
 
 // awaited names a member that is worth a moment's wait, since it answers, would be preferred, and has not promised yet; or nothing.
 func (l *look) awaited() string {
-	if l.now-l.view.Since >= l.cfg.Patience {
+	if l.now-l.view.Since >= l.cfg.Patience || l.handover() {
 		return ""
 	}
 	best := l.candidate()

@@ -32,7 +32,7 @@ func adopt(l *look, s *State) {
 func appoint(l *look, s *State) {
 	c, able := l.candidate(), 0
 	for i := range l.view.Facts {
-		if f := &l.view.Facts[i]; f.Name != c.Name && l.fresh(f) && f.Promised >= s.Epoch {
+		if f := &l.view.Facts[i]; f.Name != c.Name && l.fresh(f) && (f.Promised >= s.Epoch || f.Role == Standby && l.handover()) {
 			able++
 		}
 	}
@@ -107,14 +107,13 @@ func holdRoutes(l *look) []Action {
 // standbys have then received is all there is, and it can follow without a rewind.
 func fenceAll(l *look) []Action {
 	acts := closeRoutes(l)
-	planned := l.state.Request != nil && l.state.Request.Kind == Switchover && l.now-l.view.Since < l.cfg.Patience && !l.cfg.peer(l.state.Primary).Bare
-	old := l.view.fact(l.state.Primary)
+	alone := l.planned() && (l.view.fact(l.state.Primary).Promised < l.state.Epoch || l.handover())
 	for _, p := range l.cfg.Peers {
 		f := l.view.fact(p.Name)
 		if f.Promised >= l.state.Epoch && f.Role != Primary {
 			continue
 		}
-		if planned && p.Name != l.state.Primary && old.Promised < l.state.Epoch {
+		if alone && p.Name != l.state.Primary {
 			continue
 		}
 		acts = append(acts, Action{Verb: Fence, Epoch: l.state.Epoch, Member: p.Name})

@@ -89,6 +89,9 @@ func (w *World) aloneThenDead() func() {
 // lateCommands are those of the present epoch that come when another one may have begun, some of them right after a member's restart.
 func (w *World) lateCommands(restart func(*agent)) {
 	s := w.store.state
+	if s.Holder() == "" { // nobody is told to follow who held the epoch last
+		return
+	}
 	from := w.number(s.Primary)
 	for _, a := range w.agents {
 		when, again := w.now+500*ms+time.Duration(w.rng.Int64N(int64(2500*ms))), w.rng.IntN(2) == 0

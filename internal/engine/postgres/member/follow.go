@@ -135,7 +135,8 @@ func slot(member string) string {
 // is told to follow it before it is primary finds one.
 func keepSlots(ctx context.Context, conn *pgconn.PgConn, members []string) error {
 	for _, m := range members {
-		_, err := query(ctx, conn, "select pg_create_physical_replication_slot("+literal(slot(m))+")")
+		name := literal(slot(m))
+		_, err := query(ctx, conn, "select pg_create_physical_replication_slot("+name+") where not exists (select from pg_replication_slots where slot_name = "+name+")")
 		if err != nil && code(err) != alreadyThere {
 			return fmt.Errorf("keep log for %s: %w", m, plain(err))
 		}

@@ -45,9 +45,9 @@ func (s *Server) startPrimary(ctx context.Context) error {
 
 // startStandby starts a server with settings as a standby. One that runs as one keeps running, with the settings.
 func (s *Server) startStandby(ctx context.Context, settings map[string]string) error {
-	row, err := s.ask(ctx, "select pg_is_in_recovery()")
+	row, err := s.keptQuery(ctx, "select pg_is_in_recovery()")
 	switch {
-	case err == nil && row[0] == "t":
+	case err == nil && row[0][0] == "t":
 		return s.apply(ctx, settings)
 	case err == nil:
 		return fmt.Errorf("start %s as a standby: it runs as primary", s.c.Name)

@@ -18,6 +18,9 @@ import (
 // promoting bounds a promotion: a server with much to replay is no candidate that should be waited for.
 const promoting = 10 * time.Second
 
+// unhurried is how long after a promotion the checkpoint is begun that only those need who come back.
+const unhurried = 500 * time.Millisecond
+
 // Lead implements agent.Server.
 func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) error {
 	s.acting.Lock()
@@ -39,6 +42,9 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 	if err := s.signal(); err != nil {
 		return err
 	}
+	if err := s.set(ctx, map[string]string{"primary_conninfo": ""}); err != nil { // whoever starts it again starts a standby of nobody
+		return err
+	}
 	s.checkpoint()
 	return s.with(ctx, func(conn *pgconn.PgConn) error { return keepSlots(ctx, conn, l.Others) })
 }
@@ -46,7 +52,7 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, promoting)
 	defer cancel()
-	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(l.Quorum), "restart_after_crash": "off"}); err != nil {
+	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(l.Quorum), "restart_after_crash": "off", "restore_command": ""}); err != nil {
 		return err
 	}
 	if err := s.reserve(l.Timeline); err != nil {
@@ -115,6 +121,11 @@ func (s *Server) checkpoint() {
 		defer s.busy.Done()
 		ctx, cancel := context.WithTimeout(s.ctx, time.Hour)
 		defer cancel()
+		select {
+		case <-time.After(unhurried): // clients begin again in this moment, and their commits wait for the same disk
+		case <-ctx.Done():
+			return
+		}
 		err := s.with(ctx, func(conn *pgconn.PgConn) error {
 			_, err := query(ctx, conn, "checkpoint")
 			return err
