@@ -19,6 +19,7 @@ type Cluster struct {
 	Keeper    string            `json:"keeper,omitempty" doc:"host that decides now"`
 	Sync      string            `json:"sync,omitempty" doc:"who must have a commit before it is acknowledged; absent for nobody"`
 	Degraded  bool              `json:"degraded,omitempty" doc:"fewer members must have a commit than was promised, since too few are there"`
+	Stored    string            `json:"stored,omitempty" doc:"how far a repository has the primary's log, as its users write it; absent where the cluster is no source, or nobody says"`
 	Members   []ClusterMember   `json:"members" doc:"in the order of the file"`
 	Listeners []ClusterListener `json:"listeners,omitempty" doc:"of this host"`
 }
@@ -28,7 +29,7 @@ type ClusterMember struct {
 	Name       string    `json:"name" doc:"as in backstay.yaml"`
 	Address    string    `json:"address,omitempty" doc:"host and port of the server"`
 	Host       string    `json:"host,omitempty" doc:"on which an agent acts"`
-	Role       string    `json:"role" doc:"by its own word: primary, replica, any (nothing says which), stopped, or unknown while it does not answer"`
+	Role       string    `json:"role" doc:"by its own word: primary, replica, receiver (Backstay's own), any (nothing says which), stopped, or unknown while it does not answer"`
 	Timeline   uint32    `json:"timeline,omitempty" doc:"that it is on"`
 	Position   string    `json:"position,omitempty" doc:"end of its log, or how far it has replayed, as its users write it"`
 	Following  string    `json:"following,omitempty" doc:"member that it streams from"`

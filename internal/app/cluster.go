@@ -78,6 +78,9 @@ func (h *Host) openRouted(name, host string, told func(router.Change)) (*cluster
 	var lookers []engine.Looker
 	for _, member := range c.config.Order {
 		m := c.config.Members[member]
+		if m.Receiver { // it is no server
+			continue
+		}
 		l, err := lookerOf(m.URL)
 		if err != nil {
 			return nil, &ClusterError{Cluster: name, Member: member, Err: err}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
@@ -27,6 +28,8 @@ func groupOf(name string, cfg *config.Config) (postgres.Group, error) {
 type guide struct {
 	lead     postgres.Lead
 	receiver string // a member of the cluster: its keepers say from whom it receives. "": the primary is followed as clients are led to it
+	whole    *whole // of what a receiver has
+	log      *slog.Logger
 }
 
 // newGuide is nil for a source that is none.
@@ -49,14 +52,15 @@ const guideEvery = 50 * time.Millisecond
 
 // run follows who is primary until ctx ends.
 func (g *guide) run(ctx context.Context, primary func() string) {
-	if g.receiver != "" {
-		<-ctx.Done()
-		return
-	}
 	tick := time.NewTicker(guideEvery)
 	defer tick.Stop()
 	for {
-		g.lead.Set(primary())
+		switch {
+		case g.receiver == "":
+			g.lead.Set(primary())
+		default:
+			g.whole.mend(g.lead.Caught, g.log)
+		}
 		select {
 		case <-ctx.Done():
 			return

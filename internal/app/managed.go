@@ -85,7 +85,7 @@ func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(m
 		m.renewer = renew.New(renew.Config{Cluster: name, Host: o.name, Table: table, Lease: m.decided.Lease, Holders: m.holders()})
 	}
 	var repository keeper.Repository
-	if log := m.log(); log != nil {
+	if log := m.log(); log != nil && len(m.bare) < len(m.lookers) { // without an agent nobody could be given what it has
 		repository = stored{log, map[uint32]history.Position{}}
 	}
 	m.keeper, err = keeper.New(keeper.Config{

@@ -60,8 +60,19 @@ func newTrio(t *testing.T, bare bool, more ...string) *trio {
 	return newServers(t, 3, bare, strings.Join(more, ""), "")
 }
 
+// newServersWith makes n servers whose failover is given as in the file.
+func newServersWith(t *testing.T, n int, failover, before string) *trio {
+	t.Helper()
+	return makeServers(t, n, false, failover, before, "")
+}
+
 // newServers makes n servers. before stands at the beginning of the file, and last behind the last of them.
 func newServers(t *testing.T, n int, bare bool, before, last string) *trio {
+	t.Helper()
+	return makeServers(t, n, bare, fmt.Sprintf("{ mode: automatic, after: %ds, lease: %dms, max_loss: 0B }", slow, 1500*slow), before, last)
+}
+
+func makeServers(t *testing.T, n int, bare bool, failover, before, last string) *trio {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with servers: not with -short")
@@ -90,7 +101,7 @@ func newServers(t *testing.T, n int, bare bool, before, last string) *trio {
 			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
 	}
 	file += last
-	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: { mode: automatic, after: %ds, lease: %dms, max_loss: 0B }\n", w.rw, w.ro, slow, 1500*slow)
+	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: %s\n", w.rw, w.ro, failover)
 	w.file, w.Host = file, runFile(t, file)
 	return w
 }

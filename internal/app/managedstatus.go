@@ -20,6 +20,9 @@ func (c *clustered) managedStatus() api.Cluster {
 	s := m.keeper.Status()
 	out := api.Cluster{Name: c.name, Kind: cmpKind(c.config.Kind()), Mode: string(c.config.Failover.Mode), Running: true, State: string(route.Closed), Phase: string(s.State.Phase),
 		Epoch: s.State.Epoch, Reason: s.State.Reason, Paused: s.State.Paused, Primary: s.State.Holder(), Members: m.shown(s, c.host.Now()), Listeners: c.listeners()}
+	if !s.View.Stored.IsZero() {
+		out.Stored = s.View.Stored.Mark
+	}
 	if !s.Known {
 		out.Reason = "the coordination has not answered yet"
 	}
@@ -80,7 +83,9 @@ func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
 			shown.Answered, shown.Promised = now.Add(f.Answered-s.Now).UTC(), f.Promised
 			shown.Timeline, shown.Position, shown.Following = f.Received.Timeline, f.Received.Mark, f.Following
 			if role, ok := roles[f.Role]; ok && s.Now-f.Answered <= m.decided.After {
-				shown.Role = role
+				if shown.Role = role; p.Receiver {
+					shown.Role = "receiver"
+				}
 			}
 			if at, ok := flushed[p.Name]; ok && end > at {
 				shown.LagBytes = end - at

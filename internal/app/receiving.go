@@ -54,7 +54,7 @@ func (r receiving) Look() receiver.Sight {
 	}
 	from, _ := p.guide.lead.Get()
 	at := p.archive.Received()
-	return receiver.Sight{SystemID: r.system(), Received: at, From: from, Heard: p.guide.lead.Heard(), Parted: p.torn.Load()}
+	return receiver.Sight{SystemID: r.system(), Received: at, From: from, Heard: p.guide.lead.Heard(), Parted: !p.guide.whole.is()}
 }
 
 // system is the cluster that was received from, "" before the first time.

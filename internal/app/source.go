@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
@@ -35,8 +34,6 @@ type protected struct {
 
 	own func(ctx context.Context, take func(context.Context) error) error // stands around bases that nobody asked for; set before run
 
-	torn atomic.Bool // the log that is here can't be continued: a new base begins another line
-
 	mu       sync.Mutex
 	lastBase archive.Took // of the base that was kept last
 	class    string       // whose promises hold for it
@@ -66,6 +63,9 @@ func (h *Host) openSource(ctx context.Context, name string, g *guide) (*protecte
 	w, err := h.newWriters(ctx, name, e.Kind(), id.SystemID)
 	if err != nil {
 		return nil, err
+	}
+	if g != nil {
+		g.whole, g.log = openWhole(h.sourceState(name, "spool")), h.Log
 	}
 	p := &protected{name: name, guide: g, told: func(archive.Event) {}, config: cfg, kind: e.Kind(), writers: w, bytes: id.Bytes, stores: map[string]string{}, class: cfg.Class, owner: cfg.Owner}
 	w.hears(p.hear)
@@ -150,11 +150,8 @@ func (p *protected) run(ctx context.Context) error {
 
 // hear passes the progress of a base on to whoever asked for it, and all else to who keeps watch.
 func (p *protected) hear(e archive.Event) {
-	switch e.Kind {
-	case archive.GapFound:
-		p.torn.Store(true)
-	case archive.BaseDone:
-		p.torn.Store(false)
+	if p.guide != nil && (e.Kind == archive.GapFound || e.Kind == archive.SpoolLost) {
+		p.guide.whole.tear(p.guide.log)
 	}
 	p.mu.Lock()
 	if e.Kind == archive.BaseDone {

@@ -138,7 +138,7 @@ func (c *console) cluster(cl api.Cluster) error {
 		state = "no daemon is running here; the members say"
 	}
 	c.printf("%s  %s, failover %s  %s, epoch %d: %s\n", cl.Name, cl.Kind, cl.Mode, state, cl.Epoch, cl.Reason)
-	for _, line := range []struct{ word, text string }{{"paused", pausedText(cl)}, {"asked for", cl.Request}, {"next", cl.Next}, {"a commit needs", cl.Sync}, {"decided on", cl.Keeper}} {
+	for _, line := range []struct{ word, text string }{{"paused", pausedText(cl)}, {"asked for", cl.Request}, {"next", cl.Next}, {"a commit needs", cl.Sync}, {"log stored", cl.Stored}, {"decided on", cl.Keeper}} {
 		if line.text != "" {
 			c.printf("  %s: %s\n", line.word, line.text)
 		}

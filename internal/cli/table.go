@@ -290,10 +290,11 @@ them, and prints for each other host the command with which it joins. Run it aga
 		},
 		{
 			use: "cluster add-replica [CLUSTER] MEMBER", args: arity{1, 2}, lists: true, changes: true,
-			short: "Fill an empty data directory from the primary, and have it follow",
+			short: "Fill an empty data directory, from the repository or from the primary, and have it follow",
 			long: `Name the member in backstay.yaml on every host first, with host: and data:, and have the daemons read the file anew; on its own host the data
 directory must be empty and belong to the user who runs the server, and the server's programs must be installed. The member's agent then does
-this by itself; the command says so, and waits for it.`,
+this by itself; the command says so, and waits for it. Where the cluster is a source (url: "cluster:NAME") and the member's host has a key that
+can read, the data come from the repository, and no member is read; else from the primary.`,
 			example: "backstay cluster add-replica db3",
 			make:    func() command { return &orderOptions{verb: "rejoin"} },
 		},

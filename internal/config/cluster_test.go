@@ -75,3 +75,28 @@ func TestSpansOfMilliseconds(t *testing.T) {
 		}
 	}
 }
+
+func TestAClusterIsCapturedByOneHost(t *testing.T) {
+	c, err := Parse(Name, []byte(`repositories: { local: { store: ./repo } }
+sources: { books: { url: "cluster:shop", repositories: [local] }, app: { url: "sqlite:./app.db", repositories: [local] }, logs: { url: "sqlite:./logs.db", repositories: [local], host: ha1 } }
+clusters: { shop: { members: { a: { url: "postgres://10.0.0.2/", host: ha1, data: /srv/a }, vault: { receiver: true, host: ha3 } } } }
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string][]string{"ha1": {"app", "logs"}, "ha3": {"app", "books"}, "web": {"app"}} {
+		own := c.On(host)
+		if diff := cmp.Diff(want, own.SourceNames()); diff != "" {
+			t.Errorf("%s: %s", host, diff)
+		}
+		if diff := cmp.Diff([]string{"app", "books", "logs"}, own.All().SourceNames()); diff != "" {
+			t.Errorf("%s knows of: %s", host, diff)
+		}
+	}
+	if len(c.Sources) != 3 || c.SourceOf("shop") != "books" || c.Clusters["shop"].Receiver() != "vault" || len(c.Clusters["shop"].Servers()) != 1 {
+		t.Errorf("the file itself: %+v", c.Sources)
+	}
+	if p := c.Decided("shop", func(string) string { return "" }).Peers[1]; !p.Receiver || p.Bare || p.Agent != "ha3:7430" {
+		t.Errorf("the receiver is %+v", p)
+	}
+}

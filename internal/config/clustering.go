@@ -111,6 +111,8 @@ func (p *parser) receives(c *Config, name, member string) error {
 		return p.at(at, fmt.Sprintf("receiver %s of cluster %s has keys of a server", member, name), "it is { receiver: true, host: "+m.Host+" } and no more")
 	case cl.Receiver() != member:
 		return p.at(at, fmt.Sprintf("cluster %s has receivers %s and %s", name, cl.Receiver(), member), "one source captures it, so there is one")
+	case cl.bare() != "":
+		return p.at(at, fmt.Sprintf("cluster %s has a receiver, and member %s no agent that could fetch from it what no server has any more", name, cl.bare()), "add host: and data: to "+cl.bare()+", or leave out the receiver")
 	case c.SourceOf(name) == "":
 		return p.at(at, fmt.Sprintf("cluster %s has a receiver and no source", name), "add sources: { "+name+": { url: \"cluster:"+name+"\", repositories: [NAME] } }")
 	}

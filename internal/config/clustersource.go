@@ -29,6 +29,16 @@ func (c Cluster) Receiver() string {
 	return ""
 }
 
+// bare is a server without an agent, "" if all have one.
+func (c Cluster) bare() string {
+	for _, name := range c.Order {
+		if m := c.Members[name]; !m.Receiver && m.Host == "" {
+			return name
+		}
+	}
+	return ""
+}
+
 // Servers are the URLs of the members that are servers.
 func (c Cluster) Servers() map[string]string {
 	all := map[string]string{}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -75,6 +77,24 @@ type somebody struct {
 	acted cluster.Action
 	told  route.Route
 	err   error
+
+	log  []byte
+	from history.Position
+	size uint64
+}
+
+func (s *somebody) Stored(context.Context, uint32) (history.Position, error) {
+	return fact.Received, s.err
+}
+
+func (s *somebody) Lend(_ context.Context, from history.Position, size uint64, to io.Writer) error {
+	s.from, s.size = from, size
+	if len(s.log) > 0 {
+		if _, err := to.Write(s.log); err != nil {
+			return err
+		}
+	}
+	return s.err
 }
 
 var fact = cluster.Fact{
@@ -116,6 +136,12 @@ func world(t *testing.T, s *somebody, a *authority, as string) (*Caller, Host) {
 		Voucher: func(string, string) Voucher { return s },
 		Granter: func(string) Granter { return s },
 		Carrier: func(string) Carrier { return s },
+		Log: func(cluster string) Log {
+			if cluster != "shop" {
+				return nil
+			}
+			return s
+		},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -170,6 +196,30 @@ func text(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func TestLogCrossesTheNetwork(t *testing.T) {
+	s, a := &somebody{log: bytes.Repeat([]byte("log"), 1<<20)}, newAuthority(t)
+	c, h := world(t, s, a, "ha2")
+	l := c.Log(h, "shop")
+	if at, err := l.Stored(t.Context(), 3); err != nil || text(t, at) != text(t, fact.Received) {
+		t.Errorf("stored: %+v, %v", at, err)
+	}
+	var got bytes.Buffer
+	if err := l.Lend(t.Context(), history.At(3, 70), 1<<24, &got); err != nil || !bytes.Equal(got.Bytes(), s.log) || s.from != history.At(3, 70) || s.size != 1<<24 {
+		t.Errorf("lend: %v, %d bytes from %+v of %d", err, got.Len(), s.from, s.size)
+	}
+	s.err = Refuse("the log behind 0/46 is not here")
+	if err := l.Lend(t.Context(), history.At(3, 70), 1<<24, &got); err == nil {
+		t.Error("what broke off in the middle was taken for all")
+	}
+	s.log = nil
+	if err := l.Lend(t.Context(), history.At(3, 70), 1<<24, &got); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is not here") {
+		t.Errorf("refused: %v", err)
+	}
+	if err := c.Log(h, "crm").Lend(t.Context(), history.At(3, 70), 1<<24, &got); !errors.Is(err, ErrUnknown) {
+		t.Errorf("another cluster: %v", err)
+	}
 }
 
 func TestErrorsKeepTheirClassAndWords(t *testing.T) {

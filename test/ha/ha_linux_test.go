@@ -88,7 +88,7 @@ func (s *site) suffer(t *testing.T, n nemesis) (gap time.Duration, ok bool) {
 	time.Sleep(2 * time.Second)
 	until := crowd.history.Now()
 	crowd.leave()
-	for _, host := range slices.Concat(voters, bases, listeners) { // as the service manager does
+	for _, host := range s.hosts() { // as the service manager does
 		s.daemon(host)
 	}
 	s.whole(2 * time.Minute)

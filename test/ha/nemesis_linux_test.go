@@ -84,7 +84,7 @@ func (s *site) thaw(host string) {
 
 // other is a host with a server, and not the one.
 func (s *site) other(one string) string {
-	for _, host := range bases {
+	for _, host := range s.servers {
 		if host != one {
 			return host
 		}

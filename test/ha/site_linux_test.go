@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,17 +40,29 @@ type site struct {
 	logs    map[string]string
 	rounds  int
 	sync    bool // acknowledged is what a replica has too
+
+	servers  []string // hosts with a server
+	receiver string   // host that captures the cluster as source books, and is a member of it as vault; "": none does
 }
+
+// hosts are all that run a daemon.
+func (s *site) hosts() []string { return slices.Concat(voters, s.servers, listeners) }
 
 // newSite makes a cluster that serves. failover is the group of that name in backstay.yaml.
 func newSite(t *testing.T, failover string) *site {
 	t.Helper()
+	return newSiteOf(t, bases, "", failover)
+}
+
+// newSiteOf is newSite with servers on some hosts. On receiver, if that is not "", the cluster is captured.
+func newSiteOf(t *testing.T, servers []string, receiver, failover string) *site {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("with eight hosts: not with -short")
 	}
-	s := &site{t: t, lab: lab.New(t, slices.Concat(voters, bases, listeners)...), members: map[string]*member{}, folders: map[string]string{}, daemons: map[string]*lab.Process{},
+	s := &site{t: t, servers: servers, receiver: receiver, lab: lab.New(t, slices.Concat(voters, bases, listeners)...), members: map[string]*member{}, folders: map[string]string{}, daemons: map[string]*lab.Process{},
 		disks: map[string]*lab.Disk{}, logs: map[string]string{}}
-	for i, host := range bases {
+	for i, host := range servers {
 		s.disks[host] = lab.NewDisk(t, 700)
 		s.members[host] = newMember(t, fmt.Sprintf("db%d", i+1), s.lab.Host(host), s.disks[host])
 	}
@@ -59,12 +72,12 @@ func newSite(t *testing.T, failover string) *site {
 	first.sql("create role backstay superuser login replication; create role app login password '" + pgtest.Password + "'")
 	first.sql("create schema backstay")
 	first.sql("create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
-	for _, host := range bases[1:] {
+	for _, host := range servers[1:] {
 		s.members[host].standby(first)
 	}
 	s.file(failover)
 	s.join()
-	for _, host := range slices.Concat(voters, bases, listeners) {
+	for _, host := range s.hosts() {
 		s.daemon(host)
 	}
 	s.serving(time.Minute, "")
@@ -75,18 +88,24 @@ func newSite(t *testing.T, failover string) *site {
 func (s *site) file(failover string) {
 	s.t.Helper()
 	var b strings.Builder
+	if s.receiver != "" {
+		fmt.Fprintf(&b, "repositories: { local: { store: %s } }\nsources: { books: { url: \"cluster:shop\", repositories: [local] } }\n", filepath.Join(s.t.TempDir(), "repo"))
+	}
 	fmt.Fprintf(&b, "coordination: { embedded: { peers: [%s] } }\nhosts:\n", strings.Join(voters, ", "))
-	for _, host := range slices.Concat(voters, bases, listeners) {
+	for _, host := range s.hosts() {
 		fmt.Fprintf(&b, "  %s: { address: \"%s:%d\" }\n", host, s.lab.Host(host).IP, config.PeerPort)
 	}
 	b.WriteString("clusters:\n  shop:\n    members:\n")
-	for _, host := range bases {
+	for _, host := range s.servers {
 		m := s.members[host]
 		fmt.Fprintf(&b, "      %s: { url: \"postgres://backstay@%s:%d/?sslmode=disable\", host: %s, data: %s, programs: %s, local: \"postgres://%s@/postgres?host=%s&port=%d\", guard: true }\n",
 			m.name, m.host.IP, memberPort, host, m.dir, m.programs.Dir, pgtest.Admin, m.sockets, memberPort)
 	}
+	if s.receiver != "" {
+		fmt.Fprintf(&b, "      vault: { receiver: true, host: %s }\n", s.receiver)
+	}
 	fmt.Fprintf(&b, "    listen: { rw: \"0.0.0.0:6432\", ro: \"0.0.0.0:6433\", health: \"0.0.0.0:6434\", ask_idle: 200ms, hosts: [%s] }\n    failover: %s\n", strings.Join(listeners, ", "), failover)
-	for _, host := range slices.Concat(voters, bases, listeners) {
+	for _, host := range s.hosts() {
 		s.folders[host] = s.t.TempDir()
 		if err := os.WriteFile(filepath.Join(s.folders[host], config.Name), []byte(b.String()), 0o600); err != nil {
 			s.t.Fatal(err)
@@ -132,7 +151,7 @@ func (s *site) join() {
 		s.t.Fatal(err)
 	}
 	var found api.ClusterCheck
-	if err := json.Unmarshal(out, &found); err != nil || len(found.Tokens) != 7 {
+	if err := json.Unmarshal(out, &found); err != nil || len(found.Tokens) != len(s.hosts())-1 {
 		s.t.Fatalf("cluster init: %v\n%s", err, out)
 	}
 	s.daemon("v1")
@@ -210,11 +229,11 @@ func (s *site) whole(limit time.Duration) {
 	since := time.Now()
 	for deadline := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
 		c, err := s.status("v1")
-		ok := err == nil && c.Phase == "serving" && len(c.Members) == len(bases)
+		ok := err == nil && c.Phase == "serving" && len(c.Members) >= len(s.servers)
 		for _, m := range c.Members {
-			ok = ok && (m.Name == c.Primary && m.Role == "primary" || m.Role == "replica" && m.Following == c.Primary && m.LagBytes < 1<<20)
+			ok = ok && (m.Name == c.Primary && m.Role == "primary" || (m.Role == "replica" || m.Role == "receiver") && m.Following == c.Primary && m.LagBytes < 1<<20)
 		}
-		if ok = ok && s.members[s.hostOf(c.Primary)].sql("select count(*) from pg_stat_replication where state = 'streaming' and application_name like 'db%'") == "2"; !ok {
+		if ok = ok && s.members[s.hostOf(c.Primary)].sql("select count(*) from pg_stat_replication where state = 'streaming' and application_name like 'db%'") == strconv.Itoa(len(s.servers)-1); !ok {
 			since = time.Now()
 		} else if time.Since(since) > time.Second {
 			return
@@ -252,11 +271,11 @@ func (s *site) hostOf(name string) string {
 // said is the end of what the daemons said. BACKSTAY_HA_LOGS names a folder that keeps all of it.
 func (s *site) said() string {
 	var b strings.Builder
-	for _, host := range slices.Concat(bases, voters, listeners) {
+	for _, host := range slices.Concat(s.servers, voters, listeners) {
 		text, err := os.ReadFile(s.logs[host])
 		fmt.Fprintf(&b, "--- %s %v\n%s", host, err, text[max(0, len(text)-2000):])
 	}
-	for _, host := range bases {
+	for _, host := range s.servers {
 		fmt.Fprintf(&b, "--- server of %s\n%s", host, s.members[host].tail())
 	}
 	return b.String()

@@ -22,6 +22,10 @@ func (f *follower) stream(ctx context.Context, conn *replication.Conn, server se
 		return f.explain(ctx, err)
 	}
 	f.s.count(func(n *Counters) { n.Connected++ })
+	if f.s.lead != nil {
+		f.s.lead.from(server.flushed)
+		f.s.lead.reached(wal.LSN(f.position.Seq))
+	}
 	q, done := newQueue(f.s.segmentSize), make(chan struct{})
 	r := newReceiver(f, server, stream, q, origin, prev)
 	r.done = done
@@ -118,6 +122,9 @@ func (f *follower) shipment(ctx context.Context, list []parcel, whole time.Time,
 	}
 	f.position, f.token, f.until = next.position, next.token, next.until
 	f.s.shippedTo(f.position, f.until)
+	if f.s.lead != nil {
+		f.s.lead.reached(wal.LSN(f.position.Seq))
+	}
 	if len(list) == 0 {
 		return nil
 	}

@@ -36,6 +36,7 @@ func (s *groupSource) Follow(ctx context.Context, from engine.Bookmark, ship eng
 		return s.moved()
 	}
 	defer end()
+	defer s.group.Lead.caught.Store(false)
 	s.mu.Lock()
 	s.begun = from.Position
 	s.mu.Unlock()

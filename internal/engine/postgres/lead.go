@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
 
 // Lead says which server of a Group is followed: who knows the cluster sets it, and whoever follows ends a stream from any other. The
@@ -16,7 +18,9 @@ type Lead struct {
 	streams int           // that are open, or being opened
 	idle    chan struct{} // closed when there are none; nil while nobody waits for that
 
-	heard atomic.Int64 // when the server that is followed last said something, by our clock; 0: it has not
+	goal   atomic.Uint64 // where the server's log ended when the stream began
+	caught atomic.Bool   // all of that is here
+	heard  atomic.Int64  // when the server that is followed last said something, by our clock; 0: it has not
 }
 
 // Set names the member to be followed from now on, "" for none.
@@ -28,6 +32,7 @@ func (l *Lead) Set(member string) {
 	}
 	l.member = member
 	l.heard.Store(0)
+	l.caught.Store(false)
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
@@ -73,6 +78,21 @@ func (l *Lead) Heard() time.Duration {
 		return -1
 	}
 	return max(0, time.Since(time.Unix(0, at)))
+}
+
+// Caught reports whether all is here that the server which is followed had when its stream began.
+func (l *Lead) Caught() bool { return l.caught.Load() }
+
+// from notes where the server's log ends, before its stream begins, and reached how far it has come.
+func (l *Lead) from(end wal.LSN) {
+	l.caught.Store(false)
+	l.goal.Store(uint64(end))
+}
+
+func (l *Lead) reached(at wal.LSN) {
+	if uint64(at) >= l.goal.Load() {
+		l.caught.Store(true)
+	}
 }
 
 // begin notes a stream from member, until end is called. It reports false where another one is to be followed.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package app
 
 import (
@@ -14,6 +16,20 @@ import (
 func (w *trio) acknowledgedBy(t *testing.T, name string) string {
 	t.Helper()
 	return w.servers[0].Ask(t, "select coalesce((select flush_lsn::text from pg_stat_replication where state = 'streaming' and application_name = $1 limit 1), '')", name)
+}
+
+// notes are those that a server has.
+func (w *trio) notes(t *testing.T, i int) []int {
+	t.Helper()
+	rows, err := w.servers[i].Connect(t).Query(t.Context(), "select text::int from notes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return have
 }
 
 // TestTheReceiverCountsAsAStandby has two servers, and what is captured as the third whom a commit may wait for. The only standby gets nothing for a
@@ -47,16 +63,7 @@ func TestTheReceiverCountsAsAStandby(t *testing.T) {
 	if c.Primary != "db2" {
 		t.Errorf("primary %s", c.Primary)
 	}
-	conn := w.servers[1].Connect(t)
-	rows, err := conn.Query(t.Context(), "select text::int from notes")
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.judge(t, time.Now(), have)
+	d.judge(t, time.Now(), w.notes(t, 1))
 	until(t, "the receiver follows the new primary", func() bool { return w.cluster(t).Members[2].Following == "db2" })
 	until(t, "the old primary is back", func() bool { return w.cluster(t).Members[0].Following == "db2" })
 	end := time.Now()
