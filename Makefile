@@ -7,7 +7,8 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := $(CURDIR)/.cache/bin
-NEED    := age zstd sqlite3 attr iproute2 e2fsprogs procps python3 python3-django python3-psycopg2 gcc jq openssl xxd npm prometheus
+NEED    := age zstd sqlite3 attr iproute2 e2fsprogs procps python3 python3-django python3-psycopg2 gcc jq openssl xxd npm prometheus \
+           mariadb-server-core mariadb-client-core redis-server
 PARALLEL ?= 2
 # What the rings share: no network proxy between tests and their own servers, tools found, no skips.
 RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"

@@ -197,7 +197,7 @@ func (h *Host) memberState(cluster, member string) string {
 // serverOf is how this host's member is reached and acted on.
 func (m *managed) serverOf(name string) (member.Config, error) {
 	h, own := m.host, m.config.Members[name]
-	c := member.Config{Name: name, Dir: own.Data, Members: map[string]string{}, Arguments: own.Arguments, Aside: filepath.Join(h.memberState(m.name, name), "aside")}
+	c := member.Config{Name: name, Dir: own.Data, Members: map[string]string{}, Known: m.config.Order, Arguments: own.Arguments, Aside: filepath.Join(h.memberState(m.name, name), "aside")}
 	if !filepath.IsAbs(c.Dir) {
 		c.Dir = filepath.Join(h.Config.Dir(), c.Dir)
 	}
@@ -440,6 +440,9 @@ func (m *managed) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, a := range m.agents {
 		g.Go(func() error { return a.Run(ctx) })
+	}
+	for _, s := range m.servers {
+		g.Go(func() error { return s.Tend(ctx) })
 	}
 	for _, b := range m.bare {
 		g.Go(func() error { return b.Run(ctx) })

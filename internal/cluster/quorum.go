@@ -13,18 +13,28 @@ func (l *look) last() Quorum {
 	return l.state.Quorums[len(l.state.Quorums)-1]
 }
 
-// wish is the quorum that member should count, given how many could answer it.
+// wish is the quorum that member should count, given how many could answer it. A member whose log is not whole, because it is copied anew for hours
+// perhaps, is left out where enough others are there: its promise would prove nothing, and the quorum's other members could then not say what was
+// acknowledged. It is named again when its log is whole.
 func (l *look) wish(epoch uint64, member string, able int) Quorum {
 	q := Quorum{Step: l.state.Step + 1, Epoch: epoch, Primary: member, K: l.cfg.Sync}
-	for _, p := range l.cfg.Peers {
-		if p.Name != member {
-			q.Names = append(q.Names, p.Name)
-		}
-	}
-	slices.Sort(q.Names)
 	if l.cfg.Degraded && able < q.K {
 		q.K = able
 	}
+	var whole []string
+	for _, p := range l.cfg.Peers {
+		if p.Name == member {
+			continue
+		}
+		q.Names = append(q.Names, p.Name)
+		if !l.view.fact(p.Name).Blank {
+			whole = append(whole, p.Name)
+		}
+	}
+	if q.K > 0 && len(whole) >= q.K {
+		q.Names = whole
+	}
+	slices.Sort(q.Names)
 	return q
 }
 

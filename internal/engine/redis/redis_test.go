@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -44,50 +43,6 @@ func TestURLs(t *testing.T) {
 	for _, raw := range []string{"redis://", "redis://kv/3", "redis://kv?db=1", "redis://kv?auth=hunter2", "redis://%zz"} {
 		if _, err := (Engine{}).Member(raw); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", raw, err)
-		}
-	}
-}
-
-// TestRealServers asks a primary and a replica, with a password.
-func TestRealServers(t *testing.T) {
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Setenv("KV_AUTH", "pass word")
-	start := func(arguments ...string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		_, port, _ := net.SplitHostPort(address)
-		cmd := exec.Command(program, append([]string{"--port", port, "--dir", t.TempDir(), "--save", "", "--requirepass", "pass word", "--masterauth", "pass word"}, arguments...)...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		return address
-	}
-	primary := start()
-	host, port, _ := net.SplitHostPort(primary)
-	for address, want := range map[string]engine.Role{primary: engine.RolePrimary, start("--replicaof", host, port): engine.RoleReplica} {
-		l, err := (Engine{}).Member("redis://" + address + "?auth=env:KV_AUTH")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		var s engine.Sight
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-			if s, err = l.Look(t.Context()); err == nil {
-				break
-			}
-		}
-		if err != nil || s.Role != want || s.Version == "" {
-			t.Errorf("%s: %+v, %v", address, s, err)
 		}
 	}
 }

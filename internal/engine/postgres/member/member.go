@@ -36,6 +36,9 @@ type Config struct {
 	// Members is how this server streams from each of the others, and rewinds from it: "host=… port=… user=… passfile=… sslmode=…".
 	Members map[string]string
 
+	// Known are all members of the file, receivers too: slots that are kept for others are dropped by Tend. Empty: none is.
+	Known []string
+
 	Programs  server.Programs // zero: those of the data's version that are found
 	Arguments []string        // of postgres, beside -D; nil: those that it was last started with
 	Log       string          // file that takes what the server says before it has a log of its own; empty: one in Aside

@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/backstaydb/backstay/internal/history"
+)
+
+// TestAMemberThatIsCopiedAnewIsNotCounted: its promise proves nothing for hours, and one that is whole must do meanwhile.
+func TestAMemberThatIsCopiedAnewIsNotCounted(t *testing.T) {
+	peers := []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}
+	seen := func(n int, blank bool, q Quorum, silent time.Duration) View {
+		v := View{BeatSeen: -time.Minute, Began: -time.Minute, Since: -time.Minute}
+		for _, p := range peers[:n] {
+			f := Fact{Name: p.Name, Answered: time.Second, Role: Standby, SystemID: "1", Heard: time.Second - silent, Vouched: Never, Stalled: Never, Short: Never, Received: history.At(1, 100), Following: "db1", Promised: 1}
+			if p.Name == "db1" {
+				f.Role, f.Following, f.Epoch, f.Counting, f.Switched, f.Answered = Primary, "", 1, q, history.At(1, 100), time.Second-silent
+				for _, other := range peers[1:n] {
+					f.Streams = append(f.Streams, Stream{other.Name, history.At(1, 100)})
+				}
+			}
+			if f.Blank = blank && p.Name == peers[n-1].Name; f.Blank {
+				f.Received = history.Position{}
+			}
+			v.Facts = append(v.Facts, f)
+		}
+		return v
+	}
+	both := Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2", "db3"}, K: 1}
+	cfg := Config{Cluster: "shop", Sync: 1, Peers: peers}.WithDefaults()
+	s := State{Epoch: 1, Phase: Serving, Step: 1, Primary: "db1", Timeline: 1, Quorums: []Quorum{both}}
+	if d := Decide(cfg, s, seen(3, true, both, time.Minute), time.Second); d.Row != "endure" {
+		t.Fatalf("before it is left out: %s: %s", d.Row, d.Reason)
+	}
+	for _, c := range []struct {
+		blank bool
+		want  string
+	}{{true, "[db2]"}, {false, "[db2 db3]"}} {
+		d := Decide(cfg, s, seen(3, c.blank, s.Quorums[0], 0), time.Second)
+		if d.Row != "change quorum" || fmt.Sprint(d.Next.Quorums[1].Names) != c.want || d.Next.Quorums[1].K != 1 {
+			t.Fatalf("blank %v: %s: %+v", c.blank, d.Row, d.Next.Quorums)
+		}
+		s = d.Next
+		d = Decide(cfg, s, seen(3, c.blank, s.Quorums[1], 0), time.Second)
+		if d.Row != "drop old quorum" {
+			t.Fatalf("blank %v: %s", c.blank, d.Row)
+		}
+		s = d.Next
+		if d := Decide(cfg, s, seen(3, c.blank, s.Quorums[0], time.Minute), time.Second); d.Row != "take over" {
+			t.Errorf("blank %v, and the primary is lost: %s: %s", c.blank, d.Row, d.Reason)
+		}
+	}
+
+	two := Config{Cluster: "shop", Sync: 1, Peers: peers[:2]}.WithDefaults()
+	s.Quorums = []Quorum{{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2"}, K: 1}}
+	if d := Decide(two, s, seen(2, true, s.Quorums[0], 0), time.Second); d.Row != "serve" {
+		t.Errorf("with nobody else to have a commit: %s: %+v", d.Row, d.Next.Quorums)
+	}
+}
