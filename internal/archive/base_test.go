@@ -77,6 +77,35 @@ func TestBackup(t *testing.T) {
 	})
 }
 
+// TestBackupBeforeAGapIsFound asks for a base while it is being found out whether the log can be continued, and ends as soon as it is there, as the
+// command does that runs alone: the base stands on the new line, and what was lost before it is recorded.
+func TestBackupBeforeAGapIsFound(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		d := h.start()
+		h.work(10)
+		d.shipped()
+		d.stop()
+		h.w.commit(5, 10)
+		h.w.trim()
+		h.w.slowJoin = 30 * time.Second
+		d = h.start()
+		b, err := d.Backup(context.Background())
+		if err != nil || b.Start.Timeline != 2 || h.w.bases != 2 {
+			t.Errorf("%v, a base at %s, %d bases were taken", err, b.Start, h.w.bases)
+		}
+		d.stop()
+		d = h.start()
+		h.work(3)
+		d.shipped()
+		time.Sleep(time.Minute)
+		d.stop()
+		p := h.prove(0)
+		if gaps := p.history.AllGaps(); len(gaps) != 1 || gaps[0].Reason != "the log was trimmed" || h.w.bases != 2 || h.saw(SpoolLost) > 0 {
+			t.Errorf("%d bases, gaps %+v", h.w.bases, gaps)
+		}
+	})
+}
+
 func TestBaseGoesToWhoeverAcceptsIt(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, h *house) {
 		h.plans[0].Add(fault.Rule{Name: "*/base/*", Times: fault.Always, Effect: fault.Fail(nil)})

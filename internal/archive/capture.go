@@ -139,7 +139,7 @@ func (a *Archive) session(ctx context.Context) error {
 	a.mu.Unlock()
 	defer func() {
 		a.mu.Lock()
-		a.connected, a.following = nil, false
+		a.connected, a.following, a.joined = nil, false, false
 		a.mu.Unlock()
 		a.keeper.leave() // a base that is being taken ends before the source is closed
 		if err := source.Close(); err != nil {
@@ -180,6 +180,7 @@ func (a *Archive) follow(ctx context.Context, source engine.Source) error {
 	a.changed.wake()
 	shipped := false
 	err := source.Follow(ctx, a.sp.Bookmark(), func(ctx context.Context, pieces []engine.Piece) error {
+		a.join()
 		err := a.ship(ctx, pieces)
 		if err == nil && !shipped {
 			shipped = true
@@ -190,9 +191,20 @@ func (a *Archive) follow(ctx context.Context, source engine.Source) error {
 		return err
 	})
 	a.mu.Lock()
-	a.following = false
+	a.following, a.joined = false, false
 	a.mu.Unlock()
 	return err
+}
+
+// join notes that the log goes on where it ended: the engine has something to ship, if only that time went by.
+func (a *Archive) join() {
+	a.mu.Lock()
+	was := a.joined
+	a.joined = true
+	a.mu.Unlock()
+	if !was {
+		a.changed.wake()
+	}
 }
 
 // keepWhole writes down up to when nothing more was committed, so that after a restart the engine knows.

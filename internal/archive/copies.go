@@ -265,12 +265,12 @@ func (s *shipper) copySegment(ctx context.Context, from *repository.Repository, 
 // mayHeal reports whether a base may be taken because one is missing, and counts it.
 func (k *keeper) mayHeal() bool {
 	k.a.mu.Lock()
-	following := k.a.following
+	joined := k.a.joined
 	k.a.mu.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.a.c.Now()
-	if !following || k.busy > 0 || k.job != nil || !k.healed.IsZero() && now.Sub(k.healed) < healEvery {
+	if !joined || k.busy > 0 || k.job != nil || !k.healed.IsZero() && now.Sub(k.healed) < healEvery {
 		return false
 	}
 	k.healed = now

@@ -25,9 +25,10 @@ type world struct {
 	refused  int // bases to be refused
 	bases    int
 	slowBase time.Duration
-	parts    int      // in how many pieces a commit is shipped; zero and one mean whole
-	damage   []string // what is found damaged by each base
-	spread   int      // commits that happen while a base is copied: Start is before Stop
+	slowJoin time.Duration // how long it takes to find out whether the log can be continued
+	parts    int           // in how many pieces a commit is shipped; zero and one mean whole
+	damage   []string      // what is found damaged by each base
+	spread   int           // commits that happen while a base is copied: Start is before Stop
 	connects int
 	acked    int // the newest commit that was acknowledged
 	forks    []history.Fork
@@ -158,8 +159,13 @@ func token(p history.Position) []byte { return []byte("at " + p.String()) }
 func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.Ship) error {
 	at, since := from.Position, from.Time
 	s.w.mu.Lock()
-	strict, trimmed := s.w.strict, s.w.trimmed
+	strict, trimmed, slow := s.w.strict, s.w.trimmed, s.w.slowJoin
 	s.w.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(slow):
+	}
 	if strict && len(from.Token) == 0 || int(at.Seq) < trimmed {
 		return &history.GapError{From: at, Reason: "the log was trimmed"}
 	}

@@ -141,14 +141,15 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// awaitSource waits until the source is followed.
+// awaitSource waits until the source is followed. Before it has shown that it can go on where the log ended nobody knows on which line a base
+// would stand.
 func (k *keeper) awaitSource(ctx context.Context) (engine.Source, context.Context, bool) {
 	for {
 		wake := k.a.changed.wait()
 		k.a.mu.Lock()
-		following := k.a.following
+		joined := k.a.joined
 		k.a.mu.Unlock()
-		if source, inside := k.current(); source != nil && following {
+		if source, inside := k.current(); source != nil && joined {
 			return source, inside, true
 		}
 		select {

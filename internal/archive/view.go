@@ -105,9 +105,26 @@ func (v *view) read(h history.History, stored int64) {
 			v.line = line{begin: w.Start, base: w.Start, before: history.Moment{Position: w.End, Time: w.Until}}
 		}
 	}
-	if v.line.before.Position.Before(v.durable.Position) { // the log that is there joins no base
+	if !joins(h.Forks, v.line.before.Position, v.durable.Position) { // the log that is there joins no base
 		v.line.begin = v.durable.Position
 	}
+}
+
+// joins reports whether end is no further than at, or nothing but forks lie between: no log of the newest timeline is there yet.
+func joins(forks []history.Fork, at, end history.Position) bool {
+	for at.Before(end) {
+		i := slices.IndexFunc(forks, func(f history.Fork) bool { return f.At.Equal(at) && at.Before(childOf(f)) })
+		if i < 0 {
+			return false
+		}
+		at = childOf(forks[i])
+	}
+	return true
+}
+
+// childOf is where the timeline begins to which a source went on.
+func childOf(f history.Fork) history.Position {
+	return history.Position{Timeline: f.Child, Seq: f.At.Seq, Mark: f.At.Mark}
 }
 
 // keepNewest keeps a base that was put into the repository while its history was being read, and is not in what was read.
@@ -140,7 +157,11 @@ func segmentEnd(h history.History) history.Moment {
 		end = laterMoment(end, history.Moment{Position: g.To, Time: g.Until})
 	}
 	for _, f := range h.Forks {
-		end = laterMoment(end, history.Moment{Position: history.Position{Timeline: f.Child, Seq: f.At.Seq, Mark: f.At.Mark}})
+		m := history.Moment{Position: childOf(f)}
+		if f.At.Equal(end.Position) {
+			m.Time = end.Time
+		}
+		end = laterMoment(end, m)
 	}
 	if !end.Position.IsZero() {
 		return end

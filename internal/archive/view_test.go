@@ -54,6 +54,28 @@ func TestALineWithoutBase(t *testing.T) {
 	}
 }
 
+// TestAForkWithoutLog restarts when the repository knows that the source went on to another timeline, and has nothing of it yet: what comes there
+// goes on from the base of the timeline before.
+func TestAForkWithoutLog(t *testing.T) {
+	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
+	one, two := history.At(1, 10), history.At(1, 20)
+	h := history.History{
+		Bases:    []history.Base{{ID: "b1", Start: one, Stop: one, StartTime: at(1), StopTime: at(1)}},
+		Segments: []history.Segment{{Name: "s1", From: one, To: two, Since: at(1), Until: at(2)}},
+		Forks:    []history.Fork{{Child: 2, At: two}, {Child: 3, At: history.At(2, 20)}},
+		Whole:    history.Moment{Position: two, Time: at(2)},
+	}
+	var v view
+	v.read(h, 0)
+	if m := v.recoverable(); m.Position.Seq != 20 || !m.Time.Equal(at(2)) {
+		t.Errorf("recoverable up to %v, want %v", m, h.Whole)
+	}
+	v.durable = history.Moment{Position: history.At(3, 30), Time: at(3)} // what comes next
+	if m := v.recoverable(); !m.Position.Equal(history.At(3, 30)) || !m.Time.Equal(at(3)) {
+		t.Errorf("with log behind the fork: recoverable up to %v", m)
+	}
+}
+
 // TestStatusOfALineWithoutBase: that the source committed nothing more up to now says nothing of a line that cannot be recovered.
 func TestStatusOfALineWithoutBase(t *testing.T) {
 	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
