@@ -267,11 +267,11 @@ func (s *session) logIn(ctx context.Context, b *backend) (err error) {
 	return b.conn.SetDeadline(time.Time{})
 }
 
-// prepare logs in at the member that will be the primary and, where it is known, makes there what the session holds, so that nobody waits
+// prepare logs in at the member that will be the primary and, once the session may not go on, makes there what it holds, so that nobody waits
 // for it then.
 func (s *session) prepare(v *proxy.View) {
-	asked := s.mode == known
-	if !s.movable || s.going || v.Target == "" || asked && s.holds.doubt != "" {
+	asked := s.mode == known && v.Open() == route.Holding
+	if !s.movable || s.going || v.Target == "" || s.mode == known && s.holds.doubt != "" {
 		return
 	}
 	b := s.ahead
