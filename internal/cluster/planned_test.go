@@ -109,3 +109,36 @@ func TestAnOldPrimaryThatStoppedHandsOver(t *testing.T) {
 		t.Errorf("then, where something is missing, all: %v", d.Actions)
 	}
 }
+
+// TestNobodyIsFilledFromAServerThatDoesNotRun while others may promise: what only that one has was told nobody.
+func TestNobodyIsFilledFromAServerThatDoesNotRun(t *testing.T) {
+	cfg, s, v := planned(Fencing)
+	s.Epoch, s.Request = 9, nil
+	v.Proxies[0].Closed = 9
+	v.Facts[0].Role, v.Facts[0].Promised, v.Facts[0].Received = Stopped, 9, history.At(3, 120)
+	v.Facts[1].Promised = 9
+	fills := func(now time.Duration) int {
+		d := Decide(cfg, s, v, now)
+		if d.Row != "fill candidate" {
+			t.Errorf("%s: %s", d.Row, d.Reason)
+		}
+		n := 0
+		for _, a := range d.Actions {
+			if a.Verb == Fill {
+				n++
+			}
+		}
+		return n
+	}
+	if fills(2*time.Second) != 0 {
+		t.Error("it is filled though db3 may promise")
+	}
+	v.Facts[2].Answered = Never
+	if fills(2*time.Second) != 1 {
+		t.Error("it is not filled though db3 is silent")
+	}
+	v.Facts[2].Answered, v.Facts[2].Promised = 2*time.Second, 9
+	if d := Decide(cfg, s, v, 2*time.Second); d.Row != "promote" || d.Next.Start.Equal(history.At(3, 120)) {
+		t.Errorf("both promised: %s: %s", d.Row, d.Reason)
+	}
+}

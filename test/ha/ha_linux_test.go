@@ -94,8 +94,8 @@ func (s *site) suffer(t *testing.T, n nemesis) (gap time.Duration, ok bool) {
 	s.whole(2 * time.Minute)
 	gap, at := crowd.history.Gap("append", from, until)
 	happened, refused, unknown := crowd.history.Count("")
-	t.Logf("%s: %s → %s, %d operations, %d refused, %d unknown, longest gap %s after %s",
-		n.name, before, s.serving(time.Minute, ""), happened, refused, unknown, gap.Round(time.Millisecond), (at - from).Round(time.Millisecond))
+	t.Logf("%s: %s → %s, %d operations, %d refused, %d unknown, longest gap %s after %s; %s",
+		n.name, before, s.serving(time.Minute, ""), happened, refused, unknown, gap.Round(time.Millisecond), (at - from).Round(time.Millisecond), s.way())
 	return gap, s.judge(t, n, crowd.history, gap)
 }
 
