@@ -139,7 +139,7 @@ func (a *Agent) place(ctx context.Context, name string, epoch uint64, do func(co
 		switch {
 		case j.name == name && j.epoch == epoch, j.name == rejoin && name == string(cluster.Follow) && j.epoch == epoch:
 			return j, nil
-		case j.epoch < epoch:
+		case j.epoch < epoch, j.name == string(cluster.Fill) && j.epoch == epoch: // who gives another order has decided without it
 			j.cancel(errOvertaken)
 		}
 		select {

@@ -40,7 +40,7 @@ func (a *Agent) reunite(s Sight) {
 	epoch := a.kept.Promised
 	if s.Role == cluster.Stopped && !s.Empty {
 		// Before there is a primary it could only wait, and may take the disk's time from whoever is being promoted on the same machine.
-		early := a.state.Holder() == "" || a.state.Phase == cluster.Promoting
+		early := a.state.Phase == cluster.Promoting
 		if epoch > 0 && a.may(wake) && !(early && a.now()-a.stoppedAt < 2*time.Second) {
 			a.begin(wake, epoch, func(ctx context.Context) error { return a.c.Server.Start(ctx, cluster.Standby) })
 		}

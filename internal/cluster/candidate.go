@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/backstaydb/backstay/internal/history"
 )
@@ -86,6 +87,13 @@ func (l *look) awaited() string {
 		}
 	}
 	return ""
+}
+
+// promisesMayCome: a member answers, and has had less than Patience to promise.
+func (l *look) promisesMayCome() bool {
+	return l.now-l.view.Since < l.cfg.Patience && slices.ContainsFunc(l.view.Facts, func(f Fact) bool {
+		return l.fresh(&f) && !f.Blank && !l.promised(f.Name)
+	})
 }
 
 func flag(b bool) int {

@@ -131,7 +131,15 @@ func closeRoutes(l *look) []Action {
 	return acts
 }
 
-func fillUp(l *look) []Action { return append(fenceAll(l), l.shortfall()) }
+// fillUp has the candidate filled. From a server that does not run only when nobody else may still promise: it takes time to come up, and has
+// most often a few bytes that nobody was told of, which do not count once enough others have promised.
+func fillUp(l *look) []Action {
+	fill := l.shortfall()
+	if l.view.fact(fill.From).Role == Stopped && l.promisesMayCome() {
+		return fenceAll(l)
+	}
+	return append(fenceAll(l), fill)
+}
 
 // promote has the candidate promoted, and the others follow it already: commits will wait for one of them. One that does not run is started
 // when there is a primary, if there are others: its start takes long, and is waited for by nobody.

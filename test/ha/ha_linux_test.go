@@ -12,8 +12,26 @@ import (
 	"github.com/backstaydb/backstay/test/ha/check"
 )
 
+// TestBriefly is what is tested of all this each time: one planned change under fifty sessions, a server and then a host that are killed.
+func TestBriefly(t *testing.T) {
+	s := newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`)
+	s.sync = true
+	s.whole(time.Minute)
+	c := s.gatherMany(sessions)
+	_, _, ok := s.pause(t, c)
+	c.leave()
+	for _, n := range nemeses {
+		if ok && (n.name == "the primary's server is killed" || n.name == "the primary's host is killed") {
+			_, ok = s.suffer(t, n)
+		}
+	}
+	if !ok {
+		t.Log(s.said())
+	}
+}
+
 // TestSynchronous has each nemesis happen to a cluster that may lose nothing: it stays linearizable, and all that was
-// acknowledged is there. BACKSTAY_SOAK has each happen a hundred times, BACKSTAY_HA_ROUNDS as often as it says, and
+// acknowledged is there. BACKSTAY_SOAK has each happen twenty times, those with a goal a hundred times, BACKSTAY_HA_ROUNDS as often as it says, and
 // BACKSTAY_HA_ONLY names those to take.
 func TestSynchronous(t *testing.T) {
 	newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`).sufferAll(t, nemeses, true)
@@ -49,7 +67,11 @@ func (s *site) sufferAll(t *testing.T, all []nemesis, sync bool) {
 				return
 			}
 		}
-		t.Logf("%s: no write for: %s", n.name, gaps)
+		goal := ""
+		if n.goal > 0 {
+			goal = fmt.Sprintf(" (goal: p99 %s)", n.goal)
+		}
+		t.Logf("%s: no write for: %s%s", n.name, gaps, goal)
 	}
 }
 
@@ -57,8 +79,11 @@ func rounds(n nemesis) int {
 	if n, err := strconv.Atoi(os.Getenv("BACKSTAY_HA_ROUNDS")); err == nil {
 		return n
 	}
-	if os.Getenv("BACKSTAY_SOAK") != "" {
+	switch soak := os.Getenv("BACKSTAY_SOAK") != ""; {
+	case soak && n.goal > 0:
 		return 100
+	case soak:
+		return 20
 	}
 	return max(1, n.rounds)
 }
@@ -94,8 +119,8 @@ func (s *site) suffer(t *testing.T, n nemesis) (gap time.Duration, ok bool) {
 	s.whole(2 * time.Minute)
 	gap, at := crowd.history.Gap("append", from, until)
 	happened, refused, unknown := crowd.history.Count("")
-	t.Logf("%s: %s → %s, %d operations, %d refused, %d unknown, longest gap %s after %s",
-		n.name, before, s.serving(time.Minute, ""), happened, refused, unknown, gap.Round(time.Millisecond), (at - from).Round(time.Millisecond))
+	t.Logf("%s: %s → %s, %d operations, %d refused, %d unknown, longest gap %s after %s; %s",
+		n.name, before, s.serving(time.Minute, ""), happened, refused, unknown, gap.Round(time.Millisecond), (at - from).Round(time.Millisecond), s.way())
 	return gap, s.judge(t, n, crowd.history, gap)
 }
 

@@ -23,13 +23,10 @@ const (
 func TestPlannedPause(t *testing.T) {
 	s := newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`)
 	s.whole(time.Minute)
-	s.rounds++
-	s.members[s.hostOf(s.serving(time.Minute, ""))].sql(tables(s.rounds))
 	c := s.gatherMany(sessions)
 	defer c.leave()
-	time.Sleep(2 * time.Second)
 	var pauses, slowest check.Figures
-	for range rounds(nemesis{rounds: 3}) {
+	for range rounds(nemesis{rounds: 3, goal: pausing}) {
 		pause, wait, ok := s.pause(t, c)
 		pauses, slowest = append(pauses, pause), append(slowest, wait)
 		if !ok {
@@ -63,13 +60,16 @@ func (s *site) pause(t *testing.T, c *crowd) (pause, slowest time.Duration, ok b
 	return pause, slowest, !t.Failed()
 }
 
-// gatherMany begins clients that run transactions of three statements, half of them at each listener's host.
+// gatherMany begins clients that run transactions of three statements, half of them at each listener's host, and waits until all have run some.
 func (s *site) gatherMany(n int) *crowd {
+	s.rounds++
+	s.members[s.hostOf(s.serving(time.Minute, ""))].sql(tables(s.rounds))
 	c := &crowd{t: s.t, round: s.rounds, history: check.NewHistory(), think: 100 * time.Millisecond}
 	for i := range n {
 		one := &client{crowd: c, id: i, host: s.lab.Host(listeners[i%len(listeners)])}
 		c.all.Go(func() { one.live((*client).transact) })
 	}
+	time.Sleep(2 * time.Second)
 	return c
 }
 

@@ -33,6 +33,7 @@ type Carrier struct {
 	listener *proxy.Listener
 	secret   []byte        // of the salts of roles that do not exist
 	movers   chan struct{} // logins under way that no client waits for
+	early    chan struct{} // the same while clients work
 	changed  chan struct{} // the route did
 	settled  atomic.Pointer[proxy.View]
 
@@ -41,8 +42,11 @@ type Carrier struct {
 	keys     map[[8]byte]*session // by what a CancelRequest names
 }
 
-// movers at a time: logins cost the servers a process each.
-const movers = 16
+// movers at a time: logins cost the servers a process each. While clients work there is time, and they are to notice nothing.
+const (
+	movers = 16
+	early  = 3
+)
 
 // New makes a carrier for l's connections. Run must run while they are carried.
 func New(l *proxy.Listener, c Config) *Carrier {
@@ -51,7 +55,7 @@ func New(l *proxy.Listener, c Config) *Carrier {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
-	return &Carrier{Config: c, listener: l, secret: secret, movers: make(chan struct{}, movers), changed: make(chan struct{}, 1),
+	return &Carrier{Config: c, listener: l, secret: secret, movers: make(chan struct{}, movers), early: make(chan struct{}, early), changed: make(chan struct{}, 1),
 		sessions: map[*session]struct{}{}, keys: map[[8]byte]*session{}}
 }
 

@@ -48,9 +48,6 @@ func (s *session) atPrimary(v *proxy.View) {
 		s.forgo()
 	case open == route.Serving && !s.busy && s.target != v.Target && !s.going:
 		s.target = v.Target
-		if s.mode == running && s.movable {
-			s.ask() // it is asked again when it may not go on: the server will then have done most of the work
-		}
 		s.prepare(v)
 	}
 }
@@ -267,11 +264,11 @@ func (s *session) logIn(ctx context.Context, b *backend) (err error) {
 	return b.conn.SetDeadline(time.Time{})
 }
 
-// prepare logs in at the member that will be the primary and, where it is known, makes there what the session holds, so that nobody waits
+// prepare logs in at the member that will be the primary and, once the session may not go on, makes there what it holds, so that nobody waits
 // for it then.
 func (s *session) prepare(v *proxy.View) {
-	asked := s.mode == known
-	if !s.movable || s.going || v.Target == "" || asked && s.holds.doubt != "" {
+	asked := s.mode == known && v.Open() == route.Holding
+	if !s.movable || s.going || v.Target == "" || s.mode == known && s.holds.doubt != "" {
 		return
 	}
 	b := s.ahead
@@ -286,9 +283,9 @@ func (s *session) prepare(v *proxy.View) {
 	s.ahead, s.going, s.target = nil, true, v.Target
 	target := proxy.Upstream{Address: v.Target, Primary: true}
 	go func() {
-		s.carrier.movers <- struct{}{}
+		slot := s.carrier.slot()
 		b, err := s.goAhead(b, target, asked)
-		<-s.carrier.movers
+		<-slot
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.going = false
@@ -302,8 +299,25 @@ func (s *session) prepare(v *proxy.View) {
 			s.start()
 		case s.mode == known && !asked: // it was asked meanwhile
 			go s.routed()
+		case s.mode == running && !s.busy && slot == s.carrier.early:
+			s.ask() // it is asked again when it may not go on: the server will then have done most of the work
 		}
 	}()
+}
+
+// slot waits until another one may log in ahead. Whoever got it takes it out again.
+func (c *Carrier) slot() chan struct{} {
+	look := time.NewTicker(again)
+	defer look.Stop()
+	for c.listener.Table.View().Open() == route.Serving {
+		select {
+		case c.early <- struct{}{}:
+			return c.early
+		case <-look.C: // those who are held need not be spared any more
+		}
+	}
+	c.movers <- struct{}{}
+	return c.movers
 }
 
 // goAhead logs in at a target, unless b is a login there, and makes there what the session holds if it was asked.
