@@ -59,7 +59,14 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 
 // back takes a server with data back to where its log parted.
 func (s *Server) back(ctx context.Context, member string, up *upstream, whole history.Position, begun func(history.Position) error) error {
-	if err := s.recover(ctx); err != nil {
+	hurried := make(chan struct{})
+	go func() { // while this one's server ends, which takes as long
+		defer close(hurried)
+		s.hurry(ctx, member)
+	}()
+	err := s.recover(ctx)
+	<-hurried
+	if err != nil {
 		return err
 	}
 	e, err := endOf(s.c.Dir)

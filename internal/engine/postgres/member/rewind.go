@@ -56,7 +56,6 @@ func (s *Server) rewind(ctx context.Context, member string, fork history.Positio
 			arguments = append(arguments, "--config-file="+file)
 		}
 	}
-	s.hurry(ctx, member)
 	begun := time.Now()
 	out, err := combined(ctx, p.Command(s.user, "pg_rewind", arguments...))
 	if err != nil {
