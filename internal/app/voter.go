@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/atomicfile"
 	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/lease/etcd"
 )
@@ -84,6 +86,9 @@ func (c *coordination) vote(ctx context.Context) error {
 		return c.dismissed(ctx, err)
 	}
 	s, err := v.Open(c.base)
+	if err == nil {
+		err = atomicfile.Write(c.voter.Dir+began, nil, 0o600)
+	}
 	if err != nil {
 		v.Close()
 		return err
@@ -105,7 +110,14 @@ func (c *coordination) begin(ctx context.Context) (cfg etcd.ServerConfig, first 
 		return cfg, false, err
 	}
 	own := c.host.voterList([]string{c.name})[0]
+	ran, err := c.ran()
+	if err != nil {
+		return cfg, false, err
+	}
 	join, all, err := etcd.Place(ctx, c.base, own)
+	if err == nil && !join && ran {
+		err = etcd.ErrEmptied
+	}
 	switch {
 	case errors.Is(err, etcd.ErrNotAdded):
 		return cfg, false, fmt.Errorf("%w: backstay cluster voter add %s, or replace OLD %s, on any host", err, c.name, c.name)
@@ -118,6 +130,19 @@ func (c *coordination) begin(ctx context.Context) (cfg etcd.ServerConfig, first 
 		cfg.Voters = all
 	}
 	return cfg, !join, nil
+}
+
+// began marks, beside its folder, that this host's voter has voted. Without the folder it must not begin as if it had not: two that forgot
+// what they wrote would be a majority, and know nothing of any epoch.
+const began = ".began"
+
+// ran reports whether this host's voter ever voted.
+func (c *coordination) ran() (bool, error) {
+	_, err := os.Stat(c.voter.Dir + began)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // errOthers is why a first start is given up.

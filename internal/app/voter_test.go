@@ -34,6 +34,7 @@ func newCollege(t *testing.T) *college {
 	if testing.Short() {
 		t.Skip("etcd waits for 5 s before it trusts a voter")
 	}
+	t.Parallel()
 	c := &college{t: t, hosts: map[string]*Host{}, votes: map[string]*coordination{}, ends: map[string]func(){}}
 	a, err := authority.New("shop", time.Now())
 	if err != nil {
