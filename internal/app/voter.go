@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/atomicfile"
+	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/lease/etcd"
 )
 
@@ -21,9 +25,6 @@ func (c *coordination) run(ctx context.Context) error {
 	if c.voter == nil {
 		<-ctx.Done()
 		return ctx.Err()
-	}
-	if err := finishRecovery(c.voter.Dir); err != nil {
-		return err
 	}
 	said := ""
 	for attempt := 0; ctx.Err() == nil; attempt++ {
@@ -65,16 +66,29 @@ func (c *coordination) rest(ctx context.Context, pause time.Duration) {
 
 // vote is one life of the voter.
 func (c *coordination) vote(ctx context.Context) error {
-	cfg, err := c.begin(ctx)
+	cfg, first, err := c.begin(ctx)
 	if err != nil {
 		c.follow()
 		return err
 	}
-	v, err := etcd.Start(ctx, cfg)
-	if err != nil {
+	starting, settled := context.WithCancelCause(ctx)
+	var doubting sync.WaitGroup
+	if first {
+		doubting.Go(func() { c.doubt(starting, settled) })
+	}
+	v, err := etcd.Start(starting, cfg)
+	settled(nil)
+	doubting.Wait()
+	switch {
+	case err != nil && errors.Is(context.Cause(starting), errOthers):
+		return errors.Join(err, os.RemoveAll(cfg.Dir)) // what never was a part of theirs holds nothing
+	case err != nil:
 		return c.dismissed(ctx, err)
 	}
 	s, err := v.Open(c.base)
+	if err == nil {
+		err = atomicfile.Write(c.voter.Dir+began, nil, 0o600)
+	}
 	if err != nil {
 		v.Close()
 		return err
@@ -86,26 +100,62 @@ func (c *coordination) vote(ctx context.Context) error {
 }
 
 // begin says how the voter starts: by its folder, with all others for the first time, or as one that the others have added.
-func (c *coordination) begin(ctx context.Context) (etcd.ServerConfig, error) {
-	cfg := *c.voter
+func (c *coordination) begin(ctx context.Context) (cfg etcd.ServerConfig, first bool, err error) {
+	cfg = *c.voter
+	if err := finishRecovery(cfg.Dir); err != nil {
+		return cfg, false, err
+	}
 	kept, err := etcd.Kept(cfg.Dir)
 	if kept || err != nil {
-		return cfg, err
+		return cfg, false, err
 	}
 	own := c.host.voterList([]string{c.name})[0]
+	ran, err := c.ran()
+	if err != nil {
+		return cfg, false, err
+	}
 	join, all, err := etcd.Place(ctx, c.base, own)
+	if err == nil && !join && ran {
+		err = etcd.ErrEmptied
+	}
 	switch {
 	case errors.Is(err, etcd.ErrNotAdded):
-		return cfg, fmt.Errorf("%w: backstay cluster voter add %s, or replace OLD %s, on any host", err, c.name, c.name)
+		return cfg, false, fmt.Errorf("%w: backstay cluster voter add %s, or replace OLD %s, on any host", err, c.name, c.name)
 	case errors.Is(err, etcd.ErrEmptied):
-		return cfg, fmt.Errorf("%w: backstay cluster voter replace %s, on any host", err, c.name)
+		return cfg, false, fmt.Errorf("%w: backstay cluster voter replace %s, on any host", err, c.name)
 	case err != nil:
-		return cfg, err
+		return cfg, false, err
 	}
 	if cfg.Join = join; len(all) > 0 {
 		cfg.Voters = all
 	}
-	return cfg, nil
+	return cfg, !join, nil
+}
+
+// began marks, beside its folder, that this host's voter has voted. Without the folder it must not begin as if it had not: two that forgot
+// what they wrote would be a majority, and know nothing of any epoch.
+const began = ".began"
+
+// ran reports whether this host's voter ever voted.
+func (c *coordination) ran() (bool, error) {
+	_, err := os.Stat(c.voter.Dir + began)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// errOthers is why a first start is given up.
+var errOthers = errors.New("the other voters run, and this one is not one of those that began with them")
+
+// doubt ends a first start that is none: the others could not be asked when it began, because they were cut off, or did not know this host yet.
+func (c *coordination) doubt(ctx context.Context, end context.CancelCauseFunc) {
+	for backoff.Sleep(ctx, 2*time.Second) == nil {
+		if join, _, err := etcd.Place(ctx, c.base, c.host.voterList([]string{c.name})[0]); join || errors.Is(err, etcd.ErrNotAdded) {
+			end(errOthers)
+			return
+		}
+	}
 }
 
 // follow asks the voters of other hosts while this one has none.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 	"github.com/backstaydb/backstay/internal/peer"
 )
 
-// college is three hosts of which each has a voter, and nothing else.
+// college is three hosts of which each has a voter, and nothing else. ha4 is to take the place of ha3, by its own file.
 type college struct {
 	t     *testing.T
 	hosts map[string]*Host
@@ -33,16 +34,21 @@ func newCollege(t *testing.T) *college {
 	if testing.Short() {
 		t.Skip("etcd waits for 5 s before it trusts a voter")
 	}
+	t.Parallel()
 	c := &college{t: t, hosts: map[string]*Host{}, votes: map[string]*coordination{}, ends: map[string]func(){}}
 	a, err := authority.New("shop", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := "coordination: { embedded: { peers: [ha1, ha2, ha3] } }\nhosts:\n"
-	for _, name := range siteHosts {
+	all := append(slices.Clone(siteHosts), "ha4")
+	for _, name := range all {
 		file += fmt.Sprintf("  %s: { address: \"127.0.0.1:%d\" }\n", name, threePorts(t))
 	}
-	for _, name := range siteHosts {
+	for _, name := range all {
+		if name == "ha4" {
+			file = strings.Replace(file, "[ha1, ha2, ha3]", "[ha1, ha2, ha4]", 1)
+		}
 		path := filepath.Join(t.TempDir(), config.Name)
 		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 			t.Fatal(err)
@@ -190,4 +196,35 @@ func TestTheEpochNeverFalls(t *testing.T) {
 	}
 	c.ends["ha1"]()
 	c.know("ha3", 1008)
+}
+
+// TestAVoterIsReplaced by one that began before the others could be asked, as if all of them began together.
+func TestAVoterIsReplaced(t *testing.T) {
+	c := newCollege(t)
+	c.start("ha4")
+	until(t, "ha4 begins", func() bool {
+		kept, _ := etcd.Kept(c.hosts["ha4"].voterFolder())
+		return kept
+	})
+	c.start(siteHosts...)
+	c.write("ha1", 7)
+	until(t, "ha4 sees that it began with nobody", func() bool {
+		kept, _ := etcd.Kept(c.hosts["ha4"].voterFolder())
+		return !kept
+	})
+	if _, err := c.hosts["ha1"].ChangeVoters(t.Context(), "ha1", []string{"ha4"}, []string{"ha3"}, true, nil); err == nil || !strings.Contains(hintOf(err), "on every host") {
+		t.Errorf("against the file: %v", err)
+	}
+	dry, err := c.hosts["ha4"].ChangeVoters(t.Context(), "ha4", []string{"ha4"}, []string{"ha3"}, true, nil)
+	if err != nil || dry.Done || len(dry.Steps) != 3 || !slices.Equal(dry.Voters, siteHosts) {
+		t.Fatalf("dry %+v, %v", dry, err)
+	}
+	turn, err := c.hosts["ha4"].ChangeVoters(t.Context(), "ha4", []string{"ha4"}, []string{"ha3"}, false, func(string) {})
+	if err != nil || !turn.Done || !slices.Equal(turn.Voters, []string{"ha1", "ha2", "ha4"}) {
+		t.Fatalf("turnover %+v, %v", turn, err)
+	}
+	c.ends["ha3"]()
+	c.ends["ha1"]()
+	c.know("ha4", 7)
+	c.write("ha2", 8)
 }

@@ -4,12 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/agent"
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 	"github.com/backstaydb/backstay/internal/history"
 )
 
@@ -41,16 +43,36 @@ func TestMeasureRejoin(t *testing.T) {
 	back := serverOf(t, old, map[string]string{"db2": "host=" + filepath.Clean(dir) + " port=" + next.Ask(t, "show port") + " user=postgres"})
 	start := time.Now()
 	back.c.Said = func(text string) { t.Logf("%s %s", time.Since(start).Round(time.Millisecond), text) }
+	end := next.LSN(t)
+	acks := make(chan struct{})
+	go func() { // the primary's view: a standby that receives acknowledges, long before it has replayed what makes it consistent
+		defer close(acks)
+		for _, state := range []string{"state in ('catchup', 'streaming')", "flush_lsn >= '" + wal.LSN(end).String() + "'"} {
+			for next.Ask(t, "select count(*) from pg_stat_replication where "+state) == "0" {
+				time.Sleep(20 * time.Millisecond)
+			}
+			t.Logf("%s the primary sees %s", time.Since(start).Round(time.Millisecond), state)
+		}
+	}()
 	must(t, back.Start(t.Context(), cluster.Standby))
 	t.Logf("its own log replayed after %s", time.Since(start).Round(time.Millisecond))
-	defer func() { t.Log(back.said(0)) }()
+	defer func() {
+		b, err := os.ReadFile(back.c.Log)
+		must(t, err)
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, " LOG: ") {
+				t.Log(strings.TrimSpace(line))
+			}
+		}
+	}()
 	must(t, back.Rejoin(t.Context(), "db2", 2, func(history.Position) error { return nil }))
 	t.Logf("rejoined after %s", time.Since(start).Round(time.Millisecond))
 	for !look(t, back).Streaming {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Logf("streams after %s", time.Since(start).Round(time.Millisecond))
-	for end := next.LSN(t); old.LSN(t) < end; time.Sleep(10 * time.Millisecond) {
+	for end = next.LSN(t); old.LSN(t) < end; time.Sleep(10 * time.Millisecond) {
 	}
+	<-acks
 	t.Logf("has everything after %s", time.Since(start).Round(time.Millisecond))
 }

@@ -41,6 +41,9 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 	if err := s.keepArguments(); err != nil { // a rewind and a copy take the file away
 		return err
 	}
+	if dir, _, err := s.besideLog(); err == nil {
+		_ = os.RemoveAll(dir) // of a try that broke off; the next one says if it is in the way
+	}
 	whole := position(up.system.Timeline, up.system.Flushed)
 	if s.empty() {
 		err = s.anew(ctx, member, up, whole, begun)
@@ -61,7 +64,14 @@ func (s *Server) Rejoin(ctx context.Context, member string, timeline uint32, beg
 
 // back takes a server with data back to where its log parted.
 func (s *Server) back(ctx context.Context, member string, up *upstream, whole history.Position, begun func(history.Position) error) error {
-	if err := s.recover(ctx); err != nil {
+	hurried := make(chan struct{})
+	go func() { // while this one's server ends, which takes as long
+		defer close(hurried)
+		s.hurry(ctx, member)
+	}()
+	err := s.recover(ctx)
+	<-hurried
+	if err != nil {
 		return err
 	}
 	e, err := endOf(s.c.Dir)
@@ -95,7 +105,7 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 	if err := atomicfile.Write(s.mark(), nil, 0o600); err != nil {
 		return err
 	}
-	rerr := s.rewind(ctx, member, *fork)
+	rerr := s.rewind(ctx, member, up, *fork)
 	if rerr == nil || ctx.Err() != nil {
 		return rerr
 	}

@@ -19,7 +19,7 @@ import (
 
 // rewind takes back what parted, from the primary's data. Files of the data directory that are a server's own are the primary's
 // afterwards, so they are put back.
-func (s *Server) rewind(ctx context.Context, member string, fork history.Position) error {
+func (s *Server) rewind(ctx context.Context, member string, up *upstream, fork history.Position) error {
 	p, err := s.programs()
 	if err != nil {
 		return err
@@ -56,13 +56,17 @@ func (s *Server) rewind(ctx context.Context, member string, fork history.Positio
 			arguments = append(arguments, "--config-file="+file)
 		}
 	}
-	s.hurry(ctx, member)
 	begun := time.Now()
+	log := s.fetchAhead(ctx, member, up, size)
 	out, err := combined(ctx, p.Command(s.user, "pg_rewind", arguments...))
+	taken, lerr := log.end(err == nil)
 	if err != nil {
 		return fmt.Errorf("rewind: %w: %s", err, tail(out))
 	}
-	s.say("%s was rewound in %s, %d segments of log are left to be streamed", s.c.Name, time.Since(begun).Round(time.Millisecond), v.left)
+	if lerr != nil {
+		return fmt.Errorf("rewind: hand over log: %w", lerr)
+	}
+	s.say("%s was rewound in %s; of %d segments of log behind the fork %d were fetched meanwhile, the rest is left to be streamed", s.c.Name, time.Since(begun).Round(time.Millisecond), v.left, taken)
 	return s.giveBack(own)
 }
 

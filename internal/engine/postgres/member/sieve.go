@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,26 +126,24 @@ func greet(c net.Conn, h *pgconn.HijackedConn) error {
 // maxMessage is far above what pg_rewind asks for at once, 1 MiB of a file.
 const maxMessage = 64 << 20
 
-// pass hands on what the server says, without the rows of a list of files that are left out.
+// pass hands on what the server says, without the rows of a list of files that are left out. There is one such list; what follows, gigabytes perhaps, is
+// not looked at.
 func (v *sieve) pass(server io.Reader, client io.Writer) error {
-	var head [5]byte
-	body, files := []byte(nil), false
+	message, files := make([]byte, 5), false
 	for {
-		if _, err := io.ReadFull(server, head[:]); err != nil {
+		if _, err := io.ReadFull(server, message[:5]); err != nil {
 			return err
 		}
-		n := int(binary.BigEndian.Uint32(head[1:])) - 4
+		n := int(binary.BigEndian.Uint32(message[1:])) - 4
 		if n < 0 || n > maxMessage {
 			return errors.New("a message has no length that a server gives it")
 		}
-		if cap(body) < n {
-			body = make([]byte, n)
-		}
-		body = body[:n]
+		message = slices.Grow(message[:5], n)[:5+n]
+		body := message[5:]
 		if _, err := io.ReadFull(server, body); err != nil {
 			return err
 		}
-		switch head[0] {
+		switch message[0] {
 		case 'T':
 			files = listsFiles(body)
 		case 'D':
@@ -153,8 +152,14 @@ func (v *sieve) pass(server io.Reader, client io.Writer) error {
 				continue
 			}
 		}
-		if _, err := client.Write(append(head[:], body...)); err != nil {
+		if _, err := client.Write(message); err != nil {
 			return err
+		}
+		if files && message[0] == 'C' {
+			if _, err := io.CopyBuffer(client, server, make([]byte, 256<<10)); err != nil {
+				return err
+			}
+			return io.EOF
 		}
 	}
 }
