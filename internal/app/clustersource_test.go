@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -12,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/internal/history"
 )
@@ -229,4 +233,80 @@ func TestAClusterIsASource(t *testing.T) {
 		d.judge(t, at, w.restored(t, history.Target{Kind: history.AtTime, Time: at}))
 	}
 	d.judge(t, end, w.restored(t, history.Target{Kind: history.Latest}))
+}
+
+// TestAClusterThatSomebodyElseManagesIsASource has a person promote the standby while the log is followed, and then takes a base and a drill of it
+// without any daemon.
+func TestAClusterThatSomebodyElseManagesIsASource(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with servers: not with -short")
+	}
+	t.Setenv("PGPASSWORD", pgtest.Password)
+	db1 := pgtest.New(t, pgtest.Options{Settings: small})
+	db1.Exec(t, "create table notes (n serial, text text)", "grant pg_monitor to backstay")
+	db2 := db1.Standby(t, "db2")
+	file := shopSource + fmt.Sprintf(`clusters:
+  shop:
+    members:
+      db1: { url: "postgres://backstay@127.0.0.1:%d/?sslmode=disable" }
+      db2: { url: "postgres://backstay@127.0.0.1:%d/?sslmode=disable" }
+    listen: { rw: "%s" }
+    failover: { mode: external, after: 500ms }
+`, db1.Port, db2.Port, freeAddress(t))
+	path := filepath.Join(t.TempDir(), config.Name)
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &trio{Host: NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil))), servers: []*pgtest.Cluster{db1, db2}}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx, RunOptions{Host: "here", Exit: func(error) int { return 1 }}) }()
+	var at time.Time
+	func() {
+		defer func() {
+			stop()
+			<-ended
+		}()
+		until(t, "the daemon runs", func() bool { s, err := w.Status(t.Context()); return err == nil && s.Running })
+		until(t, "the source is followed", func() bool { return w.source(t).State == stateFollowing }, func() string { return fmt.Sprintf("%+v", w.source(t)) })
+		w.kept(t)
+		db1.Exec(t, "insert into notes (text) values ('1')")
+		db2.CatchUp(t)
+		db1.Crash(t)
+		db2.Promote(t)
+		db2.Exec(t, "insert into notes (text) values ('2')")
+		at = time.Now()
+		until(t, "the repository has all", func() bool {
+			r := w.source(t).Repositories[0]
+			return r.LagBytes == 0 && r.DurableTime.After(at)
+		}, func() string { return fmt.Sprintf("%+v", w.source(t)) })
+		w.ungapped(t, 1)
+	}()
+	db2.Exec(t, "insert into notes (text) values ('3')")
+	base, err := w.Backup(t.Context(), "books", func(error) int { return 1 }, func(api.Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if base.Position.Timeline != 2 {
+		t.Errorf("base %+v", base)
+	}
+	w.ungapped(t, 1)
+	if have := w.restored(t, history.Target{Kind: history.AtTime, Time: at}); !slices.Equal(have, []int{1, 2}) {
+		t.Errorf("restored %v", have)
+	}
+	if have := w.restored(t, history.Target{Kind: history.Latest}); !slices.Equal(have, []int{1, 2, 3}) {
+		t.Errorf("restored %v", have)
+	}
+	reached, err := w.Open(t.Context(), Reach{Source: "books"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reached.Close() // it was only read
+	if report, _, err := reached.Drill(t.Context(), DrillOptions{Pick: drill.Latest, Tool: "test"}); err != nil || report.Verdict != drill.Proved {
+		t.Errorf("drill: %+v, %v", report, err)
+	}
 }

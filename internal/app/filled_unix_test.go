@@ -39,5 +39,7 @@ func TestACandidateIsFilledFromTheRepository(t *testing.T) {
 	wipe(t, w.servers[0].Dir)
 	w.serving(t, "db1")
 	d.judge(t, end, w.notes(t, 1))
-	w.ungapped(t, 0)
+	end = time.Now()
+	until(t, "the repository has what came after", func() bool { return w.source(t).Repositories[0].DurableTime.After(end) })
+	w.ungapped(t, 1)
 }

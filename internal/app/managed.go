@@ -156,39 +156,6 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 	return nil
 }
 
-// buildReceiver makes what this host captures of the cluster a member of it, where the file says so.
-func (m *managed) buildReceiver() (err error) {
-	name := m.config.Receiver()
-	if name == "" || m.config.Members[name].Host != m.house.name {
-		return nil
-	}
-	h, source := m.host, m.host.Config.SourceOf(m.name)
-	dir := h.memberState(m.name, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	m.receiver, err = receiver.New(ctx, receiver.Config{Member: name, Dir: dir, Store: &m.house.coordination.store, Key: stateKey(m.name),
-		Stream: receiving{h, source, func() *protected { return m.house.part(source) }}})
-	if err != nil {
-		return &ClusterError{Cluster: m.name, Member: name, Err: err}
-	}
-	return nil
-}
-
-// lent gives a member what lies outside of all servers: log, and what a copy is laid from.
-func (m *managed) lent(c *member.Config) {
-	all := *m.host
-	all.Config = m.host.Config.All()
-	source := all.Config.SourceOf(m.name)
-	if source == "" {
-		return
-	}
-	c.Lender = lenders{m.log(), lender{&all, source}}
-	c.Recloner = recloner{&all, source}
-}
-
 // memberState is the folder of an agent.
 func (h *Host) memberState(cluster, member string) string {
 	return filepath.Join(h.State(), "members", cluster, member)

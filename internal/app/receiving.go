@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster/receiver"
 )
@@ -64,4 +65,25 @@ func (r receiving) system() string {
 		return ""
 	}
 	return strings.TrimSpace(string(text))
+}
+
+// buildReceiver makes what this host captures of the cluster a member of it, where the file says so.
+func (m *managed) buildReceiver() (err error) {
+	name := m.config.Receiver()
+	if name == "" || m.config.Members[name].Host != m.house.name {
+		return nil
+	}
+	h, source := m.host, m.host.Config.SourceOf(m.name)
+	dir := h.memberState(m.name, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	m.receiver, err = receiver.New(ctx, receiver.Config{Member: name, Dir: dir, Store: &m.house.coordination.store, Key: stateKey(m.name),
+		Stream: receiving{h, source, func() *protected { return m.house.part(source) }}})
+	if err != nil {
+		return &ClusterError{Cluster: m.name, Member: name, Err: err}
+	}
+	return nil
 }

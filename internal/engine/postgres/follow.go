@@ -122,6 +122,11 @@ type serverState struct {
 	timeout time.Duration // after which it gives up a client that is silent, 0 for never
 }
 
+// clocklessOf reports whether the server's clock says nothing about commits on a timeline.
+func (s serverState) clocklessOf(timeline uint32) bool {
+	return s.standby || s.way.Timeline != timeline
+}
+
 func (f *follower) look(ctx context.Context, conn *replication.Conn) (serverState, error) {
 	s := f.s
 	sys, err := conn.Identify(ctx)

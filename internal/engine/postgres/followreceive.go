@@ -19,10 +19,10 @@ type receiver struct {
 	scanner *wal.Scanner
 	done    <-chan struct{} // closed when nobody takes any more
 
-	timeline uint32
-	floor    wal.LSN // records that end up to here were shipped before
-	next     wal.LSN // bytes from here on are new
-	standby  bool
+	timeline  uint32
+	floor     wal.LSN // records that end up to here were shipped before
+	next      wal.LSN // bytes from here on are new
+	clockless bool    // the server's clock says nothing about what was committed: it is a standby, or commits on a later timeline
 
 	// check is the record that ends at floor, as it is here; its Start is 0 if it is not known.
 	check   wal.Record
@@ -43,7 +43,7 @@ type receiver struct {
 
 // newReceiver begins at origin with what is known of the record there.
 func newReceiver(f *follower, server serverState, stream *replication.Stream, q *queue, origin, prev wal.LSN) *receiver {
-	r := &receiver{s: f.s, stream: stream, q: q, timeline: f.position.Timeline, floor: wal.LSN(f.position.Seq), standby: server.standby}
+	r := &receiver{s: f.s, stream: stream, q: q, timeline: f.position.Timeline, floor: wal.LSN(f.position.Seq), clockless: server.clocklessOf(f.position.Timeline)}
 	r.next = bookmarked{token: f.token, position: f.position}.next()
 	if f.token.Last == origin && origin != 0 {
 		r.check = wal.Record{Start: origin, End: r.floor, Sum: f.token.Sum}
@@ -119,9 +119,10 @@ func (r *receiver) take(m replication.Message) error {
 
 // look says until when all that was committed is here. Before it sent log the server looked up to where that was flushed,
 // and after it had sent the message before: whoever got an answer to a COMMIT by then is in what has arrived now. At rest a
-// witness says so. A standby's clock says nothing about its primary's commits.
+// witness says so. A standby's clock says nothing about its primary's commits, nor does that of a server which has left the timeline: it may have
+// committed on the next one for long.
 func (r *receiver) look(m replication.Message) {
-	if r.standby {
+	if r.clockless {
 		return
 	}
 	if len(m.Data) > 0 {

@@ -15,7 +15,7 @@ import (
 func TestKeepalivesAreNoProof(t *testing.T) {
 	const end = wal.LSN(0x1000028)
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
-	r := newReceiver(&follower{s: &Source{segmentSize: 1 << 24, version: 15, options: engine.Options{Now: time.Now}}, position: history.At(1, uint64(end))}, serverState{}, nil, newQueue(1<<24), end, 0)
+	r := newReceiver(&follower{s: &Source{segmentSize: 1 << 24, version: 15, options: engine.Options{Now: time.Now}}, position: history.At(1, uint64(end))}, serverState{way: wal.History{Timeline: 1}}, nil, newQueue(1<<24), end, 0)
 	r.next = end
 	hear := func(s int) time.Time {
 		t.Helper()

@@ -34,7 +34,7 @@ func (f *follower) stream(ctx context.Context, conn *replication.Conn, server se
 	aside, cancel := context.WithCancel(ctx)
 	defer cancel()
 	others.Go(func() { r.pulse(aside, server.timeout) })
-	if !server.standby {
+	if !r.clockless {
 		others.Go(func() { r.attend(aside, beat(server.timeout)) })
 	}
 	err = f.shipments(ctx, q, r)

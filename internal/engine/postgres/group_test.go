@@ -187,3 +187,44 @@ func TestABaseOfAGroupComesFromAReplica(t *testing.T) {
 		t.Error("the slot is left on the standby")
 	}
 }
+
+// TestCommitsKeepTheirTimesAcrossAPromotion follows the new primary only after it has committed for a while. That server's clock, on the way through the
+// old timeline, says nothing about when those were committed.
+func TestCommitsKeepTheirTimesAcrossAPromotion(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	l := pgtest.NewLedger(t, p.one, 2)
+	f := p.follow(t, p.connect(t))
+	for range 5 {
+		l.Commit(t)
+	}
+	p.book.settled(t)
+	f.stop()
+	for range 5 { // on the old timeline, and received from the new primary only
+		l.Commit(t)
+	}
+	p.one.Exec(t, "insert into t select repeat(md5(i::text), 30) from generate_series(1, 2000) i") // in many messages
+	p.two.CatchUp(t)
+	p.one.Crash(t)
+	p.two.Promote(t)
+	l.Move(p.two)
+	for range 10 {
+		l.Commit(t)
+	}
+	late := time.Now()
+	p.group.Lead.Set("two")
+	f = p.follow(t, p.connect(t))
+	end := position(2, p.two.LSN(t))
+	enginetest.Until(t, waitLimit, "the log of timeline 2", func() bool { return !p.book.at().Position.Before(end) })
+	f.stop()
+	n := 0
+	for _, m := range p.book.marks {
+		if m.Time.After(late) {
+			t.Errorf("the commit at %s was answered before %s, and is marked at %s", m.Position, late, m.Time)
+		}
+		n++
+	}
+	if n < 20 {
+		t.Errorf("%d commits are here", n)
+	}
+}
