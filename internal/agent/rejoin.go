@@ -39,9 +39,11 @@ func (a *Agent) reunite(s Sight) {
 	}
 	epoch := a.kept.Promised
 	if s.Role == cluster.Stopped && !s.Empty {
-		// Before there is a primary it could only wait, and may take the disk's time from whoever is being promoted on the same machine.
-		early := a.state.Phase == cluster.Promoting
-		if epoch > 0 && a.may(wake) && !(early && a.now()-a.stoppedAt < 2*time.Second) {
+		// A primary that was stopped for another one could only wait before that one serves, and its start may take the disk's time from it, on the same
+		// machine. While it is fenced its log may be needed.
+		since := a.now() - a.stoppedAt
+		early := a.state.Phase == cluster.Promoting && since < 2*time.Second || a.state.Phase == cluster.Serving && since < time.Second
+		if epoch > 0 && a.may(wake) && !early {
 			a.begin(wake, epoch, func(ctx context.Context) error { return a.c.Server.Start(ctx, cluster.Standby) })
 		}
 		return

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/route"
 )
@@ -64,8 +65,14 @@ func dropQuorums(l *look, s *State) { s.Quorums = []Quorum{l.last()} }
 
 // Steps under a state.
 
+// settling is how long after a promotion clients are spared what others would take from them.
+const settling = 500 * time.Millisecond
+
 func upkeep(l *look) []Action {
 	acts := l.followers()
+	if l.now-l.view.Since < settling {
+		acts = l.spared(acts)
+	}
 	if p := l.view.fact(l.state.Primary); l.fresh(p) && p.Role == Primary && p.Epoch == l.state.Epoch && !p.Counting.Is(l.last()) {
 		acts = append(acts, Action{Verb: Count, Epoch: l.state.Epoch, Member: l.state.Primary, Quorum: l.last()})
 	}
@@ -141,17 +148,23 @@ func fillUp(l *look) []Action {
 	return append(fenceAll(l), fill)
 }
 
-// promote has the candidate promoted, and the others follow it already: commits will wait for one of them. One that does not run is started
-// when there is a primary, if there are others: its start takes long, and is waited for by nobody.
-func promote(l *look) []Action {
-	acts, others := l.followers(), 0
+// spared leaves out who does not run, if there are others that commits can wait for: its start takes the disk's time from those who begin again
+// on the same machine, and is waited for by nobody.
+func (l *look) spared(acts []Action) []Action {
+	others := 0
 	for i := range l.view.Facts {
 		if f := &l.view.Facts[i]; f.Name != l.state.Primary && l.fresh(f) && f.Role == Standby {
 			others++
 		}
 	}
-	if others >= max(l.last().K, 1) {
-		acts = slices.DeleteFunc(acts, func(a Action) bool { return l.view.fact(a.Member).Role == Stopped })
+	if others < max(l.last().K, 1) {
+		return acts
 	}
+	return slices.DeleteFunc(acts, func(a Action) bool { return l.view.fact(a.Member).Role == Stopped })
+}
+
+// promote has the candidate promoted, and the others follow it already: commits will wait for one of them.
+func promote(l *look) []Action {
+	acts := l.spared(l.followers())
 	return append(acts, Action{Verb: Promote, Epoch: l.state.Epoch, Member: l.state.Primary, Upto: l.state.Start, Timeline: l.state.Timeline, Quorum: l.last()})
 }
