@@ -165,7 +165,7 @@ func (w *trio) kept(t *testing.T) {
 }
 
 // ungapped sees that the history has no gap, and so many forks.
-func (w *trio) ungapped(t *testing.T, forks int) {
+func (w *trio) ungapped(t *testing.T, forks int, unless ...string) {
 	t.Helper()
 	reached, err := w.Open(t.Context(), Reach{Source: "books"})
 	if err != nil {
@@ -173,7 +173,7 @@ func (w *trio) ungapped(t *testing.T, forks int) {
 	}
 	defer reached.Close() // it was only read
 	h := reached.Repositories[0].Facts.History
-	if gaps := h.AllGaps(); len(gaps) > 0 {
+	if gaps := slices.DeleteFunc(h.AllGaps(), func(g history.Gap) bool { return slices.Contains(unless, g.Reason) }); len(gaps) > 0 {
 		t.Errorf("gaps: %+v", gaps)
 	}
 	if len(h.Forks) != forks {
@@ -294,7 +294,7 @@ func TestAClusterThatSomebodyElseManagesIsASource(t *testing.T) {
 	if base.Position.Timeline != 2 {
 		t.Errorf("base %+v", base)
 	}
-	w.ungapped(t, 1)
+	w.ungapped(t, 1, "nobody was watching") // when just the third note came
 	if have := w.restored(t, history.Target{Kind: history.AtTime, Time: at}); !slices.Equal(have, []int{1, 2}) {
 		t.Errorf("restored %v", have)
 	}

@@ -38,6 +38,7 @@ func TestAReplicaIsLaidFromTheRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	wipe(t, lost.Dir)
+	until(t, "its loss is seen", func() bool { return w.cluster(t).Members[2].Role != "replica" })
 	until(t, "the member is back", func() bool {
 		c := w.cluster(t)
 		return c.Members[2].Role == "replica" && c.Members[2].Following == "db1" && c.Members[2].Error == "" && c.Members[2].LagSeconds == 0
