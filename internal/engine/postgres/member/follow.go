@@ -119,6 +119,9 @@ func without(settings map[string]string, name string) map[string]string {
 	return out
 }
 
+// ofMembers matches the names that slot gives, in SQL. No source's slot has such a name, whatever it is called: those begin with "backstay_".
+const ofMembers = `slot_name like 'backstaymember\_%'`
+
 // slot is the name of the slot that a member uses at whom it streams from: its own name as far as it can be written there, and six digits of it.
 func slot(member string) string {
 	clean := strings.Map(func(r rune) rune {
@@ -128,7 +131,7 @@ func slot(member string) string {
 		return '_'
 	}, strings.ToLower(member))
 	sum := sha256.Sum256([]byte(member))
-	return fmt.Sprintf("backstay_member_%s_%x", clean[:min(len(clean), 32)], sum[:3])
+	return fmt.Sprintf("backstaymember_%s_%x", clean[:min(len(clean), 32)], sum[:3])
 }
 
 // keepSlots makes the slots of those that will stream from here. They hold nothing back before they are used, so that a standby has them too: who
@@ -151,7 +154,7 @@ func (s *Server) renewSlots(ctx context.Context) error {
 	defer cancel()
 	return s.with(ctx, func(conn *pgconn.PgConn) error {
 		_, err := query(ctx, conn, `select pg_drop_replication_slot(slot_name) from pg_replication_slots
-			where slot_type = 'physical' and not active and restart_lsn is not null and slot_name like 'backstay\_member\_%'`)
+			where slot_type = 'physical' and not active and restart_lsn is not null and `+ofMembers)
 		if err != nil {
 			return fmt.Errorf("drop the slots of %s: %w", s.c.Name, plain(err))
 		}

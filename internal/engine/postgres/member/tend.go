@@ -87,7 +87,7 @@ func (s *Server) strangers(ctx context.Context, conn *pgconn.PgConn) ([]stranger
 		known[slot(name)] = true
 	}
 	rows, err := query(ctx, conn, `select slot_name, coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, restart_lsn), 0)::bigint
-		from pg_replication_slots where slot_type = 'physical' and not active and slot_name like 'backstay\_member\_%'`)
+		from pg_replication_slots where slot_type = 'physical' and not active and `+ofMembers)
 	if err != nil {
 		return nil, err
 	}
