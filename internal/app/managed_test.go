@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,19 @@ func (w *trio) serving(t *testing.T, not string) api.Cluster {
 // settled: the replicas have all that was acknowledged, so that the primary may die.
 func settled(c api.Cluster) bool { return !strings.Contains(c.Sync, "as soon as") }
 
+// unstartable keeps a server that runs from being started once it is dead, which its agent would do before anybody else is primary, until it is
+// allowed.
+func (w *trio) unstartable(t *testing.T, c *pgtest.Cluster) (allowed func()) {
+	t.Helper()
+	mode := func(m os.FileMode) {
+		if err := os.Chmod(c.Dir, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mode(0o777) // PostgreSQL refuses a data directory that others may write
+	return func() { mode(0o700) }
+}
+
 func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
 	w := newTrio(t, false)
 	first := w.serving(t, "")
@@ -154,6 +168,7 @@ func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
 	}
 	time.Sleep(500 * time.Millisecond) // it is asked what it holds
 
+	allowed := w.unstartable(t, w.servers[0])
 	died := time.Now()
 	w.servers[0].Crash(t)
 	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('after') returning text"); err != nil {
@@ -169,6 +184,7 @@ func TestAPrimaryThatDiesIsReplaced(t *testing.T) {
 		t.Errorf("a session that was idle when the primary died: %q, %v", text, err)
 	}
 	after := w.serving(t, "db1")
+	allowed()
 	if after.Epoch <= first.Epoch {
 		t.Errorf("epoch %d after %d", after.Epoch, first.Epoch)
 	}

@@ -81,6 +81,7 @@ func partedLog(t *testing.T, version int) {
 		}
 	}
 	w.move(first, 3)
+	w.streaming(first, 2)
 	wr.check(t, first)
 	const count = "select count(*) from alone"
 	if a, b := first.pg.Ask(t, count), second.pg.Ask(t, count); a != b || a == "40000" {
