@@ -81,35 +81,17 @@ func handler(c Controller, exit func(error) int) http.Handler {
 	})
 	ask := func(path string, do func(context.Context, string, Pause) (string, error)) {
 		mux.HandleFunc("POST "+path+"/{source}", func(w http.ResponseWriter, r *http.Request) {
-			var p Pause
-			err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&p)
-			text := ""
-			if err == nil {
-				text, err = do(r.Context(), r.PathValue("source"), p)
-			}
-			reply(w, text, err, exit)
+			replyTo(w, r, exit, func(p Pause) (string, error) { return do(r.Context(), r.PathValue("source"), p) })
 		})
 	}
 	ask("/pause", func(ctx context.Context, source string, p Pause) (string, error) { return "", c.Pause(ctx, source, p) })
 	ask("/resume", func(ctx context.Context, source string, p Pause) (string, error) { return "", c.Resume(ctx, source, p) })
 	ask("/run", c.RunNow)
 	mux.HandleFunc("POST /order/{cluster}", func(w http.ResponseWriter, r *http.Request) {
-		var o ClusterOrder
-		var out ClusterOutcome
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&o)
-		if err == nil {
-			out, err = c.Order(r.Context(), r.PathValue("cluster"), o)
-		}
-		reply(w, out, err, exit)
+		replyTo(w, r, exit, func(o ClusterOrder) (ClusterOutcome, error) { return c.Order(r.Context(), r.PathValue("cluster"), o) })
 	})
 	mux.HandleFunc("POST /recover", func(w http.ResponseWriter, r *http.Request) {
-		var o VoterRecovery
-		var out VoterRecovered
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&o)
-		if err == nil {
-			out, err = c.Recover(r.Context(), o)
-		}
-		reply(w, out, err, exit)
+		replyTo(w, r, exit, func(o VoterRecovery) (VoterRecovered, error) { return c.Recover(r.Context(), o) })
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(versionHeader, strconv.Itoa(Version))
@@ -122,6 +104,20 @@ func handler(c Controller, exit func(error) int) http.Handler {
 }
 
 // reply answers with v, or with err.
+// maxQuestion bounds the body of a question, in bytes.
+const maxQuestion = 1 << 16
+
+// replyTo reads the question in the body and answers with what do makes of it.
+func replyTo[Q, A any](w http.ResponseWriter, r *http.Request, exit func(error) int, do func(Q) (A, error)) {
+	var q Q
+	var a A
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion)).Decode(&q)
+	if err == nil {
+		a, err = do(q)
+	}
+	reply(w, a, err, exit)
+}
+
 func reply(w http.ResponseWriter, v any, err error, exit func(error) int) {
 	if err != nil {
 		answer(w, http.StatusInternalServerError, wire(err, exit))
