@@ -143,19 +143,9 @@ func (c *Caller) try(ctx context.Context, h Host, path string, question, answer 
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	body, err := json.Marshal(question)
+	response, err := c.post(ctx, h, path, question)
 	if err != nil {
 		return err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+h.Address+"/peer/1/"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header["Idempotency-Key"] = nil // lets net/http replace a kept connection that turns out to be closed; an empty list is not sent
-	response, err := c.client(h).Do(r)
-	if err != nil {
-		return plain(err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
@@ -163,6 +153,25 @@ func (c *Caller) try(ctx context.Context, h Host, path string, question, answer 
 		return err
 	}
 	return read(response.StatusCode, text, answer)
+}
+
+// post sends a question. Whoever gets the response closes its body.
+func (c *Caller) post(ctx context.Context, h Host, path string, question any) (*http.Response, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+h.Address+"/peer/1/"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header["Idempotency-Key"] = nil // lets net/http replace a kept connection that turns out to be closed; an empty list is not sent
+	response, err := c.client(h).Do(r)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return response, nil
 }
 
 // plain takes method and address out of what net/http says: ask says whom.

@@ -1,9 +1,7 @@
 package peer
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,17 +41,9 @@ type loan struct {
 
 // Lend implements Log. The answer may be large; ctx bounds it.
 func (l *remoteLog) Lend(ctx context.Context, from history.Position, size uint64, to io.Writer) error {
-	body, err := json.Marshal(loan{from, size})
+	response, err := l.caller.post(ctx, l.host, l.path+"/lend", loan{from, size})
 	if err != nil {
-		return err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+l.host.Address+"/peer/1/"+l.path+"/lend", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	response, err := l.caller.client(l.host).Do(r)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", l.host.Name, plain(err))
+		return fmt.Errorf("ask %s: %w", l.host.Name, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
