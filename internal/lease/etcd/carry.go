@@ -114,15 +114,20 @@ var (
 	ErrEmptied  = errors.New("this voter has run before, and its folder is gone: what it promised then it can't keep")
 )
 
+// others asks all voters but one; nil: there are none.
+func others(cfg Config, own Voter) (*Store, error) {
+	cfg.EndPoints = slices.DeleteFunc(slices.Clone(cfg.EndPoints), func(e EndPoint) bool { return e.Name == own.Name })
+	if len(cfg.EndPoints) == 0 {
+		return nil, nil
+	}
+	return Open(cfg)
+}
+
 // Place says how a voter with an empty folder has to begin, by what the voters that run have on record of it. If none answers, it is a first start: all begin
 // together. A voter that is not theirs, or whose folder was lost, must not begin: ErrNotAdded, ErrEmptied.
 func Place(ctx context.Context, cfg Config, own Voter) (join bool, all []Voter, err error) {
-	cfg.EndPoints = slices.DeleteFunc(slices.Clone(cfg.EndPoints), func(e EndPoint) bool { return e.Name == own.Name })
-	if len(cfg.EndPoints) == 0 {
-		return false, nil, nil
-	}
-	s, err := Open(cfg)
-	if err != nil {
+	s, err := others(cfg, own)
+	if s == nil || err != nil {
 		return false, nil, err
 	}
 	defer s.Close()
@@ -149,12 +154,8 @@ func Place(ctx context.Context, cfg Config, own Voter) (join bool, all []Voter, 
 
 // Gone reports whether a majority of the other voters has no seat for this one any more.
 func Gone(ctx context.Context, cfg Config, own Voter) (bool, error) {
-	cfg.EndPoints = slices.DeleteFunc(slices.Clone(cfg.EndPoints), func(e EndPoint) bool { return e.Name == own.Name })
-	if len(cfg.EndPoints) == 0 {
-		return false, nil
-	}
-	s, err := Open(cfg)
-	if err != nil {
+	s, err := others(cfg, own)
+	if s == nil || err != nil {
 		return false, err
 	}
 	defer s.Close()
