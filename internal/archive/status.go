@@ -75,10 +75,7 @@ func (a *Archive) Status() Status {
 
 // Received is the end of the log that is durable in the spool; zero before the spool was opened.
 func (a *Archive) Received() history.Position {
-	a.mu.Lock()
-	open := a.work != nil
-	a.mu.Unlock()
-	if !open {
+	if a.workCtx() == nil {
 		return history.Position{}
 	}
 	return a.sp.Stats().Last
@@ -86,10 +83,7 @@ func (a *Archive) Received() history.Position {
 
 // Stored is up to where there is log in the repository that has most of it; zero before one was opened. It asks no source.
 func (a *Archive) Stored() (at history.Position) {
-	a.mu.Lock()
-	open := a.work != nil
-	a.mu.Unlock()
-	if !open {
+	if a.workCtx() == nil {
 		return at
 	}
 	for _, s := range a.shippers {

@@ -199,7 +199,7 @@ func (k *Keeper) pause() time.Duration {
 		return idle
 	case k.known && k.state.Phase == cluster.Serving && k.state.Request != nil:
 		return changing
-	case !k.known || k.state.Phase == cluster.Serving || k.state.Phase == cluster.Forming || k.state.Phase == "":
+	case !k.known || k.unhurried():
 		return serving
 	default:
 		return changing
