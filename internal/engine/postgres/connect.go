@@ -18,25 +18,22 @@ func (s *Source) settings() (*pgconn.Config, error) { return parseURL(s.url) }
 
 // replication opens a connection in replication mode. Whoever opens it closes it.
 func (s *Source) replication(ctx context.Context) (*replication.Conn, error) {
-	settings, err := s.settings()
-	if err != nil {
-		return nil, err
-	}
-	conn, err := replication.Open(ctx, settings)
-	if err != nil {
-		return nil, s.explain(ctx, "connect to "+s.where(), err)
-	}
-	return conn, nil
+	return s.replicationAs(ctx, "")
 }
 
 // streaming opens the connection that log is streamed over.
 func (s *Source) streaming(ctx context.Context) (*replication.Conn, error) {
+	return s.replicationAs(ctx, s.receiver)
+}
+
+// replicationAs opens one under a name; "": that which all connections have.
+func (s *Source) replicationAs(ctx context.Context, name string) (*replication.Conn, error) {
 	settings, err := s.settings()
 	if err != nil {
 		return nil, err
 	}
-	if s.receiver != "" {
-		settings.RuntimeParams["application_name"] = s.receiver
+	if name != "" {
+		settings.RuntimeParams["application_name"] = name
 	}
 	conn, err := replication.Open(ctx, settings)
 	if err != nil {
