@@ -7,8 +7,8 @@ import (
 
 	"github.com/backstaydb/backstay/internal/api"
 	"github.com/backstaydb/backstay/internal/catalog"
+	"github.com/backstaydb/backstay/internal/disk"
 	"github.com/backstaydb/backstay/internal/drill"
-	"github.com/backstaydb/backstay/internal/recovery"
 	"github.com/backstaydb/backstay/internal/repository"
 )
 
@@ -54,7 +54,7 @@ func (e *eyes) Free(_ context.Context, _, repo string) (int64, bool) {
 	if !known {
 		return 0, false
 	}
-	free, err := recovery.FreeBytes(dir)
+	free, err := disk.Free(dir)
 	return free, err == nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/disk"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/recovery"
@@ -97,7 +98,7 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.FreeBytes == nil {
-		c.FreeBytes = recovery.FreeBytes
+		c.FreeBytes = disk.Free
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

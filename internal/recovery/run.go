@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/disk"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/killpoint"
@@ -95,7 +96,7 @@ func Run(ctx context.Context, p Plan, d Deps) (Result, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.FreeBytes == nil {
-		d.FreeBytes = FreeBytes
+		d.FreeBytes = disk.Free
 	}
 	begin := time.Now()
 	release, err := d.Origins[0].Claim(ctx, p.Chain, d.Spool, "restore")

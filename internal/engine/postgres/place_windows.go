@@ -9,6 +9,3 @@ import (
 func onOneDisk(a, b string) bool {
 	return filepath.IsAbs(a) && strings.EqualFold(filepath.VolumeName(a), filepath.VolumeName(b))
 }
-
-// freeBytes is not known here.
-func freeBytes(string) int64 { return 0 }

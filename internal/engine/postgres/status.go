@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/disk"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 	"github.com/backstaydb/backstay/internal/history"
@@ -17,7 +18,7 @@ func (s *Source) Status() engine.Status {
 	defer s.mu.Unlock()
 	st := s.status
 	if st.HeldBytes > 0 && s.logDir != "" {
-		st.HeldRoom = freeBytes(s.logDir)
+		st.HeldRoom, _ = disk.Free(s.logDir) // zero where it can't be seen
 	}
 	return st
 }

@@ -1,9 +1,10 @@
-package recovery
+// Package disk says how much a disk still takes.
+package disk
 
 import "golang.org/x/sys/windows"
 
-// FreeBytes is what this user may still write to the volume of dir.
-func FreeBytes(dir string) (int64, error) {
+// Free is what this user may still write to the volume of dir, in bytes.
+func Free(dir string) (int64, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err
