@@ -11,6 +11,7 @@ import (
 	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
+	"github.com/backstaydb/backstay/internal/lease"
 )
 
 // orderWithin is how long a daemon waits for what a person asked for.
@@ -142,10 +143,9 @@ func (m *managed) reinstate(ctx context.Context, o api.ClusterOrder) (api.Cluste
 	if err := m.house.coordination.store.NextGeneration(ctx, m.host.Now()); err != nil {
 		return api.ClusterOutcome{}, err
 	}
-	c := keeper.Config{Cluster: m.decided, Store: &m.house.coordination.store, Key: stateKey(m.name), Members: m.members}
-	s, absent, err := keeper.Reinstate(ctx, c, o.By, cmp.Or(o.Why, "the coordination was lost"), o.Lose)
+	s, absent, err := m.reinstateIn(ctx, &m.house.coordination.store, o.By, cmp.Or(o.Why, "the coordination was lost"), o.Lose)
 	if err != nil {
-		return api.ClusterOutcome{}, &hostError{err, "start what does not answer; or --lose, if what only those know may be lost"}
+		return api.ClusterOutcome{}, err
 	}
 	out := api.ClusterOutcome{Done: true, Text: fmt.Sprintf("epoch %d counts, and who has most of the log is primary", s.Epoch), Epoch: s.Epoch}
 	if s.Epoch == 0 {
@@ -155,6 +155,15 @@ func (m *managed) reinstate(ctx context.Context, o api.ClusterOrder) (api.Cluste
 		out.Text += "; " + list(absent) + " did not answer"
 	}
 	return out, nil
+}
+
+// reinstateIn does that to the state that a store has. absent are the members that did not answer.
+func (m *managed) reinstateIn(ctx context.Context, store lease.Store, by, why string, lose bool) (s cluster.State, absent []string, err error) {
+	s, absent, err = keeper.Reinstate(ctx, keeper.Config{Cluster: m.decided, Store: store, Key: stateKey(m.name), Members: m.members}, by, why, lose)
+	if err != nil {
+		return s, absent, &hostError{err, "start what does not answer; or --lose, if what only those know may be lost"}
+	}
+	return s, absent, nil
 }
 
 // rejoin has a member follow the primary, rewound or cloned where that is needed.

@@ -202,9 +202,9 @@ func (o *house) reinstate(ctx context.Context, s *etcd.Store, asked api.VoterRec
 		if err != nil {
 			return done, err
 		}
-		next, absent, err := keeper.Reinstate(ctx, keeper.Config{Cluster: m.decided, Store: s, Key: stateKey(m.name), Members: m.members}, asked.By, cmp.Or(asked.Why, "the other voters are lost"), asked.Lose)
+		next, absent, err := m.reinstateIn(ctx, s, asked.By, cmp.Or(asked.Why, "the other voters are lost"), asked.Lose)
 		if err != nil {
-			return done, &hostError{err, "start what does not answer; or --lose, if what only those know may be lost"}
+			return done, err
 		}
 		done = append(done, api.ClusterReinstate{Cluster: m.name, Before: old.Epoch, Epoch: next.Epoch, Absent: absent})
 	}
