@@ -10,6 +10,18 @@ import (
 	"time"
 )
 
+// starve has db1 send a standby nothing any more.
+func (w *trio) starve(t *testing.T, standby string) {
+	t.Helper()
+	pid, err := strconv.Atoi(w.servers[0].Ask(t, "select pid::text from pg_stat_replication where application_name = '"+standby+"'"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it ends with its server
+		t.Fatal(err)
+	}
+}
+
 // TestACandidateIsFilledFromTheRepository has a primary be lost with its disk that waited for nobody. Its standby had got nothing for a while, and the
 // repository had: the standby is given that before it is promoted, though so much might be lost.
 func TestACandidateIsFilledFromTheRepository(t *testing.T) {
@@ -21,13 +33,7 @@ func TestACandidateIsFilledFromTheRepository(t *testing.T) {
 	until(t, "the source is followed", func() bool { return w.source(t).State == stateFollowing })
 	d := w.writeOn(t, 3*time.Millisecond)
 	d.more(t, 50)
-	pid, err := strconv.Atoi(w.servers[0].Ask(t, "select pid::text from pg_stat_replication where application_name = 'db2'"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it ends with its server
-		t.Fatal(err)
-	}
+	w.starve(t, "db2")
 	d.more(t, 100)
 	d.end()
 	end := time.Now()

@@ -4,8 +4,6 @@ package app
 
 import (
 	"fmt"
-	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -44,13 +42,7 @@ func TestTheReceiverCountsAsAStandby(t *testing.T) {
 	d := w.writeOn(t, 3*time.Millisecond)
 	d.more(t, 50)
 
-	pid, err := strconv.Atoi(w.servers[0].Ask(t, "select pid::text from pg_stat_replication where application_name = 'db2'"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it ends with its server
-		t.Fatal(err)
-	}
+	w.starve(t, "db2")
 	d.more(t, 100)
 	if there := w.servers[1].Ask(t, "select count(*)::text from notes"); there == fmt.Sprint(d.acknowledged()) {
 		t.Fatal("the standby has everything: nothing is shown")
