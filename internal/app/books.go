@@ -80,8 +80,7 @@ func (l lenders) Lend(ctx context.Context, whom string, from history.Position, s
 	if err == nil || some.n > 0 || whom != cluster.Repository {
 		return err
 	}
-	key, kerr := l.own.h.key("")
-	if kerr != nil || len(key.Identities) == 0 {
+	if _, kerr := l.own.h.reader(); kerr != nil {
 		return err
 	}
 	if own := l.own.fromRepositories(ctx, from, size, to); own != nil {

@@ -76,6 +76,18 @@ func (h *Host) trusted(source string) ([]string, error) {
 	return strings.Fields(string(data)), nil
 }
 
+// errNoReader says that a key is needed that can read.
+var errNoReader = errors.New("this host has no key that can read the repositories")
+
+// reader is the key at hand, which can read; errNoReader if there is none.
+func (h *Host) reader() (Key, error) {
+	key, err := h.key("")
+	if err == nil && len(key.Identities) == 0 {
+		err = errNoReader
+	}
+	return key, err
+}
+
 // key reads the key at hand: keyFile if it is given, else backstay.key if it is there, else none.
 func (h *Host) key(keyFile string) (Key, error) {
 	if keyFile == "" {

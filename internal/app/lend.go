@@ -28,8 +28,7 @@ func (l lender) Lend(ctx context.Context, from history.Position, size uint64, to
 	if !errors.Is(err, errNotHere) {
 		return err
 	}
-	key, kerr := l.h.key("")
-	if kerr != nil || len(key.Identities) == 0 {
+	if _, kerr := l.h.reader(); kerr != nil {
 		return fmt.Errorf("lend log behind %s: neither in the spool, nor is there a key for the repositories: %w", from.Plain(), err)
 	}
 	return l.fromRepositories(ctx, from, size, to)

@@ -47,8 +47,8 @@ func limited(p config.Promise, only []string) config.Promise {
 // openElsewhere opens what is known here of a source that another host captures: its repositories, with a key that can read. Those
 // that do not answer, or hold nothing of it yet, are tried again.
 func (h *Host) openElsewhere(ctx context.Context, name string) (*protected, error) {
-	key, err := h.key("")
-	if err == nil && len(key.Identities) == 0 {
+	key, err := h.reader()
+	if errors.Is(err, errNoReader) {
 		err = &KeyError{Err: errors.New("drills and checks for another host need a key that can read"), Advice: "put a key of this host's own beside backstay.yaml as backstay.key, and let it read: backstay key add " + name + " NAME RECIPIENT"}
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/backstaydb/backstay/internal/engine"
@@ -20,12 +19,8 @@ var _ member.Recloner = recloner{}
 
 // Reclone implements member.Recloner. It needs a key that can read on this host.
 func (r recloner) Reclone(ctx context.Context, dir string, timeline uint32) error {
-	key, err := r.h.key("")
-	if err != nil {
+	if _, err := r.h.reader(); err != nil {
 		return err
-	}
-	if len(key.Identities) == 0 {
-		return errors.New("this host has no key that can read the repositories")
 	}
 	reached, err := r.h.Open(ctx, Reach{Source: r.source, Mirror: true})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/backoff"
@@ -66,23 +67,27 @@ func (w *writers) alone(ctx context.Context, repo *repository.Repository, url st
 }
 
 // reopened opens repo again with the key at hand, if there is one, where it shows what no key that this host pinned has
-// signed: another host may have joined, which only who can read can tell from a forger.
-func (w *writers) reopened(ctx context.Context, repo *repository.Repository, o repository.Options) *repository.Repository {
+// signed: another host may have joined, which only who can read can tell from a forger. It returns errMissing where there is a key and no
+// checkpoint: a first start was cut short, and create goes on with it.
+func (w *writers) reopened(ctx context.Context, repo *repository.Repository, o repository.Options) (*repository.Repository, error) {
 	facts, err := repo.Facts(ctx)
-	if err == nil && len(facts.Ignored) == 0 || !isForeign(err) {
-		return repo
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errMissing
 	}
-	key, err := w.host.key("")
-	if err != nil || len(key.Identities) == 0 {
-		return repo // The trouble is reported by whoever reads it next, and waited for.
+	if err == nil && len(facts.Ignored) == 0 || !isForeign(err) {
+		return repo, nil
+	}
+	key, err := w.host.reader()
+	if err != nil {
+		return repo, nil // The trouble is reported by whoever reads it next, and waited for.
 	}
 	o.Identities = key.Identities
 	again, err := repository.Open(ctx, repo.Store(), o)
 	if err != nil {
-		return repo
+		return repo, nil
 	}
 	w.host.Log.Info("read who may sign again, with the key at hand", "source", w.source)
-	return again
+	return again, nil
 }
 
 // isForeign reports whether err, or nil, can mean that a checkpoint of an unknown signer stands in the way.

@@ -145,9 +145,8 @@ func (w *writers) open(ctx context.Context, name string) error {
 	if err != nil {
 		return storeError(url, err)
 	}
-	repo = w.reopened(ctx, repo, o)
-	if _, err := repo.Facts(ctx); errors.Is(err, fs.ErrNotExist) {
-		return errMissing // there is a key and no checkpoint: a first start was cut short, and create goes on with it
+	if repo, err = w.reopened(ctx, repo, o); err != nil {
+		return err
 	}
 	if !w.isGuest() {
 		if err := w.alone(ctx, repo, url); err != nil {
@@ -178,8 +177,8 @@ func (w *writers) open(ctx context.Context, name string) error {
 
 // join lets this host sign for a repository that another host made. It takes a key that can read.
 func (w *writers) join(ctx context.Context, repo *repository.Repository, o repository.Options) (*repository.Repository, error) {
-	key, err := w.host.key("")
-	if err == nil && len(key.Identities) == 0 {
+	key, err := w.host.reader()
+	if errors.Is(err, errNoReader) {
 		err = &KeyError{
 			Err:    fmt.Errorf("source %s in %s was made by another host, and this one may not write to it", w.source, repo.Store()),
 			Advice: "put a key that can read it beside backstay.yaml as backstay.key for the first start, or choose another --name for this source",
