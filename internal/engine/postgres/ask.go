@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +31,7 @@ func (l *launched) database(ctx context.Context, asked string) (string, error) {
 	if asked != "" {
 		return asked, nil
 	}
-	v := &verification{launched: l}
-	conn, err := v.connect(ctx, anyDatabase)
+	conn, err := question(ctx, l.server, l.role, anyDatabase)
 	if err != nil {
 		return "", err
 	}
@@ -96,12 +94,10 @@ func (l *launched) Ask(ctx context.Context, database, query string) (a engine.An
 
 // asking opens a session with the search path, time zone and so on that an application has, and that ends with ctx at the server too.
 func (l *launched) asking(ctx context.Context, database string) (*pgx.Conn, error) {
-	c, err := pgx.ParseConfig(l.server.DSN(l.role, anyDatabase))
+	c, err := questionConfig(l.server, l.role, database)
 	if err != nil {
 		return nil, err
 	}
-	c.Database = database
-	maps.Copy(c.RuntimeParams, questionSettings)
 	delete(c.RuntimeParams, "search_path")
 	c.RuntimeParams["default_transaction_read_only"] = "on"
 	if end, ok := ctx.Deadline(); ok {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/big"
 	"strconv"
 	"strings"
@@ -49,13 +48,11 @@ func (l *launched) Compare(ctx context.Context, f engine.Fingerprint) (c engine.
 	if err := json.Unmarshal(f.Detail, &d); err != nil {
 		return c, fmt.Errorf("read fingerprint: %w", err)
 	}
-	config, err := pgconn.ParseConfig(l.server.DSN(l.role, anyDatabase))
+	config, err := questionConfig(l.server, l.role, d.Database)
 	if err != nil {
 		return c, err
 	}
-	config.Database = d.Database
-	maps.Copy(config.RuntimeParams, questionSettings)
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if code(err) == noDatabase {
 		c.Different = []string{"database " + d.Database + " is not there"}
 		return c, nil

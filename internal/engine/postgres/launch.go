@@ -31,7 +31,7 @@ func (Engine) Launch(ctx context.Context, dir string, r engine.Reached) (engine.
 		return nil, fmt.Errorf("launch: %w", err)
 	}
 	l := &launched{facts: f, server: srv, role: role, reached: r}
-	if l.next, err = nextTransaction(ctx, srv.DSN(role, anyDatabase)); err != nil {
+	if l.next, err = nextTransaction(ctx, srv, role); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		return nil, fmt.Errorf("launch: %w", errors.Join(err, l.Stop(stop)))
@@ -40,8 +40,8 @@ func (Engine) Launch(ctx context.Context, dir string, r engine.Reached) (engine.
 }
 
 // nextTransaction is the number of the first transaction that is not in the log.
-func nextTransaction(ctx context.Context, dsn string) (next uint64, err error) {
-	conn, err := pgx.Connect(ctx, dsn)
+func nextTransaction(ctx context.Context, srv *server.Server, role string) (next uint64, err error) {
+	conn, err := question(ctx, srv, role, anyDatabase)
 	if err != nil {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (f facts) start(ctx context.Context, c server.Config) (*server.Server, stri
 }
 
 func tryRole(ctx context.Context, srv *server.Server, role string) error {
-	conn, err := pgx.Connect(ctx, srv.DSN(role, anyDatabase))
+	conn, err := question(ctx, srv, role, anyDatabase)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func testForeignHost(t *testing.T, w *world) {
 		"create index ordered_elsewhere on v (x vanishing)",
 		"create database half_dropped",
 		"update pg_database set datconnlimit = -2 where datname = 'half_dropped'",
-		"alter role postgres set statement_timeout = 1; alter database postgres set session_preload_libraries = 'no_such_library'; alter role postgres set default_transaction_read_only = on",
+		"alter role postgres set statement_timeout = 1; alter database postgres set session_preload_libraries = 'no_such_library'; alter role postgres set default_transaction_read_only = on; alter role postgres set session_preload_libraries = 'no_such_library'",
 	} {
 		c.Exec(t, command)
 	}

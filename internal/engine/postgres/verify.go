@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -106,33 +105,10 @@ func (e *findingError) tell(where string, err error) error {
 	return nil
 }
 
-func (v *verification) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	c, err := pgx.ParseConfig(v.server.DSN(v.role, anyDatabase))
-	if err != nil {
-		return nil, err
-	}
-	c.Database = database
-	maps.Copy(c.RuntimeParams, questionSettings)
-	return pgx.ConnectConfig(ctx, c)
-}
-
-// questionSettings hold where we ask, whatever the roles and databases of the source have set for themselves: those would
-// win over the command line.
-var questionSettings = map[string]string{
-	"default_transaction_read_only": "off", // amcheck is installed
-	"lc_messages":                   "C",   // what the server says is looked into
-	"local_preload_libraries":       "",
-	"lock_timeout":                  "0",
-	"row_security":                  "off",
-	"search_path":                   "",
-	"session_preload_libraries":     "",
-	"statement_timeout":             "0",
-}
-
 // each runs f in every database that takes connections.
 func (v *verification) each(ctx context.Context, found *findingError, f func(conn *pgx.Conn, database string) error) error {
 	if v.databases == nil {
-		conn, err := v.connect(ctx, anyDatabase)
+		conn, err := question(ctx, v.server, v.role, anyDatabase)
 		if err != nil {
 			return found.tell("database "+anyDatabase, err)
 		}
@@ -143,7 +119,7 @@ func (v *verification) each(ctx context.Context, found *findingError, f func(con
 		}
 	}
 	for _, name := range v.databases {
-		conn, err := v.connect(ctx, name)
+		conn, err := question(ctx, v.server, v.role, name)
 		if err == nil {
 			err = f(conn, name)
 			_ = conn.Close(ctx) // nothing depends on it
@@ -166,7 +142,7 @@ func column(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]s
 // position asks where the server came from.
 func (v *verification) position(ctx context.Context) (string, error) {
 	found := &findingError{}
-	conn, err := v.connect(ctx, anyDatabase)
+	conn, err := question(ctx, v.server, v.role, anyDatabase)
 	if err != nil {
 		return "", found.tell("position", err)
 	}
