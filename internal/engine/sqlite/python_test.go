@@ -179,6 +179,11 @@ func TestPythonWriter(t *testing.T) {
 			f := enginetest.Follow(t, s, rec)
 			w.wait(t)
 			enginetest.Settled(t, enginetest.Harness{Settle: time.Second}, rec)
+			// How long the WAL is depends on how fast the writer was. That we hold none of it back does not.
+			enginetest.Until(t, 10*time.Second, "a checkpoint of the whole WAL", func() bool {
+				log, copied, err := passive(t.Context(), s.writers)
+				return err == nil && copied == log
+			})
 			f.Stop()
 			ledger := w.entries(t)
 			compare(t, sink, rec, ledger, 50*time.Millisecond+2*starved(), 5)
@@ -190,9 +195,6 @@ func TestPythonWriter(t *testing.T) {
 			anew.Add(int64(n.Generations + n.Resets))
 			if len(ledger) > 300 {
 				long.Add(1)
-			}
-			if log, _, _ := passive(t.Context(), s.writers); log > 50000 {
-				t.Errorf("the WAL has %d frames: nobody could checkpoint it", log)
 			}
 		})
 	}
