@@ -143,6 +143,7 @@ func New(c Config) (*Agent, error) {
 	if until, _, ok := c.Deadline.Read(); ok {
 		a.stopBy = a.stopBy.Renew(a.kept.Led, until, 0)
 	}
+	a.attend()
 	return a, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/proxy"
@@ -113,6 +114,33 @@ func TestAGuardLetsAStandbyBe(t *testing.T) {
 		t.Error("a server that does not lead was stopped")
 	case <-time.After(200 * time.Millisecond):
 	}
+}
+
+// TestAStandbysGuardStays looks as a guard does whose server is no primary: it stays for as long as somebody minds the server, and is
+// not started again and again.
+func TestAStandbysGuardStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		d, err := OpenDeadline(filepath.Join(t.TempDir(), "deadline"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		w.deadline = d
+		w.boot()
+		g := guard{d: d, now: w.now, halt: func(context.Context) error { t.Error("it stops a standby"); return nil }}
+		for _, after := range []time.Duration{0, time.Second, 2 * deserted} {
+			time.Sleep(after)
+			if !g.look(t.Context()) {
+				t.Errorf("it ends after %s, beside an agent", after)
+			}
+		}
+		w.end()
+		time.Sleep(2 * deserted)
+		if g.look(t.Context()) {
+			t.Error("it goes on where nobody is")
+		}
+	})
 }
 
 func TestADeadlineOfAnEarlierBootCountsForNothing(t *testing.T) {

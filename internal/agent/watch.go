@@ -93,8 +93,18 @@ func (a *Agent) complete(s Sight) {
 	}
 }
 
+// attend shows the guard of a server that is no primary that somebody minds it: a deserted guard ends.
+func (a *Agent) attend() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.mayLead {
+		a.c.Deadline.Write(a.now(), false)
+	}
+}
+
 // watch stops a primary when its tenure is over.
 func (a *Agent) watch(ctx context.Context) {
+	a.attend()
 	a.mu.Lock()
 	over := a.mayLead && a.kept.Led > 0 && a.stopBy.Left(a.now()) <= 0
 	epoch := a.kept.Led

@@ -187,6 +187,8 @@ type world struct {
 	end    func()
 	began  time.Time
 
+	deadline *Deadline // nil: no guard runs
+
 	mu       sync.Mutex
 	down     bool               // the store
 	deny     bool               // the others know a newer epoch
@@ -208,7 +210,7 @@ func (w *world) now() time.Duration { return time.Hour + time.Since(w.began) }
 func (w *world) boot() {
 	w.t.Helper()
 	a, err := New(Config{
-		Cluster: three, Member: "db1", Dir: w.dir, Store: w, Key: key, Server: w.server, Now: w.now,
+		Cluster: three, Member: "db1", Dir: w.dir, Store: w, Key: key, Server: w.server, Now: w.now, Deadline: w.deadline,
 		Voucher: func(string) peer.Voucher { return w },
 	})
 	if err != nil {
