@@ -13,12 +13,23 @@ import (
 // probe asks every member what it is, and tells every proxy the state's route.
 func (k *Keeper) probe(ctx context.Context) { k.probeThose(ctx, func(string) bool { return true }) }
 
-// owing is for how long nobody is asked again who has not answered yet: a server that is asked more often than it can answer tells less.
-const owing = 100 * time.Millisecond
+const (
+	// owing is for how long nobody is asked again who has not answered yet: a server that is asked more often than it can answer tells less.
+	owing = 100 * time.Millisecond
+	// sparing is for how long no member is asked again: each time costs its server queries, while all wait for it to do something else. A member that
+	// has done what it was told is asked at once.
+	sparing = 50 * time.Millisecond
+)
 
 // glance is probe for those who owe no answer.
 func (k *Keeper) glance(ctx context.Context) {
-	k.probeThose(ctx, func(whom string) bool { return k.asking[whom] == 0 || k.now()-k.asked[whom] >= owing })
+	k.probeThose(ctx, func(whom string) bool {
+		since := k.now() - k.asked[whom]
+		if k.asking[whom] > 0 {
+			return since >= owing
+		}
+		return since >= sparing || k.c.Members[whom] == nil
+	})
 }
 
 func (k *Keeper) probeThose(ctx context.Context, want func(whom string) bool) {
@@ -127,7 +138,11 @@ func (k *Keeper) noteProxy(ctx context.Context, p cluster.Proxy) {
 	if p.Drained != have.Drained {
 		k.passage.mark(p.ID.Name+" drained", k.now())
 	}
+	settled := p.Drained != have.Drained && k.state.Phase == cluster.Draining
 	*have = p
+	if settled { // what was under way is in the log now: whether the next primary has it is asked at once
+		k.probeThose(ctx, func(whom string) bool { return whom == k.state.Primary || k.state.Request != nil && whom == k.state.Request.To })
+	}
 	if news && (k.state.Phase != cluster.Serving || k.state.Request != nil) {
 		k.decide(ctx)
 	}
