@@ -185,7 +185,14 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 	case s.Empty || blank || s.Received.Before(act.Upto):
 		return peer.Refuse(fmt.Sprintf("%s has %s, and was appointed with %s", a.c.Member, s.Received.Plain(), act.Upto.Plain()))
 	}
-	if err := a.promise(act.Epoch); err != nil {
+	beaten := make(chan struct{}) // the tenure comes from the coordination, the promise from the disk: neither waits for the other
+	go func() {
+		defer close(beaten)
+		a.beat(ctx, act.Epoch)
+	}()
+	err = a.promise(act.Epoch)
+	<-beaten
+	if err != nil {
 		return err
 	}
 	if a.self().Guard && a.c.Guarded != nil && !a.c.Guarded() {
