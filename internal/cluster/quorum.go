@@ -54,10 +54,11 @@ func (l *look) quorumDiffers() bool {
 	return !l.wished(p).like(l.last())
 }
 
-// wished follows what the primary sees, but goes down only after it has lasted: a standby that connects again is not missing.
+// wished follows what the primary sees, but goes down only after it has lasted, by the primary's own word: a standby that connects again is not
+// missing, and a primary that is lost meanwhile, with its disk perhaps, did not go on alone.
 func (l *look) wished(p *Fact) Quorum {
 	able := len(p.Streams)
-	if p.Short == Never || l.now-p.Short < l.cfg.Patience {
+	if p.Short == Never || p.Answered-p.Short < l.cfg.Patience {
 		able = max(able, l.last().K)
 	}
 	return l.wish(l.state.Epoch, l.state.Primary, able)

@@ -59,3 +59,23 @@ func TestAMemberThatIsCopiedAnewIsNotCounted(t *testing.T) {
 		t.Errorf("with nobody else to have a commit: %s: %+v", d.Row, d.Next.Quorums)
 	}
 }
+
+// TestNobodyGoesOnAloneUnasked: who must have a commit is lowered when the primary said for long enough that nobody streams from it, not when
+// it may have died since it said so first.
+func TestNobodyGoesOnAloneUnasked(t *testing.T) {
+	cfg := Config{Cluster: "shop", Sync: 1, Degraded: true, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
+	q := Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2", "db3"}, K: 1}
+	s := State{Epoch: 1, Phase: Serving, Step: 1, Primary: "db1", Timeline: 1, Quorums: []Quorum{q}}
+	now := time.Minute
+	for answered, want := range map[time.Duration]string{now - cfg.After/2: "serve", now - time.Millisecond: "change quorum"} {
+		v := View{BeatSeen: now}
+		for _, name := range []string{"db1", "db2", "db3"} {
+			v.Facts = append(v.Facts, Fact{Name: name, Answered: answered, Role: Standby, SystemID: "1", Heard: Never, Vouched: Never, Stalled: Never, Short: Never, Received: history.At(1, 100), Promised: 1})
+		}
+		p := &v.Facts[0]
+		p.Role, p.Epoch, p.Counting, p.Switched, p.Short = Primary, 1, q, history.At(1, 100), now-cfg.Patience-cfg.After/4
+		if d := Decide(cfg, s, v, now); d.Row != want {
+			t.Errorf("answered %s ago: %s: %s; want %s", now-answered, d.Row, d.Reason, want)
+		}
+	}
+}
