@@ -141,7 +141,9 @@ func (k *Keeper) noteProxy(ctx context.Context, p cluster.Proxy) {
 	settled := p.Drained != have.Drained && k.state.Phase == cluster.Draining
 	*have = p
 	if settled { // what was under way is in the log now: whether the next primary has it is asked at once
-		k.probeThose(ctx, func(whom string) bool { return whom == k.state.Primary || k.state.Request != nil && whom == k.state.Request.To })
+		k.probeThose(ctx, func(whom string) bool {
+			return whom == k.state.Primary || k.state.Request != nil && whom == k.state.Request.To
+		})
 	}
 	if news && (k.state.Phase != cluster.Serving || k.state.Request != nil) {
 		k.decide(ctx)
