@@ -52,6 +52,12 @@ var faults = []fault{
 		w.stop(&a.proc)
 		return func() { w.boot(&a.proc, a.boot) }
 	}},
+	{"lose oath", func(w *World, h int, _ time.Duration) func() { // the agent's folder alone: the server runs on, with its log
+		a := w.agentOf(h)
+		w.stop(&a.proc)
+		a.oath.Promised, a.lost = 0, !w.has("lost oath")
+		return func() { w.boot(&a.proc, a.boot) }
+	}},
 	{"restart proxy", func(w *World, h int, _ time.Duration) func() {
 		p := w.proxies[h%len(w.proxies)]
 		w.stop(&p.proc)
