@@ -39,6 +39,7 @@ func (a *Agent) Probe(ctx context.Context) (peer.Report, error) {
 		Fact: cluster.Fact{
 			Name: a.c.Member, Role: s.Role, SystemID: s.SystemID, Promised: k.Promised, Received: s.Received,
 			Blank: s.Empty || !k.Whole.IsZero(), // until complete has seen it whole, on the disk
+			Full:  s.Full,
 		},
 		Ages: peer.Ages{Heard: s.Heard, Vouched: now - a.vouched, Stalled: -1, Short: -1},
 	}

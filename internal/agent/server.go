@@ -67,6 +67,7 @@ type Sight struct {
 	Parted    bool             // Standby: their logs have parted, or that one has no more what comes next
 	Heard     time.Duration    // Standby: age of the last word from there; negative: none
 	Stalled   time.Duration    // for how long a write to its disk has been waiting; negative: none is
+	Full      bool             // its disk has hardly any room left
 	Replicas  []Replica        // Primary: those that stream from it now
 }
 

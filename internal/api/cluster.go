@@ -39,6 +39,7 @@ type ClusterMember struct {
 	Answered   time.Time `json:"answered_time,omitzero" doc:"when it answered last"`
 	Version    string    `json:"version,omitempty" doc:"of the server"`
 	Error      string    `json:"error,omitempty" doc:"why the newest question had no answer, or what is wrong"`
+	Full       bool      `json:"disk_full,omitempty" doc:"the disk of its data or its log has less than 48 MiB left"`
 	NoFailover bool      `json:"nofailover,omitempty" doc:"never becomes primary by itself"`
 }
 

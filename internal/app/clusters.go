@@ -245,7 +245,7 @@ func (d *daemon) judgeClusters(ctx context.Context) error {
 }
 
 // settles says how long something must last until people are told: a failover is over sooner, and so is a restart.
-var settles = map[string]time.Duration{"primary": 15 * time.Second, "member": time.Minute, "sync": 30 * time.Second, "lag": time.Minute}
+var settles = map[string]time.Duration{"primary": 15 * time.Second, "member": time.Minute, "sync": 30 * time.Second, "lag": time.Minute, "disk": 15 * time.Second}
 
 // clusterNotices are what is wrong with a cluster now.
 func clusterNotices(c api.Cluster) []notify.Notice {
@@ -272,6 +272,9 @@ func clusterNotices(c api.Cluster) []notify.Notice {
 				reason += ": " + m.Error
 			}
 			add(notify.Warning, "member", m.Name, reason, "see that its server and its agent run; an agent brings it back by itself")
+		}
+		if m.Full {
+			add(notify.Critical, "disk", m.Name, m.Name+": "+m.Error, "make room on the disk of its data and its log: a full one ends its server, and slots of those that are gone hold log there")
 		}
 	}
 	if c.Degraded {

@@ -94,6 +94,8 @@ func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
 			}
 			if f.Blank {
 				shown.Error = "its log is not whole yet"
+			} else if shown.Full = f.Full; f.Full {
+				shown.Error = "its disk has hardly any room left"
 			} else if f.Stalled != cluster.Never {
 				shown.Error = "its disk has taken no write for " + (s.Now - f.Stalled).Round(time.Millisecond).String()
 			}

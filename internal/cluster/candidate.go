@@ -47,7 +47,8 @@ func (l *look) handover() bool {
 	return l.unfit(to) == "" && to.Role == Standby && !to.Received.Before(l.required())
 }
 
-// candidate is the best of those that promised: the wanted one; then others before the old primary; then by position, then priority.
+// candidate is the best of those that promised: the wanted one; then others before the old primary; then by position, then priority. One whose disk
+// has no room for the log that a new primary writes at once comes last, where promises tell what was acknowledged: who has less is filled.
 func (l *look) candidate() *Fact {
 	var best *Fact
 	for i := range l.view.Facts {
@@ -63,10 +64,13 @@ func (l *look) candidate() *Fact {
 }
 
 func (l *look) better(f, g *Fact) bool {
+	room := flag(g.Full) - flag(f.Full)
 	return cmp.Or(
 		flag(l.wanted(f.Name))-flag(l.wanted(g.Name)),
 		flag(g.Name == l.state.Primary)-flag(f.Name == l.state.Primary),
+		room*flag(l.cfg.Sync > 0),
 		f.Received.Compare(g.Received),
+		room,
 		l.cfg.peer(f.Name).Priority-l.cfg.peer(g.Name).Priority,
 	) > 0
 }

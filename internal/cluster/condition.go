@@ -163,6 +163,8 @@ func (l *look) unready() string {
 		return to + " does not answer"
 	case f.Role != Standby || f.Following != l.state.Primary || f.Blank:
 		return to + " does not follow " + l.state.Primary
+	case f.Full:
+		return "the disk of " + to + " has hardly any room left"
 	case l.cfg.peer(l.state.Primary).Bare && l.last().Witnesses() == 0 && !(l.cfg.Unfenced && l.cfg.MaxLoss > 0):
 		return l.state.Primary + " has no agent that could stop it, and replication is asynchronous: only with sync, or with unfenced and max_loss, can its place be given away"
 	case p.Received.Seq > f.Received.Seq+l.cfg.Lagging:

@@ -48,6 +48,7 @@ type Fact struct {
 	Heard     time.Duration    // when it last heard the primary that it streams from
 	Vouched   time.Duration    // when at the latest it told a holder that it knows no newer epoch
 	Stalled   time.Duration    // since when a write probe waits for the disk; Never: none does
+	Full      bool             // its disk has hardly any room left
 	Short     time.Duration    // as Primary: since when fewer standbys stream than should have a commit; Never: enough do
 	Prepared  bool             // as Primary: it has done what Prepare asks, a moment ago
 	Counting  Quorum           // as Primary: whom its server waits for

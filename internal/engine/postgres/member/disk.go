@@ -3,23 +3,31 @@ package member
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
+
+	volume "github.com/backstaydb/backstay/internal/disk"
 )
 
 // disk writes and syncs a small file in the data directory again and again, and where the log lies elsewhere there too: a disk that takes nothing
-// shows as a write that waits, long before a server says so.
+// shows as a write that waits, long before a server says so. It also looks at how much room is left.
 type disk struct {
 	mu    sync.Mutex
 	since map[string]time.Time // of writes that wait, by folder
+	room  int64                // that a folder's disk should have, in bytes
+	tight []string             // folders that have less
 	stop  chan struct{}
 	all   sync.WaitGroup
 }
 
 const diskEach = 250 * time.Millisecond
 
+// room is three segments of log as PostgreSQL has them unless told otherwise: a promotion writes one, and what comes after it the next.
+const room = 48 << 20
+
 func watchDisk(dir string) *disk {
-	d := &disk{since: map[string]time.Time{}, stop: make(chan struct{})}
+	d := &disk{since: map[string]time.Time{}, room: room, stop: make(chan struct{})}
 	dirs := []string{dir}
 	if log, err := filepath.EvalSymlinks(filepath.Join(dir, "pg_wal")); err == nil && log != filepath.Join(dir, "pg_wal") {
 		dirs = append(dirs, log)
@@ -47,7 +55,7 @@ func (d *disk) watch(dir string) {
 			f = probeFile(dir)
 		}
 		if f != nil {
-			// An error is no stall: a full disk is told by the server.
+			// An error is no stall: what else ails a disk is told by the server.
 			_, err := f.WriteAt([]byte(time.Now().Format(time.RFC3339Nano)), 0)
 			if err == nil {
 				err = f.Sync()
@@ -58,6 +66,7 @@ func (d *disk) watch(dir string) {
 			}
 		}
 		d.mark(dir, time.Time{})
+		d.measure(dir)
 		select {
 		case <-d.stop:
 			return
@@ -80,6 +89,24 @@ func (d *disk) mark(dir string, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.since[dir] = at
+}
+
+// measure notes whether dir has room. What can't be asked tells nothing.
+func (d *disk) measure(dir string) {
+	free, err := volume.Free(dir)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tight = slices.DeleteFunc(d.tight, func(have string) bool { return have == dir })
+	if err == nil && free < d.room {
+		d.tight = append(d.tight, dir)
+	}
+}
+
+// full reports whether hardly any room is left for the server.
+func (d *disk) full() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.tight) > 0
 }
 
 // stalled is how long the oldest write has been waiting; negative: none is.

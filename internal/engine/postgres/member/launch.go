@@ -143,6 +143,15 @@ func (s *Server) ready(ctx context.Context, ended <-chan error, from int64) erro
 	}
 }
 
+// logged is how much the server has written to our log: nothing where another one started it.
+func (s *Server) logged() int64 {
+	info, err := os.Stat(s.c.Log)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // said is what the server wrote to our log from an offset on, its end.
 func (s *Server) said(from int64) string {
 	b, err := os.ReadFile(s.c.Log)

@@ -50,8 +50,11 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 }
 
 func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, promoting)
-	defer cancel()
+	ctx, late := context.WithTimeout(ctx, promoting)
+	defer late()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	from := s.logged()
 	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(l.Quorum), "restart_after_crash": "off", "restore_command": ""}); err != nil {
 		return err
 	}
@@ -69,6 +72,8 @@ func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) e
 		out, err := s.keptQuery(ctx, "select case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end")
 		if err == nil {
 			on = out[0][0]
+		} else if pid, perr := postmaster(s.c.Dir); perr == nil && pid == 0 {
+			cancel(fmt.Errorf("its server ended: %s", s.said(from)))
 		}
 		return on != "", err
 	})

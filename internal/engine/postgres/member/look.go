@@ -51,7 +51,7 @@ type answer struct {
 
 // Look implements agent.Server.
 func (s *Server) Look(ctx context.Context) (agent.Sight, error) {
-	sight := agent.Sight{Heard: -1, Stalled: s.disk.stalled(), Empty: s.empty()}
+	sight := agent.Sight{Heard: -1, Stalled: s.disk.stalled(), Full: s.disk.full(), Empty: s.empty()}
 	pid, err := postmaster(s.c.Dir)
 	if err != nil {
 		return sight, err
