@@ -38,6 +38,9 @@ const obeying = 250 * time.Millisecond
 // Halt stops the server on dir as in a crash, whoever started it, and returns nil when none of its processes is left: neither one that has
 // only just been started, nor one that works on without the others and would still answer its client.
 func Halt(ctx context.Context, dir string) error {
+	if pid, err := postmaster(dir); err == nil && pid != 0 {
+		quit(dir, []int{pid}) // it tells those that it knows, while all are looked for
+	}
 	killAt := time.Time{}
 	var known []int // that ran when all processes were last looked through, which takes long
 	for pause := time.Millisecond; ; pause = min(2*pause, 10*time.Millisecond) {

@@ -13,47 +13,55 @@ import (
 
 // runs reports whether pid is a server on dir. Its number may be another process's by now, after a crash of the host.
 func runs(pid int, dir string) bool {
-	if syscall.Kill(pid, 0) == syscall.ESRCH {
+	if !lives(pid) {
 		return false
 	}
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
-	if err != nil {
-		if _, none := os.Stat("/proc/self/stat"); none == nil {
-			return false // there is a /proc, and it is not in it any more
-		}
+	if _, err := os.Stat(proc); err != nil { // there is no /proc: lives would have found none in it
 		out, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
 		return err == nil && strings.Contains(string(out), "postgres")
-	}
-	if _, rest, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(rest, "Z") {
-		return false
 	}
 	// A server works in its data directory.
 	cwd, err := os.Readlink(filepath.Join(proc, "cwd"))
 	if err != nil {
 		return true // not ours to see: then it must be taken for it
 	}
-	return within(cwd, dir)
+	return within(cwd, resolved(dir))
 }
 
-// within reports whether a process that works in cwd is of the server on dir. One on a folder that is gone is of none that is asked
-// about but by that very path: whoever stops a server must not stop others.
-func within(cwd, dir string) bool {
+// lives reports whether pid is a process that has not ended.
+func lives(pid int) bool {
+	if syscall.Kill(pid, 0) == syscall.ESRCH {
+		return false
+	}
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		_, none := os.Stat("/proc/self/stat")
+		return none != nil // there is a /proc, and it is not in it any more
+	}
+	_, rest, ok := strings.Cut(string(stat), ") ")
+	return !ok || !strings.HasPrefix(rest, "Z")
+}
+
+// resolved is the path by which a process that works in dir is known; "" where there is none.
+func resolved(dir string) string {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	dir, err := filepath.Abs(dir)
-	return err == nil && strings.TrimSuffix(cwd, " (deleted)") == dir
+	dir, _ = filepath.Abs(dir) // of a process without a working directory: then none is on it
+	return dir
 }
 
-// surely is runs for a process that nothing but its name points to: where its folder can't be seen it is another's.
-func surely(pid int, dir string) bool {
-	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
-	return err == nil && within(cwd, dir) && runs(pid, dir)
+// within reports whether a process that works in cwd is of the server on a resolved folder. One on a folder that is gone is of none that is
+// asked about but by that very path: whoever stops a server must not stop others.
+func within(cwd, resolved string) bool {
+	return resolved != "" && strings.TrimSuffix(cwd, " (deleted)") == resolved
 }
 
-// processes are those of a server on dir: with /proc all of them, the ones that nobody has a list of too; without, the postmaster alone.
+// processes are those of a server on dir: with /proc all of them, the ones that nobody has a list of too; without, the postmaster alone. One that
+// nothing but its name points to, and whose folder can't be seen, is another's.
 func processes(dir string, postmaster int) (all []int) {
+	dir = resolved(dir)
 	entries, _ := os.ReadDir("/proc")
 	there := false
 	for _, e := range entries {
@@ -62,8 +70,12 @@ func processes(dir string, postmaster int) (all []int) {
 			continue
 		}
 		there = true
-		comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
-		if err == nil && strings.HasPrefix(string(comm), "postgres") && surely(pid, dir) { // else it has ended, or is another program
+		proc := filepath.Join("/proc", e.Name())
+		comm, err := os.ReadFile(filepath.Join(proc, "comm"))
+		if err != nil || !strings.HasPrefix(string(comm), "postgres") { // it has ended, or is another program
+			continue
+		}
+		if cwd, err := os.Readlink(filepath.Join(proc, "cwd")); err == nil && within(cwd, dir) && lives(pid) {
 			all = append(all, pid)
 		}
 	}
