@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -9,13 +10,13 @@ import (
 // Figures are durations of runs, for people.
 type Figures []time.Duration
 
-// At is the value that a share q of them does not exceed.
+// At is the smallest of them that a share q of them does not exceed.
 func (f Figures) At(q float64) time.Duration {
 	if len(f) == 0 {
 		return 0
 	}
 	s := slices.Sorted(slices.Values(f))
-	return s[min(len(s)-1, int(q*float64(len(s))))]
+	return s[max(0, int(math.Ceil(q*float64(len(s))))-1)]
 }
 
 // String prints the distribution.
