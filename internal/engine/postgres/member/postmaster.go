@@ -39,7 +39,7 @@ const obeying = 250 * time.Millisecond
 // only just been started, nor one that works on without the others and would still answer its client.
 func Halt(ctx context.Context, dir string) error {
 	if pid, err := postmaster(dir); err == nil && pid != 0 {
-		quit(dir, []int{pid}) // it tells those that it knows, while all are looked for
+		warn(dir, pid) // it tells those that it knows, while all are looked for
 	}
 	killAt := time.Time{}
 	var known []int // that ran when all processes were last looked through, which takes long

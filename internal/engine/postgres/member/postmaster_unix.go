@@ -70,12 +70,8 @@ func processes(dir string, postmaster int) (all []int) {
 			continue
 		}
 		there = true
-		proc := filepath.Join("/proc", e.Name())
-		comm, err := os.ReadFile(filepath.Join(proc, "comm"))
-		if err != nil || !strings.HasPrefix(string(comm), "postgres") { // it has ended, or is another program
-			continue
-		}
-		if cwd, err := os.Readlink(filepath.Join(proc, "cwd")); err == nil && within(cwd, dir) && lives(pid) {
+		comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
+		if err == nil && strings.HasPrefix(string(comm), "postgres") && surely(pid, dir) { // else it has ended, or is another program
 			all = append(all, pid)
 		}
 	}
@@ -83,6 +79,19 @@ func processes(dir string, postmaster int) (all []int) {
 		all = append(all, postmaster)
 	}
 	return all
+}
+
+// surely reports whether a process lives that is seen to work in a resolved folder.
+func surely(pid int, resolved string) bool {
+	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+	return err == nil && within(cwd, resolved) && lives(pid)
+}
+
+// warn is quit for the postmaster alone, where it is certain that it is one.
+func warn(dir string, postmaster int) {
+	if surely(postmaster, resolved(dir)) {
+		_ = syscall.Kill(postmaster, syscall.SIGQUIT) // it may have ended
+	}
 }
 
 // quit tells the processes to stop as in a crash.

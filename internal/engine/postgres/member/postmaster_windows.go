@@ -23,6 +23,9 @@ func processes(_ string, postmaster int) []int {
 	return []int{postmaster}
 }
 
+// warn does nothing, as quit.
+func warn(string, int) {}
+
 // quit does nothing: a server takes no signals here.
 func quit(string, []int) {}
 
