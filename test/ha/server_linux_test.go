@@ -30,7 +30,7 @@ type member struct {
 const memberPort = 5432
 
 // megabytes of each server's disk: it keeps a segment of its own log for each change of the primary, of which hundreds fit into wal_keep_size.
-const megabytes = 8000
+func megabytes() int { return 700 + 32*max(0, rounds(nemesis{goal: missing})-10) }
 
 // memberSettings are those of a small server. Synced writes are on, as hosts are killed here.
 const memberSettings = `

@@ -63,7 +63,7 @@ func newSiteOf(t *testing.T, servers []string, receiver, failover string) *site 
 	s := &site{t: t, servers: servers, receiver: receiver, lab: lab.New(t, slices.Concat(voters, bases, listeners)...), members: map[string]*member{}, folders: map[string]string{}, daemons: map[string]*lab.Process{},
 		disks: map[string]*lab.Disk{}, logs: map[string]string{}}
 	for i, host := range servers {
-		s.disks[host] = lab.NewDisk(t, megabytes)
+		s.disks[host] = lab.NewDisk(t, megabytes())
 		s.members[host] = newMember(t, fmt.Sprintf("db%d", i+1), s.lab.Host(host), s.disks[host])
 	}
 	t.Cleanup(s.end)
