@@ -199,9 +199,6 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 		return peer.Refuse(a.c.Member + " counts as guarded, and no guard runs")
 	}
 	if !a.holds(act.Epoch) {
-		a.beat(ctx, act.Epoch)
-	}
-	if !a.holds(act.Epoch) {
 		return peer.Refuse(fmt.Sprintf("%s has no tenure of epoch %d yet", a.c.Member, act.Epoch))
 	}
 	if s.Role == cluster.Stopped {
