@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -103,10 +102,7 @@ func (s *Server) launch(ctx context.Context) error {
 		return fmt.Errorf("start the server of %s: %w", s.c.Name, err)
 	}
 	defer log.Close()
-	from, err := log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("start the server of %s: %w", s.c.Name, err)
-	}
+	from := s.logged()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the server of %s: %w", s.c.Name, err)

@@ -50,10 +50,8 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 }
 
 func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {
-	ctx, late := context.WithTimeout(ctx, promoting)
-	defer late()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithTimeout(ctx, promoting)
+	defer cancel()
 	from := s.logged()
 	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(l.Quorum), "restart_after_crash": "off", "restore_command": ""}); err != nil {
 		return err
@@ -73,7 +71,7 @@ func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) e
 		if err == nil {
 			on = out[0][0]
 		} else if pid, perr := postmaster(s.c.Dir); perr == nil && pid == 0 {
-			cancel(fmt.Errorf("its server ended: %s", s.said(from)))
+			return true, fmt.Errorf("its server ended: %s", s.said(from))
 		}
 		return on != "", err
 	})

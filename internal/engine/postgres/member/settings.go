@@ -101,12 +101,15 @@ func differing(settings map[string]string, ask func(sql string) (rows, error)) (
 	return differ, nil
 }
 
-// until asks again and again, soon at first.
+// until asks again and again, soon at first, until that is over: it is so, or never will be, and why. Any other error is asked past.
 func (s *Server) until(ctx context.Context, what string, is func() (bool, error)) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 10*time.Millisecond) {
-		ok, err := is()
-		if ok && err == nil {
+		over, err := is()
+		switch {
+		case over && err == nil:
 			return nil
+		case over:
+			return fmt.Errorf("wait for %s until %s: %w", s.c.Name, what, err)
 		}
 		select {
 		case <-ctx.Done():
