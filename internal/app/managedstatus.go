@@ -92,11 +92,13 @@ func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
 			} else if ok {
 				shown.LagSeconds = 0
 			}
-			if f.Blank {
-				shown.Error = "its log is not whole yet"
-			} else if shown.Full = f.Full; f.Full {
+			shown.Full = f.Full
+			switch {
+			case f.Full: // a copy ends there too
 				shown.Error = "its disk has hardly any room left"
-			} else if f.Stalled != cluster.Never {
+			case f.Blank:
+				shown.Error = "its log is not whole yet"
+			case f.Stalled != cluster.Never:
 				shown.Error = "its disk has taken no write for " + (s.Now - f.Stalled).Round(time.Millisecond).String()
 			}
 		}
