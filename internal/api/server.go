@@ -103,7 +103,6 @@ func handler(c Controller, exit func(error) int) http.Handler {
 	})
 }
 
-// reply answers with v, or with err.
 // maxQuestion bounds the body of a question, in bytes.
 const maxQuestion = 1 << 16
 
@@ -118,6 +117,7 @@ func replyTo[Q, A any](w http.ResponseWriter, r *http.Request, exit func(error) 
 	reply(w, a, err, exit)
 }
 
+// reply answers with v, or with err.
 func reply(w http.ResponseWriter, v any, err error, exit func(error) int) {
 	if err != nil {
 		answer(w, http.StatusInternalServerError, wire(err, exit))
