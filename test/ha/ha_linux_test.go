@@ -12,17 +12,22 @@ import (
 	"github.com/backstaydb/backstay/test/ha/check"
 )
 
-// TestBriefly is what is tested of all this each time: one planned change under fifty sessions, a server and then a host that are killed.
+// TestBriefly is what is tested of all this each time: one planned change under fifty sessions, and each loss that has a goal, twice.
 func TestBriefly(t *testing.T) {
-	s := newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`)
+	s := newSite(t, plan{failover: `{ mode: automatic, after: 1s, max_loss: 0B }`})
 	s.sync = true
 	s.whole(time.Minute)
 	c := s.gatherMany(sessions)
 	_, _, ok := s.pause(t, c)
 	c.leave()
 	for _, n := range nemeses {
-		if ok && (n.name == "the primary's server is killed" || n.name == "the primary's host is killed") {
-			_, ok = s.suffer(t, n)
+		if n.goal == 0 || n.disk && s.disks["d1"] == nil {
+			continue
+		}
+		for range 2 {
+			if ok {
+				_, ok = s.suffer(t, n)
+			}
 		}
 	}
 	if !ok {
@@ -34,19 +39,38 @@ func TestBriefly(t *testing.T) {
 // acknowledged is there. BACKSTAY_SOAK has each happen twenty times, those with a goal a hundred times, BACKSTAY_HA_ROUNDS as often as it says, and
 // BACKSTAY_HA_ONLY names those to take.
 func TestSynchronous(t *testing.T) {
-	newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`).sufferAll(t, nemeses, true)
+	newSite(t, plan{failover: `{ mode: automatic, after: 1s, max_loss: 0B }`}).sufferAll(t, nemeses, true)
 }
 
-// TestAsynchronous has the worst of them happen to a cluster that acknowledges without asking its replicas, and may lose
+// TestAsynchronous has them happen to a cluster that acknowledges without asking its replicas, and may lose
 // 1 MiB of log: what it loses is counted, nothing else may be wrong.
 func TestAsynchronous(t *testing.T) {
-	var worst []nemesis
-	for _, n := range nemeses {
-		if n.rounds > 0 {
-			worst = append(worst, n)
-		}
-	}
-	newSite(t, `{ mode: automatic, after: 1s, max_loss: 1MiB, sync: 0 }`).sufferAll(t, worst, false)
+	newSite(t, plan{failover: `{ mode: automatic, after: 1s, max_loss: 1MiB, sync: 0 }`, tls: true}).sufferAll(t, nemeses, false)
+}
+
+// TestDegraded has two servers that may go on alone. Whoever is alone writes on, and nothing acknowledged is lost by it: while one is away the
+// loss of the other stops writes until it is back, and nobody who lacks commits takes over.
+func TestDegraded(t *testing.T) {
+	newSite(t, plan{servers: bases[:2], failover: `{ mode: automatic, after: 1s, max_loss: 0B, degraded: true }`}).sufferAll(t, []nemesis{
+		{name: "the replica's host is killed", do: func(s *site, p string) { s.lab.Host(s.other(p)).Kill() }, within: most},
+		{name: "the replica's host is cut off", do: func(s *site, p string) { s.lab.Isolate(s.other(p)) }, lasts: 6 * time.Second, over: healed, within: most},
+		{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most},
+		{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
+		{name: "the one that is alone is killed", do: (*site).lastOfTwo, lasts: 3 * time.Second, over: func(s *site, p string) { s.daemon(p) }},
+	}, true)
+}
+
+// lastOfTwo has the replica's host die, the primary write alone for a while, the replica's come back behind a cut, and the primary's host die.
+func (s *site) lastOfTwo(primary string) {
+	s.t.Helper()
+	replica := s.other(primary)
+	s.lab.Host(replica).Kill()
+	time.Sleep(4 * time.Second)
+	s.lab.Part([]string{replica}, []string{primary})
+	s.daemon(replica)
+	time.Sleep(2 * time.Second)
+	s.lab.Host(primary).Kill()
+	s.lab.Heal()
 }
 
 func (s *site) sufferAll(t *testing.T, all []nemesis, sync bool) {
@@ -95,6 +119,7 @@ func (s *site) suffer(t *testing.T, n nemesis) (gap time.Duration, ok bool) {
 	primary := s.hostOf(before)
 	s.rounds++
 	s.members[primary].sql(tables(s.rounds))
+	s.start = s.members[primary].sql("select pg_current_wal_lsn()")
 	crowd := s.gather()
 	time.Sleep(1500 * time.Millisecond)
 	from := crowd.history.Now()
@@ -141,7 +166,11 @@ func (s *site) judge(t *testing.T, n nemesis, h *check.History, gap time.Duratio
 		calls = append(calls, h.Operations(kind)...)
 	}
 	if !s.sync {
-		t.Logf("%s: %d of %d acknowledged rows are lost", n.name, len(verdict.Lost), verdict.Acknowledged)
+		bytes := s.weight(len(verdict.Lost), verdict.Acknowledged)
+		t.Logf("%s: %d of %d acknowledged rows are lost, about %d bytes of log", n.name, len(verdict.Lost), verdict.Acknowledged, bytes)
+		if bytes > maxLoss {
+			t.Errorf("%s: about %d bytes of log are lost, and %d may be", n.name, bytes, maxLoss)
+		}
 	} else if result, key := check.Linearizable(calls, 30*time.Second); result != check.Right {
 		t.Errorf("%s: register %s is not linearizable (%d)", n.name, key, result)
 	}
@@ -162,6 +191,19 @@ func (s *site) judge(t *testing.T, n nemesis, h *check.History, gap time.Duratio
 		}
 	}
 	return failed || !t.Failed()
+}
+
+// maxLoss of TestAsynchronous, in bytes.
+const maxLoss = 1 << 20
+
+// weight is how much log some of a round's rows are, taking all that was written in it for that of its rows.
+func (s *site) weight(some, all int) int {
+	s.t.Helper()
+	written, err := strconv.Atoi(s.members[s.hostOf(s.serving(time.Minute, ""))].sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '" + s.start + "')::bigint"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return some * written / max(all, 1)
 }
 
 // appended are the rows of this round that the primary has.

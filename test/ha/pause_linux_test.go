@@ -21,7 +21,7 @@ const (
 // through two listeners. None may fail. BACKSTAY_SOAK has it changed a hundred times, BACKSTAY_HA_ROUNDS as often as it says; a run
 // on a machine that does nothing else prints what docs/benchmarks.md tells.
 func TestPlannedPause(t *testing.T) {
-	s := newSite(t, `{ mode: automatic, after: 1s, max_loss: 0B }`)
+	s := newSite(t, plan{failover: `{ mode: automatic, after: 1s, max_loss: 0B }`})
 	s.whole(time.Minute)
 	c := s.gatherMany(sessions)
 	defer c.leave()

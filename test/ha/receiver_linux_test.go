@@ -17,7 +17,7 @@ import (
 // TestReceiver has two servers and Backstay's receiver on a host of its own, which captures the cluster. The loss of a server stops no writes, as
 // commits are at the receiver; nothing acknowledged is lost, and the history that is captured meanwhile has no gap.
 func TestReceiver(t *testing.T) {
-	s := newSiteOf(t, bases[:2], "v3", `{ mode: automatic, after: 1s, max_loss: 0B }`)
+	s := newSite(t, plan{servers: bases[:2], receiver: "v3", failover: `{ mode: automatic, after: 1s, max_loss: 0B }`})
 	s.sync = true
 	s.whole(time.Minute)
 	for _, n := range []nemesis{

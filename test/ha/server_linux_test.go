@@ -25,6 +25,28 @@ type member struct {
 	sockets  string
 	programs server.Programs
 	user     server.User
+	pass     string // file with the password of role backstay
+	tls      bool   // others reach it with
+}
+
+func (m *member) sslmode() string {
+	if m.tls {
+		return "require"
+	}
+	return "disable"
+}
+
+// passfile has the password of role backstay, for the servers' user.
+func passfile(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(pgtest.Folder(t), "pgpass")
+	if err := os.WriteFile(file, []byte("*:*:*:backstay:"+pgtest.Password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := pgtest.Owner(t).Give(file); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 const memberPort = 5432
@@ -58,8 +80,8 @@ cluster_name = '%[5]s'
 
 const memberHBA = `local all all trust
 local replication all trust
-host all backstay 10.77.0.0/24 trust
-host replication backstay 10.77.0.0/24 trust
+host all backstay 10.77.0.0/24 scram-sha-256
+host replication backstay 10.77.0.0/24 scram-sha-256
 host all app 10.77.0.0/24 scram-sha-256
 `
 
@@ -117,7 +139,7 @@ func (m *member) primary() {
 // standby copies the primary and follows it.
 func (m *member) standby(of *member) {
 	m.t.Helper()
-	m.run("pg_basebackup", "-D", m.dir, "-d", fmt.Sprintf("host=%s port=%d user=backstay application_name=%s", of.host.IP, memberPort, m.name), "-c", "fast", "-X", "stream", "-R")
+	m.run("pg_basebackup", "-D", m.dir, "-d", fmt.Sprintf("host=%s port=%d user=backstay passfile=%s sslmode=%s application_name=%s", of.host.IP, memberPort, m.pass, m.sslmode(), m.name), "-c", "fast", "-X", "stream", "-R")
 	m.configure()
 	m.start()
 }
@@ -125,9 +147,11 @@ func (m *member) standby(of *member) {
 // configure writes its configuration, where distributions have it: outside of the data.
 func (m *member) configure() {
 	m.t.Helper()
-	for name, text := range map[string]string{
-		"postgresql.conf": fmt.Sprintf(memberSettings, m.dir, m.config, memberPort, m.sockets, m.name), "pg_hba.conf": memberHBA, "pg_ident.conf": "",
-	} {
+	settings, hba := fmt.Sprintf(memberSettings, m.dir, m.config, memberPort, m.sockets, m.name), memberHBA
+	if m.tls {
+		settings, hba = settings+m.certify(), strings.ReplaceAll(hba, "host ", "hostssl ")
+	}
+	for name, text := range map[string]string{"postgresql.conf": settings, "pg_hba.conf": hba, "pg_ident.conf": ""} {
 		if err := os.WriteFile(filepath.Join(m.config, name), []byte(text), 0o600); err != nil {
 			m.t.Fatal(err)
 		}

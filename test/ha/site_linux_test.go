@@ -39,43 +39,49 @@ type site struct {
 	disks   map[string]*lab.Disk // of the servers, by host
 	logs    map[string]string
 	rounds  int
-	sync    bool // acknowledged is what a replica has too
+	sync    bool   // acknowledged is what a replica has too
+	start   string // where the round's log begins
 
-	servers  []string // hosts with a server
+	plan
+}
+
+// plan is what a site is made of.
+type plan struct {
+	servers  []string // hosts with a server; nil: all of bases
 	receiver string   // host that captures the cluster as source books, and is a member of it as vault; "": none does
+	failover string   // group of that name in backstay.yaml
+	tls      bool     // between hosts
 }
 
 // hosts are all that run a daemon.
 func (s *site) hosts() []string { return slices.Concat(voters, s.servers, listeners) }
 
-// newSite makes a cluster that serves. failover is the group of that name in backstay.yaml.
-func newSite(t *testing.T, failover string) *site {
-	t.Helper()
-	return newSiteOf(t, bases, "", failover)
-}
-
-// newSiteOf is newSite with servers on some hosts. On receiver, if that is not "", the cluster is captured.
-func newSiteOf(t *testing.T, servers []string, receiver, failover string) *site {
+// newSite makes a cluster that serves.
+func newSite(t *testing.T, p plan) *site {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with eight hosts: not with -short")
 	}
-	s := &site{t: t, servers: servers, receiver: receiver, lab: lab.New(t, slices.Concat(voters, bases, listeners)...), members: map[string]*member{}, folders: map[string]string{}, daemons: map[string]*lab.Process{},
+	if p.servers == nil {
+		p.servers = bases
+	}
+	s := &site{t: t, plan: p, lab: lab.New(t, slices.Concat(voters, bases, listeners)...), members: map[string]*member{}, folders: map[string]string{}, daemons: map[string]*lab.Process{},
 		disks: map[string]*lab.Disk{}, logs: map[string]string{}}
-	for i, host := range servers {
+	pass := passfile(t)
+	for i, host := range s.servers {
 		s.disks[host] = lab.NewDisk(t, megabytes())
-		s.members[host] = newMember(t, fmt.Sprintf("db%d", i+1), s.lab.Host(host), s.disks[host])
+		m := newMember(t, fmt.Sprintf("db%d", i+1), s.lab.Host(host), s.disks[host])
+		m.pass, m.tls, s.members[host] = pass, p.tls, m
 	}
 	t.Cleanup(s.end)
 	first := s.members["d1"]
 	first.primary()
-	first.sql("create role backstay superuser login replication; create role app login password '" + pgtest.Password + "'")
-	first.sql("create schema backstay")
-	first.sql("create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name'")
-	for _, host := range servers[1:] {
+	first.sql("create role backstay login replication password '" + pgtest.Password + "'; create role app login password '" + pgtest.Password + "'")
+	for _, host := range s.servers[1:] {
 		s.members[host].standby(first)
 	}
-	s.file(failover)
+	s.file()
+	s.grant()
 	s.join()
 	for _, host := range s.hosts() {
 		s.daemon(host)
@@ -85,7 +91,7 @@ func newSiteOf(t *testing.T, servers []string, receiver, failover string) *site 
 }
 
 // file writes the one file that all hosts run.
-func (s *site) file(failover string) {
+func (s *site) file() {
 	s.t.Helper()
 	var b strings.Builder
 	if s.receiver != "" {
@@ -98,13 +104,13 @@ func (s *site) file(failover string) {
 	b.WriteString("clusters:\n  shop:\n    members:\n")
 	for _, host := range s.servers {
 		m := s.members[host]
-		fmt.Fprintf(&b, "      %s: { url: \"postgres://backstay@%s:%d/?sslmode=disable\", host: %s, data: %s, programs: %s, local: \"postgres://%s@/postgres?host=%s&port=%d\", guard: true }\n",
-			m.name, m.host.IP, memberPort, host, m.dir, m.programs.Dir, pgtest.Admin, m.sockets, memberPort)
+		fmt.Fprintf(&b, "      %s: { url: \"postgres://backstay@%s:%d/?sslmode=%s&passfile=%s\", host: %s, data: %s, programs: %s, local: \"postgres://%s@/postgres?host=%s&port=%d\", guard: true }\n",
+			m.name, m.host.IP, memberPort, m.sslmode(), m.pass, host, m.dir, m.programs.Dir, pgtest.Admin, m.sockets, memberPort)
 	}
 	if s.receiver != "" {
 		fmt.Fprintf(&b, "      vault: { receiver: true, host: %s }\n", s.receiver)
 	}
-	fmt.Fprintf(&b, "    listen: { rw: \"0.0.0.0:6432\", ro: \"0.0.0.0:6433\", health: \"0.0.0.0:6434\", ask_idle: 200ms, hosts: [%s] }\n    failover: %s\n", strings.Join(listeners, ", "), failover)
+	fmt.Fprintf(&b, "    listen: { rw: \"0.0.0.0:6432\", ro: \"0.0.0.0:6433\", health: \"0.0.0.0:6434\", ask_idle: 200ms, hosts: [%s] }\n    failover: %s\n", strings.Join(listeners, ", "), s.failover)
 	for _, host := range s.hosts() {
 		s.folders[host] = s.t.TempDir()
 		if err := os.WriteFile(filepath.Join(s.folders[host], config.Name), []byte(b.String()), 0o600); err != nil {
@@ -141,6 +147,29 @@ func (s *site) backstay(host string, arguments ...string) ([]byte, error) {
 		return out.Bytes(), fmt.Errorf("backstay %s on %s: exit code %d\n%s%s", strings.Join(arguments, " "), host, p.Code(), &out, &said)
 	}
 	return out.Bytes(), nil
+}
+
+// grant gives the role the rights that cluster init asks for, and no more, and waits until the replicas know.
+func (s *site) grant() {
+	s.t.Helper()
+	check := func() (found api.ClusterCheck) {
+		out, _ := s.backstay("v1", "cluster", "init", "shop", "--host", "v1", "--dry-run", "--json") // it refuses while they are missing
+		if err := json.Unmarshal(out, &found); err != nil || len(found.Refused) > 0 {
+			s.t.Fatalf("cluster init --dry-run: %v\n%s", err, out)
+		}
+		return found
+	}
+	missing := check()
+	s.members["d1"].sql(strings.Join(slices.Concat(missing.SQL, missing.Wishes), "\n"))
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		have := check()
+		if len(have.SQL)+len(have.Wishes) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("what was granted is missing: %q %q", have.SQL, have.Wishes)
+		}
+	}
 }
 
 // join certifies the hosts.
