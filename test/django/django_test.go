@@ -2,8 +2,7 @@ package django
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,30 +39,29 @@ func (v *visitors) judge(c *pgtest.Cluster) {
 	if n := twice(v.t, c); n != "0" {
 		v.t.Errorf("%s orders are there twice", n)
 	}
-	if len(v.accepted) < 100 {
-		v.t.Errorf("only %d orders", len(v.accepted))
-	}
 	v.t.Logf("%d requests, %d failed %v, the longest took %s; %d orders accepted, %d reads from a replica",
 		v.requests, v.failures(), v.failed, v.longest.Round(time.Millisecond), len(v.accepted), v.replicas)
 }
 
 func TestASwitchoverFailsNoRequest(t *testing.T) {
 	need(t)
-	w := newWorld(t)
+	w := newWorld(t, true)
 	v := behind(t, w).visit(t, workers)
 	settled()
-	w.switchover()
+	w.whole()
+	primary := w.switchover("db2")
 	settled()
+	v.enough()
 	v.leave()
-	v.judge(w.standby)
+	v.judge(primary)
 	if v.failures() > 0 {
 		t.Errorf("requests failed: %v", v.failed)
 	}
 	if v.replicas == 0 {
 		t.Error("no read came from a replica")
 	}
-	if n := w.rw.Snapshot(); n.Moved == 0 || n.Unmoved > 0 {
-		t.Errorf("sessions at rw: %+v", n)
+	if rw := w.status().Listeners[0]; rw.Moved == 0 || rw.Unmoved > 0 {
+		t.Errorf("sessions at rw: %+v", rw)
 	}
 }
 
@@ -72,41 +70,42 @@ func TestAFailoverLosesNothingThatWasAccepted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one world with -short")
 	}
-	w := newWorld(t)
+	w := newWorld(t, true)
 	v := behind(t, w).visit(t, workers)
 	settled()
-	w.failover()
+	w.whole()
+	primary := w.failover()
 	settled()
+	v.enough()
 	v.leave()
-	v.judge(w.standby)
+	v.judge(primary)
 	// Only what was under way at the primary when it died may fail: one request for each worker.
 	if v.failures() > workers {
 		t.Errorf("%d requests failed: %v", v.failures(), v.failed)
 	}
-	if v.longest < 500*time.Millisecond {
-		t.Errorf("no request waited for the new primary: the longest took %s", v.longest)
-	}
 }
 
-// The simple shape: Django asks where the primary is, and connects to it itself.
+// The simple shape: Django asks where the primary is, and connects to it itself. No listener is in the path, and none is there.
 func TestTheSimpleShapeFindsThePrimary(t *testing.T) {
 	need(t)
 	if testing.Short() {
 		t.Skip("one world with -short")
 	}
-	w := newWorld(t)
-	mux := http.NewServeMux()
-	mux.Handle("GET /primary", w.rw.Health())
-	health := httptest.NewServer(mux)
-	defer health.Close()
-	p := newProject(t, "DJANGO_SETTINGS_MODULE=shop.settings_simple", "SHOP_SERVERS="+address(w.primary)+","+address(w.standby),
-		"SHOP_MEMBERS=db1,db2", "SHOP_HEALTH="+health.URL)
+	w := newWorld(t, false)
+	var servers, names []string
+	for i, s := range w.servers {
+		servers, names = append(servers, fmt.Sprintf("127.0.0.1:%d", s.Port)), append(names, fmt.Sprintf("db%d", i+1))
+	}
+	p := newProject(t, "DJANGO_SETTINGS_MODULE=shop.settings_simple", "SHOP_SERVERS="+strings.Join(servers, ","),
+		"SHOP_MEMBERS="+strings.Join(names, ","), "SHOP_HEALTH=http://"+w.health)
 	v := p.visit(t, workers)
 	settled()
-	w.failover()
+	w.whole()
+	primary := w.failover()
 	settled()
+	v.enough()
 	v.leave()
-	v.judge(w.standby)
+	v.judge(primary)
 	after := p.visit(t, 1)
 	settled()
 	after.leave()

@@ -79,13 +79,13 @@ func newProject(t *testing.T, environment ...string) *project {
 // behind runs the project behind w's listeners.
 func behind(t *testing.T, w *world) *project {
 	t.Helper()
-	var ports [2]string
-	for i, a := range w.addresses {
+	var ports []string
+	for _, a := range []string{w.rw, w.ro} {
 		_, port, err := net.SplitHostPort(a)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ports[i] = port
+		ports = append(ports, port)
 	}
 	return newProject(t, "SHOP_RW="+ports[0], "SHOP_RO="+ports[1])
 }

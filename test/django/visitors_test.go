@@ -36,6 +36,22 @@ func (p *project) visit(t *testing.T, n int) *visitors {
 	return v
 }
 
+// enough waits until so many orders were accepted that something could be wrong with them.
+func (v *visitors) enough() {
+	v.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		v.mu.Lock()
+		n := len(v.accepted)
+		v.mu.Unlock()
+		if n >= 100 {
+			return
+		}
+		if time.Now().After(deadline) {
+			v.t.Fatalf("only %d orders", n)
+		}
+	}
+}
+
 // leave ends the visits and waits for the last ones.
 func (v *visitors) leave() {
 	v.stop.Store(true)

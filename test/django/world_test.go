@@ -1,141 +1,225 @@
-// Package django runs the example project of docs/guide/django, with Debian's Django and psycopg2, behind a real proxy and
-// two real PostgreSQL servers, and changes the primary under it.
+// Package django runs the example project of docs/guide/django, with Debian's Django and psycopg2, on three PostgreSQL servers that
+// Backstay keeps, and changes the primary under it.
 package django
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/cli"
+	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
-	"github.com/backstaydb/backstay/internal/proxy"
-	"github.com/backstaydb/backstay/internal/proxy/postgres"
-	"github.com/backstaydb/backstay/internal/route"
+	"github.com/backstaydb/backstay/internal/process"
 )
+
+// asBackstay makes the test's own program the binary under test, in the processes that it starts.
+const asBackstay = "BACKSTAY_TEST_RUNS_IT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asBackstay) == "" {
+		os.Exit(m.Run())
+	}
+	process.Modest()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // app is the role of the project.
 const app = "app"
 
-// world is two servers, and listeners that lead to them as the route says.
+// world is three servers on one host, and the daemon that keeps them.
 type world struct {
-	t         *testing.T
-	primary   *pgtest.Cluster
-	standby   *pgtest.Cluster
-	table     *proxy.Table
-	rw, ro    *proxy.Listener
-	addresses [2]string // of rw and ro
-	epoch     uint64
-	version   uint64
+	t       *testing.T
+	folder  string // of backstay.yaml
+	servers []*pgtest.Cluster
+	rw, ro  string // addresses of the listeners; "" in the simple shape
+	health  string
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld makes a cluster that serves. proxied: clients come through listeners, else they ask where the primary is.
+func newWorld(t *testing.T, proxied bool) *world {
 	t.Helper()
-	w := &world{t: t, table: proxy.NewTable()}
-	w.primary = pgtest.New(t, pgtest.Options{})
-	w.primary.Exec(t, fmt.Sprintf("create role %s login password '%s'", app, pgtest.Password), "grant create on schema public to public")
-	w.standby = w.primary.Standby(t, "db2")
-	w.primary.Exec(t, "alter system set synchronous_standby_names = 'db2'", "select pg_reload_conf()")
-	verifier := w.primary.Ask(t, "select rolpassword from pg_authid where rolname = $1", app)
-	carrier := postgres.Config{
-		Verifiers: func(context.Context, string) (string, error) { return verifier, nil },
-		Ask:       200 * time.Millisecond,
-	}
-	w.rw, w.ro = proxy.NewListener(w.table, proxy.Config{}), proxy.NewListener(w.table, proxy.Config{Role: proxy.Read})
-	for i, l := range []*proxy.Listener{w.rw, w.ro} {
-		w.addresses[i] = w.serve(l, carrier)
-	}
-	w.serving(w.primary, "db1", route.Replica{Member: "db2", Address: address(w.standby)})
-	return w
-}
-
-// serve runs a listener as long as the test.
-func (w *world) serve(l *proxy.Listener, c postgres.Config) string {
-	w.t.Helper()
-	from, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	carrier := postgres.New(l, c)
-	ended := make(chan error, 2)
-	go func() { ended <- carrier.Run(ctx) }()
-	go func() { ended <- l.Serve(ctx, from, carrier) }()
-	w.t.Cleanup(func() {
-		cancel()
-		for range 2 {
-			if err := <-ended; err != nil {
-				w.t.Error(err)
+	w := &world{t: t, folder: t.TempDir(), health: free(t)}
+	settings := map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "wal_retrieve_retry_interval": "100ms", "shared_buffers": "16MB"}
+	first := pgtest.New(t, pgtest.Options{Settings: settings})
+	first.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
+	first.Exec(t, "select pg_reload_conf()", fmt.Sprintf("create role %s login password '%s'", app, pgtest.Password), "grant create on schema public to public")
+	w.servers = append(w.servers, first, first.Standby(t, "db2"), first.Standby(t, "db3"))
+	t.Cleanup(func() { // agents start them again, beside what started them first
+		for _, s := range w.servers {
+			if err := member.Halt(context.Background(), s.Dir); err != nil {
+				t.Error(err)
 			}
 		}
 	})
-	return from.Addr().String()
+	var file strings.Builder
+	file.WriteString("clusters:\n  shop:\n    members:\n")
+	for i, s := range w.servers {
+		fmt.Fprintf(&file, "      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\" }\n",
+			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
+	}
+	listen := fmt.Sprintf("health: \"%s\"", w.health)
+	if proxied {
+		w.rw, w.ro = free(t), free(t)
+		listen += fmt.Sprintf(", rw: \"%s\", ro: \"%s\", ask_idle: 200ms", w.rw, w.ro)
+	}
+	fmt.Fprintf(&file, "    listen: { %s }\n    failover: { mode: automatic, after: 1s, max_loss: 0B }\n", listen)
+	if err := os.WriteFile(filepath.Join(w.folder, config.Name), []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.grant()
+	w.run()
+	w.serving("")
+	return w
 }
 
-func address(c *pgtest.Cluster) string { return fmt.Sprintf("127.0.0.1:%d", c.Port) }
+// free is an address that nobody has.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
 
-func (w *world) apply(r route.Route) {
+// command is backstay in the world's folder.
+func (w *world) command(ctx context.Context, arguments ...string) *exec.Cmd {
 	w.t.Helper()
-	w.version++
-	r.Epoch, r.Version, r.For = w.epoch, w.version, time.Hour
-	if err := w.table.Apply(proxy.Now(), r); err != nil {
+	self, err := os.Executable()
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	cmd := exec.CommandContext(ctx, self, arguments...)
+	cmd.Dir = w.folder
+	cmd.Env = append(os.Environ(), asBackstay+"=1", "HOME="+w.folder, "PGPASSWORD="+pgtest.Password)
+	return cmd
 }
 
-// serving makes c the primary of the next epoch.
-func (w *world) serving(c *pgtest.Cluster, name string, replicas ...route.Replica) {
+// grant gives the role the rights that cluster init asks for, and no more.
+func (w *world) grant() {
 	w.t.Helper()
-	w.epoch++
-	w.apply(route.Route{State: route.Serving, Primary: name, Address: address(c), Replicas: replicas})
-}
-
-// switchover moves the primary's place to the standby in order, as the keeper does.
-func (w *world) switchover() {
-	w.t.Helper()
-	ahead := route.Route{State: route.Holding, Primary: "db1", Address: address(w.primary), Moving: "db2", Target: address(w.standby),
-		Replicas: []route.Replica{{Member: "db2", Address: address(w.standby)}}}
-	w.apply(ahead)
-	for deadline := time.Now().Add(10 * time.Second); !w.table.Ack(route.ID{}).Drained; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatal("transactions do not end")
+	out, _ := w.command(w.t.Context(), "cluster", "init", "shop", "--dry-run", "--host", "here", "--json").Output() // it refuses while they are missing
+	var found api.ClusterCheck
+	if err := json.Unmarshal(out, &found); err != nil || len(found.SQL) == 0 || len(found.Refused) > 0 {
+		w.t.Fatalf("cluster init --dry-run: %v\n%s", err, out)
+	}
+	for _, sql := range slices.Concat(found.SQL, found.Wishes) {
+		for statement := range strings.SplitSeq(sql, ";\n") {
+			if !strings.Contains(statement, "fsync") { // servers of tests go without
+				w.servers[0].Exec(w.t, statement)
+			}
 		}
 	}
-	w.standby.CatchUp(w.t)
-	w.close("db2")
-	w.standby.Promote(w.t)
-	w.open()
-	w.primary.Stop(w.t)
 }
 
-// close takes the route away and waits until nothing passes any more.
-func (w *world) close(moving string) {
+// run runs the daemon as long as the test.
+func (w *world) run() {
 	w.t.Helper()
-	w.epoch++
-	r := route.Route{State: route.Closed, Moving: moving}
-	if moving != "" {
-		r.Target = address(w.standby)
-	}
-	w.apply(r)
-	if err := w.table.Closed(w.t.Context()); err != nil {
+	cmd := w.command(context.Background(), "run", "--host", "here")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.WaitDelay = time.Second // servers that it started outlive it, and hold the pipe open
+	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = cmd.Wait()
+		if w.t.Failed() {
+			w.t.Log(said.String())
+		}
+	})
 }
 
-// open leads to the new primary, which waits for no standby, as there is none.
-func (w *world) open() {
+// serving waits until there is a primary, which is not one.
+func (w *world) serving(not string) (primary string) {
 	w.t.Helper()
-	w.standby.Exec(w.t, "alter system set synchronous_standby_names = ''", "select pg_reload_conf()")
-	w.apply(route.Route{State: route.Serving, Primary: "db2", Address: address(w.standby)})
+	var last string
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		answer, err := http.Get("http://" + w.health + "/primary")
+		if err == nil {
+			var where struct{ Primary string }
+			err = json.NewDecoder(answer.Body).Decode(&where)
+			_ = answer.Body.Close() // it was read
+			if err == nil && where.Primary != "" && where.Primary != not {
+				return where.Primary
+			}
+			last = where.Primary
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the primary is %q: %v", last, err)
+		}
+	}
 }
 
-// failover follows the death of the primary, which is noticed a while later.
-func (w *world) failover() {
+// status is what backstay says of the cluster.
+func (w *world) status() api.Cluster {
 	w.t.Helper()
-	w.primary.Crash(w.t)
-	time.Sleep(500 * time.Millisecond)
-	w.close("")
-	w.standby.Promote(w.t)
-	w.open()
+	out, err := w.command(w.t.Context(), "cluster", "status", "shop", "--json").Output()
+	var all []api.Cluster
+	if err == nil {
+		err = json.Unmarshal(out, &all)
+	}
+	if err != nil || len(all) != 1 {
+		w.t.Fatalf("cluster status: %v\n%s", err, out)
+	}
+	return all[0]
+}
+
+// whole waits until the cluster can bear the loss of its primary.
+func (w *world) whole() {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		c := w.status()
+		following := 0
+		for _, m := range c.Members {
+			if m.Role == "replica" && m.Following == c.Primary {
+				following++
+			}
+		}
+		if following == len(w.servers)-1 && !strings.Contains(c.Sync, "as soon as") {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("it is not whole: %+v", c)
+		}
+	}
+}
+
+func (w *world) server(name string) *pgtest.Cluster { return w.servers[name[len("db")]-'1'] }
+
+// switchover makes another one primary as planned, and gives its server.
+func (w *world) switchover(to string) *pgtest.Cluster {
+	w.t.Helper()
+	before := w.serving("")
+	if out, err := w.command(w.t.Context(), "switchover", "shop", "--to", to, "--reason", "a test").CombinedOutput(); err != nil {
+		w.t.Fatalf("switchover: %v\n%s", err, out)
+	}
+	return w.server(w.serving(before))
+}
+
+// failover kills the primary's server, and gives the one that takes its place.
+func (w *world) failover() *pgtest.Cluster {
+	w.t.Helper()
+	before := w.serving("")
+	w.server(before).Crash(w.t)
+	return w.server(w.serving(before))
 }
