@@ -99,7 +99,7 @@ func (s *site) other(one string) string {
 func (s *site) switchover(from string) {
 	s.t.Helper()
 	to := s.members[s.other(from)].name
-	if out, err := s.backstay("v1", "switchover", "shop", "--to", to, "--reason", "a test"); err != nil {
+	if out, err := s.backstay(s.desk(), "switchover", "shop", "--to", to, "--reason", "a test"); err != nil {
 		s.t.Errorf("switchover: %v\n%s", err, out)
 	}
 }

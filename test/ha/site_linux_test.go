@@ -51,10 +51,27 @@ type plan struct {
 	receiver string   // host that captures the cluster as source books, and is a member of it as vault; "": none does
 	failover string   // group of that name in backstay.yaml
 	tls      bool     // between hosts
+	etcd     bool     // the voters' hosts run an etcd, and nothing of ours
 }
 
-// hosts are all that run a daemon.
+// desk is a host at which a person runs commands.
+func (p plan) desk() string {
+	if p.etcd {
+		return listeners[0]
+	}
+	return voters[0]
+}
+
+// hosts are all that run something.
 func (s *site) hosts() []string { return slices.Concat(voters, s.servers, listeners) }
+
+// houses are those of them that run backstay.
+func (s *site) houses() []string {
+	if s.etcd {
+		return s.hosts()[len(voters):]
+	}
+	return s.hosts()
+}
 
 // newSite makes a cluster that serves.
 func newSite(t *testing.T, p plan) *site {
@@ -82,6 +99,11 @@ func newSite(t *testing.T, p plan) *site {
 	}
 	s.file()
 	s.grant()
+	if p.etcd {
+		for _, host := range voters {
+			s.daemon(host)
+		}
+	}
 	s.join()
 	for _, host := range s.hosts() {
 		s.daemon(host)
@@ -97,8 +119,16 @@ func (s *site) file() {
 	if s.receiver != "" {
 		fmt.Fprintf(&b, "repositories: { local: { store: %s } }\nsources: { books: { url: \"cluster:shop\", repositories: [local] } }\n", filepath.Join(s.t.TempDir(), "repo"))
 	}
-	fmt.Fprintf(&b, "coordination: { embedded: { peers: [%s] } }\nhosts:\n", strings.Join(voters, ", "))
-	for _, host := range s.hosts() {
+	if s.etcd {
+		var urls []string
+		for _, host := range voters {
+			urls = append(urls, fmt.Sprintf("\"http://%s:%d\"", s.lab.Host(host).IP, etcdClients))
+		}
+		fmt.Fprintf(&b, "coordination: { etcd: [%s] }\nhosts:\n", strings.Join(urls, ", "))
+	} else {
+		fmt.Fprintf(&b, "coordination: { embedded: { peers: [%s] } }\nhosts:\n", strings.Join(voters, ", "))
+	}
+	for _, host := range s.houses() {
 		fmt.Fprintf(&b, "  %s: { address: \"%s:%d\" }\n", host, s.lab.Host(host).IP, config.PeerPort)
 	}
 	b.WriteString("clusters:\n  shop:\n    members:\n")
@@ -111,7 +141,7 @@ func (s *site) file() {
 		fmt.Fprintf(&b, "      vault: { receiver: true, host: %s }\n", s.receiver)
 	}
 	fmt.Fprintf(&b, "    listen: { rw: \"0.0.0.0:6432\", ro: \"0.0.0.0:6433\", health: \"0.0.0.0:6434\", ask_idle: 200ms, hosts: [%s] }\n    failover: %s\n", strings.Join(listeners, ", "), s.failover)
-	for _, host := range s.hosts() {
+	for _, host := range s.houses() {
 		s.folders[host] = s.t.TempDir()
 		if err := os.WriteFile(filepath.Join(s.folders[host], config.Name), []byte(b.String()), 0o600); err != nil {
 			s.t.Fatal(err)
@@ -153,7 +183,7 @@ func (s *site) backstay(host string, arguments ...string) ([]byte, error) {
 func (s *site) grant() {
 	s.t.Helper()
 	check := func() (found api.ClusterCheck) {
-		out, _ := s.backstay("v1", "cluster", "init", "shop", "--host", "v1", "--dry-run", "--json") // it refuses while they are missing
+		out, _ := s.backstay(s.desk(), "cluster", "init", "shop", "--host", s.desk(), "--dry-run", "--json") // it refuses while they are missing
 		if err := json.Unmarshal(out, &found); err != nil || len(found.Refused) > 0 {
 			s.t.Fatalf("cluster init --dry-run: %v\n%s", err, out)
 		}
@@ -175,15 +205,15 @@ func (s *site) grant() {
 // join certifies the hosts.
 func (s *site) join() {
 	s.t.Helper()
-	out, err := s.backstay("v1", "cluster", "init", "shop", "--host", "v1", "--json")
+	out, err := s.backstay(s.desk(), "cluster", "init", "shop", "--host", s.desk(), "--json")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	var found api.ClusterCheck
-	if err := json.Unmarshal(out, &found); err != nil || len(found.Tokens) != len(s.hosts())-1 {
+	if err := json.Unmarshal(out, &found); err != nil || len(found.Tokens) != len(s.houses())-1 {
 		s.t.Fatalf("cluster init: %v\n%s", err, out)
 	}
-	s.daemon("v1")
+	s.daemon(s.desk())
 	for _, token := range found.Tokens {
 		var err error
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
@@ -197,7 +227,7 @@ func (s *site) join() {
 	}
 }
 
-// daemon starts what runs on a host, if it does not run, as the service manager does.
+// daemon starts what runs on a host, backstay or etcd, if it does not run, as the service manager does.
 func (s *site) daemon(host string) {
 	s.t.Helper()
 	if p := s.daemons[host]; p != nil && !p.Ended() {
@@ -212,6 +242,9 @@ func (s *site) daemon(host string) {
 	}
 	s.t.Cleanup(func() { _ = log.Close() }) // it is only for people
 	cmd := s.command(host, "run", "--host", host)
+	if s.etcd && slices.Contains(voters, host) {
+		cmd = s.etcdCommand(host)
+	}
 	cmd.Stdout = &stamper{to: log}
 	cmd.Stderr, cmd.WaitDelay = cmd.Stdout, time.Second // a guard outlives its agent, and holds the pipe open
 	if s.daemons[host], err = s.lab.Host(host).Start("backstay", cmd); err != nil {
@@ -257,7 +290,7 @@ func (s *site) whole(limit time.Duration) {
 	var last string
 	since := time.Now()
 	for deadline := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
-		c, err := s.status("v1")
+		c, err := s.status(s.desk())
 		ok := err == nil && c.Phase == "serving" && len(c.Members) >= len(s.servers)
 		for _, m := range c.Members {
 			ok = ok && (m.Name == c.Primary && m.Role == "primary" || (m.Role == "replica" || m.Role == "receiver") && m.Following == c.Primary && m.LagBytes < 1<<20)
