@@ -149,12 +149,15 @@ func (s *site) file() {
 	}
 }
 
-// command is backstay in a host's folder.
+// command is backstay in a host's folder. BACKSTAY_HA_OLDER names a binary of the release before, which every second host then runs.
 func (s *site) command(host string, arguments ...string) *exec.Cmd {
 	s.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if older := os.Getenv("BACKSTAY_HA_OLDER"); older != "" && strings.HasSuffix(host, "2") {
+		self = older
 	}
 	cmd := exec.Command(self, arguments...)
 	cmd.Dir = s.folders[host]
