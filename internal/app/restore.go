@@ -22,6 +22,7 @@ type Restore struct {
 	origins []recovery.Origin // the chosen one first
 	spools  []engine.Log      // what this host has beyond each of them; nil for nothing
 	limits  recovery.Limits
+	matches []history.Mark // the commits that the target can mean; the first was taken
 }
 
 // PlanRestore decides from which repository the target is recovered, and how. Of several that can reach it, the one
@@ -54,7 +55,7 @@ func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Targ
 		return nil, err
 	}
 	origin, spool := r.withSpool(o.origin())
-	target, err := recovery.Resolve(ctx, origin, spool, e, t)
+	target, matches, err := recovery.Resolve(ctx, origin, spool, e, t)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,8 @@ func (r *Reached) planFrom(ctx context.Context, o OpenRepository, t history.Targ
 	}
 	plan.Asked = t
 	plan.NoteSpool(spool)
-	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spools: []engine.Log{spool}, limits: limits}, nil
+	plan.NoteMatches(matches)
+	return &Restore{Plan: plan, Repository: o.Name, reached: r, origins: []recovery.Origin{origin}, spools: []engine.Log{spool}, limits: limits, matches: matches}, nil
 }
 
 // Run carries the restore out. Where an object turns out to be damaged, and no other repository has an equal one, it
@@ -147,6 +149,7 @@ func (p *Restore) around(damaged recovery.Object) bool {
 		}
 		plan.Asked = p.Plan.Asked
 		plan.NoteSpool(p.spools[i])
+		plan.NoteMatches(p.matches)
 		p.Plan, p.Repository = plan, o.Name
 		p.origins[0], p.origins[i] = p.origins[i], p.origins[0]
 		p.spools[0], p.spools[i] = p.spools[i], p.spools[0]

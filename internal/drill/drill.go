@@ -205,7 +205,7 @@ func (d *drill) choose(ctx context.Context) error {
 			return err
 		}
 	case Given:
-		resolved, err := recovery.Resolve(ctx, d.facts.Origin, d.facts.Spool, d.config.Engine, d.config.Target)
+		resolved, _, err := recovery.Resolve(ctx, d.facts.Origin, d.facts.Spool, d.config.Engine, d.config.Target)
 		if err != nil {
 			if _, bad := recovery.Damaged(err); bad {
 				return err

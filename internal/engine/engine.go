@@ -280,7 +280,8 @@ type CondenseFile struct {
 // Resolver turns the engine's own targets into positions.
 type Resolver interface {
 	Engine
-	// Resolve turns key:value into a target of kind AtPosition or AtTime. ok is false for a key that the engine does
+	// Resolve turns key:value into a target of kind AtPosition or AtTime, or, where that takes a look at the log, into
+	// one of kind Custom with the value as marks carry it. ok is false for a key that the engine does
 	// not know; err is for a value that it cannot read. Positions whose timeline is not known have timeline zero.
 	Resolve(t history.Target) (r history.Target, ok bool, err error)
 	// Targets lists the keys, for help texts: "txid", "before-txid".

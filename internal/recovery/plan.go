@@ -96,6 +96,25 @@ func warnings(h history.History, t history.Target, c history.Chain) (all []strin
 	return all
 }
 
+// matchesNamed bounds how many commits a warning names.
+const matchesNamed = 4
+
+// NoteMatches warns of a target that several commits go by. The first was taken.
+func (p *Plan) NoteMatches(matches []history.Mark) {
+	if len(matches) < 2 {
+		return
+	}
+	var others []string
+	for _, m := range matches[1:min(len(matches), matchesNamed)] {
+		others = append(others, fmt.Sprintf("%s of %s", history.Target{Kind: history.AtPosition, Position: m.Position}, stamp(m.Time)))
+	}
+	if more := len(matches) - matchesNamed; more > 0 {
+		others = append(others, fmt.Sprintf("%d older", more))
+	}
+	p.Warnings = append(p.Warnings, fmt.Sprintf("%s:%s is not the only one: this is the newest of %d, of %s; another is reached by its time or position: %s",
+		p.Asked.Key, p.Asked.Value, len(matches), stamp(matches[0].Time), strings.Join(others, ", ")))
+}
+
 // Needs lists the names of the segments and the base that the plan uses, for people and for errors.
 func (p Plan) Needs() []string {
 	names := []string{"base/" + p.Chain.Base.ID}

@@ -68,7 +68,7 @@ func TestUnknownTargetsNameTheKnownOnes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Resolve(t.Context(), w.origin("local"), nil, enginetest.Values{}, target)
+		_, _, err = Resolve(t.Context(), w.origin("local"), nil, enginetest.Values{}, target)
 		if err == nil {
 			t.Errorf("%s: no error", s)
 		}

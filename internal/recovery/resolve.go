@@ -8,31 +8,38 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/history"
 )
 
 // Resolve turns a target in an engine's own terms into a position or a time. What the engine cannot tell from the
 // value alone, xid:N and name:X, is looked for in the commits of the log, newest first; a target with before- is
-// the commit before it.
-func Resolve(ctx context.Context, o Origin, spool engine.Log, e engine.Engine, t history.Target) (history.Target, error) {
+// the commit before it. Names and numbers come again: matches are the commits that t can mean, newest first, of which
+// the first was taken. It is empty for a target that is not looked for.
+func Resolve(ctx context.Context, o Origin, spool engine.Log, e engine.Engine, t history.Target) (resolved history.Target, matches []history.Mark, err error) {
 	if t.Kind != history.Custom {
-		return t, nil
+		return t, nil, nil
 	}
 	var keys []string
+	sought := t
 	if r, ok := e.(engine.Resolver); ok {
 		resolved, known, err := r.Resolve(t)
 		if err != nil {
-			return t, &BadTargetError{Target: t, Err: err}
+			return t, nil, &BadTargetError{Target: t, Err: err}
+		}
+		if known && resolved.Kind != history.Custom {
+			return resolved, nil, nil
 		}
 		if known {
-			return resolved, nil
+			sought = resolved
 		}
 		keys = r.Targets()
 	}
-	match, err := matcher(t)
+	match, err := matcher(sought)
 	if err != nil {
-		return t, err
+		return t, nil, err
 	}
 	if match == nil {
 		for _, key := range []string{"name", "xid"} {
@@ -40,9 +47,9 @@ func Resolve(ctx context.Context, o Origin, spool engine.Log, e engine.Engine, t
 				keys = append(keys, key)
 			}
 		}
-		return t, &UnknownTargetError{Target: t, Engine: e.Kind(), Keys: keys}
+		return t, nil, &UnknownTargetError{Target: t, Engine: e.Kind(), Keys: keys}
 	}
-	return findMark(ctx, o, spool, t, match)
+	return findMarks(ctx, o, spool, t, match)
 }
 
 // AskedFor puts the words of who asked into the error for a target that cannot be reached: it was looked for by the
@@ -75,7 +82,11 @@ type NoCommitError struct {
 }
 
 func (e *NoCommitError) Error() string {
-	return fmt.Sprintf("recover %s to %s: no commit in the log is known by it", e.Source, e.Target)
+	s := fmt.Sprintf("recover %s to %s: no commit in the log is known by it", e.Source, e.Target)
+	if e.Target.Key == "xid" {
+		s += ": the transaction was rolled back, has not ended, or is not of this log"
+	}
+	return s
 }
 
 // Hint says how else the moment can be named.
@@ -115,26 +126,54 @@ func matcher(t history.Target) (func(history.Mark) bool, error) {
 	}
 }
 
-// findMark goes through the log from its end.
-func findMark(ctx context.Context, o Origin, spool engine.Log, t history.Target, match func(history.Mark) bool) (history.Target, error) {
+// matchesAtOnce and matchesWithin bound the search for further commits that a target can mean. It goes on while
+// somebody waits for a restore, and each segment costs a few requests.
+const (
+	matchesAtOnce = 8
+	matchesWithin = 256
+)
+
+// findMarks goes through the log from its end, and on from what it found for what else goes by it.
+func findMarks(ctx context.Context, o Origin, spool engine.Log, t history.Target, match func(history.Mark) bool) (history.Target, []history.Mark, error) {
 	segments := slices.Clone(o.History.Segments)
 	slices.SortStableFunc(segments, func(a, b history.Segment) int { return b.To.Compare(a.To) })
 	log := joinLogs(segments, o.OpenLog, spool)
 	for i := range segments {
 		before, found, err := scan(ctx, log, i, match)
 		if err != nil {
-			return t, fmt.Errorf("resolve target %s: %w", t, err)
+			return t, nil, fmt.Errorf("resolve target %s: %w", t, err)
 		}
-		if found == nil {
+		if len(found) == 0 {
 			continue
 		}
-		at := found.Position
+		slices.Reverse(found)
+		at := found[0].Position
 		if t.Before {
 			at = newestBase(o.History.Bases, before, at)
 		}
-		return history.Target{Kind: history.AtPosition, Position: at}, nil
+		return history.Target{Kind: history.AtPosition, Position: at}, append(found, olderMarks(ctx, log, i+1, match)...), nil
 	}
-	return t, &NoCommitError{Source: o.History.Source, Target: t}
+	return t, nil, &NoCommitError{Source: o.History.Source, Target: t}
+}
+
+// olderMarks are the matches from segment first on, newest first. A segment that cannot be read is passed over: what
+// was found already does not need it.
+func olderMarks(ctx context.Context, log engine.Log, first int, match func(history.Mark) bool) []history.Mark {
+	found := make([][]history.Mark, min(len(log.Segments())-first, matchesWithin))
+	var g errgroup.Group
+	g.SetLimit(matchesAtOnce)
+	for i := range found {
+		g.Go(func() error {
+			_, all, err := scan(ctx, log, first+i, match)
+			if err == nil {
+				slices.Reverse(all)
+				found[i] = all
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // none fails
+	return slices.Concat(found...)
 }
 
 // newestBase is the last place before end, from begin on, at which a base stands: between two commits all places show
@@ -149,24 +188,24 @@ func newestBase(bases []history.Base, begin, end history.Position) history.Posit
 	return at
 }
 
-// scan looks for a commit in one segment and gives the position before it too.
-func scan(ctx context.Context, log engine.Log, i int, match func(history.Mark) bool) (before history.Position, found *history.Mark, err error) {
+// scan gives the commits in one segment that match, oldest first, and the position before the last of them.
+func scan(ctx context.Context, log engine.Log, i int, match func(history.Mark) bool) (before history.Position, found []history.Mark, err error) {
 	s, err := log.Open(ctx, i)
 	if err != nil {
 		return before, nil, fmt.Errorf("open segment %s: %w", log.Segments()[i].Name, err)
 	}
 	defer s.Close()
-	before = log.Segments()[i].From
+	last := log.Segments()[i].From
 	for m, err := range s.Marks(ctx) {
 		if err != nil {
 			return before, nil, fmt.Errorf("read segment %s: %w", log.Segments()[i].Name, err)
 		}
 		if match(m) {
-			return before, &m, nil
+			before, found = last, append(found, m)
 		}
-		before = m.Position
+		last = m.Position
 	}
-	return before, nil, nil
+	return before, found, nil
 }
 
 // LastCommit is the position at which a chain that ends in time must stop: that of the last commit up to c.Until,

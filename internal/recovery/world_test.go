@@ -112,13 +112,16 @@ func (w *world) plan(t *testing.T, target string) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if to, err = Resolve(t.Context(), w.origin("local"), nil, enginetest.Values{}, to); err != nil {
-		t.Fatal(err)
-	}
-	p, err := PlanFor(w.history, to, Limits{})
+	resolved, matches, err := Resolve(t.Context(), w.origin("local"), nil, enginetest.Values{}, to)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, err := PlanFor(w.history, resolved, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Asked = to
+	p.NoteMatches(matches)
 	return p
 }
 

@@ -78,7 +78,7 @@ func testRun(t *testing.T, w *world) {
 	for text, want := range map[string]history.Position{"xid:" + number(int32(m.XID)): m.Position, "lsn:" + m.Position.Mark: m.Position} {
 		asked, err := history.ParseTarget(text, time.Now())
 		if err == nil {
-			asked, err = recovery.Resolve(t.Context(), o, nil, Engine{}, asked)
+			asked, _, err = recovery.Resolve(t.Context(), o, nil, Engine{}, asked)
 		}
 		if err != nil || asked.Position.Seq != want.Seq {
 			t.Errorf("%s is %s, want %s (%v)", text, asked, want, err)
