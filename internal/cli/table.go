@@ -101,7 +101,8 @@ backstay restore --store s3://bucket/app --key ./backstay.key --into ./restored`
 			use: "drill [SOURCE]", group: groupProve, args: arity{0, 1}, lists: true, changes: true,
 			short: "Prove that a source can be recovered",
 			long: `Restores to a scratch folder, opens the data with the real engine, asserts that it stands exactly at the target, runs structure
-checks, takes the times, writes a signed report and cleans up. --to takes random besides the targets of restore.
+checks, takes the times, writes a signed report and cleans up. Besides the targets of restore, --to takes
+random: a random base and moment, and one time in four the tip.
 
 ` + targetHelp,
 			example: "backstay drill app\nbackstay drill app --to random",

@@ -9,7 +9,7 @@ import (
 // Drill says when and how a restore of a source is proved. In the file it is an expression alone (drill: daily) or a group of keys.
 type Drill struct {
 	Every       schedule.Expr `yaml:"every,omitempty" json:"every,omitempty" doc:"when, as in daily or weekly; see when" required:"true"`
-	To          []string      `yaml:"to,omitempty" json:"to,omitempty" doc:"what is recovered to, one drill for each: random (a random base and moment), latest (the tip), fingerprint (the newest moment of which a digest was taken at the source); the first two if not given, and half of the random ones go where there is a digest" enum:"random,latest,fingerprint"`
+	To          []string      `yaml:"to,omitempty" json:"to,omitempty" doc:"what is recovered to, one drill for each: random (a random base and moment, one time in four the tip), latest (the tip), fingerprint (the newest moment of which a digest was taken at the source); the first two if not given, and half of the random ones go where there is a digest" enum:"random,latest,fingerprint"`
 	Fingerprint string        `yaml:"fingerprint,omitempty" json:"fingerprint,omitempty" doc:"whether digests of the data are taken at the source as often, for drills to compare with: auto (the default: where the engine needs them and the source lets us read) or off" enum:"auto,off"`
 	Checks      []Check       `yaml:"checks,omitempty" json:"checks,omitempty" doc:"questions of the owner to the recovered data"`
 }

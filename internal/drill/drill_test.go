@@ -140,16 +140,22 @@ func TestDrillPicks(t *testing.T) {
 	w := newWorld()
 	c := w.config(t)
 	c.Pick = Random
-	bases := map[string]int{}
+	bases, tips := map[string]int{}, 0
 	for range 60 {
 		r, err := Run(t.Context(), c)
 		if err != nil || r.Verdict != Proved {
 			t.Fatalf("%v, %v", r, err)
 		}
 		bases[r.Base]++
+		if r.Target == string(history.Latest) {
+			tips++
+		}
 	}
 	if bases["b5"] < 10 || bases["b20"] < 10 {
 		t.Errorf("bases drilled: %v", bases)
+	}
+	if tips < 8 || tips > 25 {
+		t.Errorf("of 60 drills %d went to the tip", tips)
 	}
 	c.Pick = Given
 	for target, seq := range map[string]uint64{"seq:22": 22, "before-seq:22": 21, "immediate": 20, "2026-11-20T10:17:30Z": 17} {

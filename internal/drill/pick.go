@@ -18,16 +18,21 @@ type Pick string
 // The ways to pick.
 const (
 	Latest Pick = "latest"
-	Random Pick = "random" // a random base, and a random moment for which that base is the nearest
+	Random Pick = "random" // a random base, and a random moment for which that base is the nearest; one time in four the latest
 	Given  Pick = "given"  // Config.Target
 
 	Fingerprinted Pick = "fingerprint" // the newest moment of which there is a fingerprint of the source
 )
 
-// random picks a target. Where fingerprints of the source lie in the stretch of the base, half of the drills go to one of those.
+// tipShare is how many random drills come to one of the tip. A moment out of weeks practically never lies in the last
+// seconds, which are what most restores are asked for and the only log that no segment holds yet.
+const tipShare = 4
+
+// random picks a target: the tip, or a moment. Where fingerprints of the source lie in the stretch of the base, half of the drills
+// of a moment go to one of those.
 func (d *drill) random(ctx context.Context, h history.History) (history.Target, error) {
 	since, until, ok := stretchOf(h, d.config.Random)
-	if !ok {
+	if !ok || d.config.Random.IntN(tipShare) == 0 {
 		return history.Target{Kind: history.Latest}, nil
 	}
 	moment := history.Target{Kind: history.AtTime, Time: since.Add(time.Duration(d.config.Random.Int64N(int64(until.Sub(since)) + 1)))}

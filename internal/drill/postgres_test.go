@@ -159,7 +159,7 @@ func TestDrillComparesWithTheSource(t *testing.T) {
 	}
 	c.Pick, c.Random = Random, nil
 	compared, moments := 0, 0
-	for range 12 {
+	for range 40 {
 		if compared > 0 && moments > 0 {
 			break
 		}

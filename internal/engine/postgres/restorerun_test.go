@@ -100,7 +100,7 @@ func testDrill(t *testing.T, w *world) {
 			t.Fatal(err)
 		}
 		want := l.segments[len(l.segments)-1].To
-		if pick == drill.Random {
+		if target.Kind == history.AtTime {
 			want = position(1, w.stop)
 			for _, m := range l.marks() {
 				if m.Position.Seq > want.Seq && !m.Time.After(target.Time) {
