@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,13 +51,23 @@ func newBank(t *testing.T, writers int, o pgtest.Options) *bank {
 	return b
 }
 
-// protect starts the agent. It runs in a folder of its own, in which the servers' user can reach what is restored.
-func (b *bank) protect() {
+// configure writes backstay.yaml before the first protect, with settings of the source.
+func (b *bank) configure(settings string) {
+	b.t.Helper()
+	text := fmt.Sprintf("repositories:\n  local: { store: ./repo }\nsources:\n  app: { url: %q, repositories: [local], %s }\n", b.url, settings)
+	if err := os.WriteFile(b.path("backstay.yaml"), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// protect starts the agent; env is added to its environment. It runs in a folder of its own, in which the servers' user can
+// reach what is restored.
+func (b *bank) protect(env ...string) {
 	b.t.Helper()
 	b.agent = exec.Command(binary, "protect", b.url, "--name", "app")
 	b.agent.Dir = b.dir
 	b.agent.Stdout, b.agent.Stderr = b.log, b.log
-	b.agent.Env = append(os.Environ(), "PGPASSWORD="+pgtest.Password)
+	b.agent.Env = append(append(os.Environ(), "PGPASSWORD="+pgtest.Password), env...)
 	if err := b.agent.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -121,15 +132,21 @@ func (b *bank) restore(into, target string, arguments ...string) string {
 	return string(out)
 }
 
+// cut begins a restore and kills it at a step.
+func (b *bank) cut(step killpoint.Step, into, target string, arguments ...string) {
+	b.t.Helper()
+	c := b.command(append([]string{"restore", "app", "--to", target, "--into", into}, arguments...)...)
+	c.Env = append(os.Environ(), killing(step, 1))
+	if out, err := c.CombinedOutput(); err == nil || c.ProcessState.Exited() {
+		b.t.Fatalf("the restore to %s was not killed at %s: %v\n%s", target, step, err, out)
+	}
+}
+
 // laid begins a restore, kills it where the base is laid and nothing was replayed, and has PostgreSQL's own
 // pg_verifybackup, which 13 brought, compare every file with the server's manifest. The log is not in the base.
 func (b *bank) laid(into, target string, arguments ...string) {
 	b.t.Helper()
-	c := b.command(append([]string{"restore", "app", "--to", target, "--into", into}, arguments...)...)
-	c.Env = append(os.Environ(), "BACKSTAY_KILL_AT="+string(killpoint.RestoreLaid))
-	if out, err := c.CombinedOutput(); err == nil || c.ProcessState.Exited() {
-		b.t.Fatalf("the restore to %s was not killed when the base was laid: %v\n%s", target, err, out)
-	}
+	b.cut(killpoint.RestoreLaid, into, target, arguments...)
 	base := filepath.Join(into, recovery.Marker, "data")
 	if out, err := exec.Command(filepath.Join(b.db.Programs.Dir, "pg_verifybackup"), "--no-parse-wal", base).CombinedOutput(); err != nil {
 		b.t.Fatalf("the base for %s does not pass pg_verifybackup: %v\n%s", target, err, out)

@@ -62,21 +62,30 @@ func visits(step killpoint.Step) []int {
 // killAt runs the agent until it dies at the step. What it reported durable before must be in the repository alone.
 func (s *shop) killAt(step killpoint.Step, visit int) {
 	s.t.Helper()
-	s.protect(fmt.Sprintf("BACKSTAY_KILL_AT=%s:%d", step, visit))
+	s.protect(killing(step, visit))
+	if reported := s.dies(step, visit); !reported.IsZero() {
+		s.holds(reported)
+	}
+}
+
+// killing is what the environment says to be killed at a step.
+func killing(step killpoint.Step, visit int) string {
+	return fmt.Sprintf("BACKSTAY_KILL_AT=%s:%d", step, visit)
+}
+
+// dies waits until the agent has died at the step, and gives what it had reported durable.
+func (s *shop) dies(step killpoint.Step, visit int) (reported time.Time) {
+	s.t.Helper()
 	died := make(chan error, 1)
 	agent := s.agent
 	go func() { died <- agent.Wait() }()
-	var reported time.Time
 	for limit := time.After(90 * time.Second); ; {
 		select {
 		case <-died:
 			if agent.ProcessState.Exited() {
 				s.t.Fatalf("the agent ended by itself before step %s, visit %d: %v", step, visit, agent.ProcessState)
 			}
-			if !reported.IsZero() {
-				s.holds(reported)
-			}
-			return
+			return reported
 		case <-limit:
 			s.t.Fatalf("step %s was not visited %d times", step, visit)
 		case <-time.After(100 * time.Millisecond):
