@@ -3,12 +3,16 @@ package app
 import (
 	"errors"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/cluster/keeper"
 	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/notify"
 )
 
@@ -89,5 +93,37 @@ func TestClustersAreRefused(t *testing.T) {
 				t.Error("nothing is said of what to do")
 			}
 		})
+	}
+}
+
+// TestPeopleAreToldWhatAPromotionRisked, and of log that is taken back: both would be found only by who looks for it.
+func TestPeopleAreToldWhatAPromotionRisked(t *testing.T) {
+	open := keeper.Event{Kind: keeper.Changed, Epoch: 8, Phase: cluster.Serving, Row: "open", Text: "db2 is primary"}
+	if n := changeNotice("shop", open); n.Severity != notify.Info || n.Reason == "" {
+		t.Errorf("nothing is lost: %+v", n)
+	}
+	open.Risk = "what db1 wrote after that may be lost, which max_loss allows"
+	open.Text += "; " + open.Risk
+	if n := changeNotice("shop", open); n.Severity != notify.Warning || !strings.Contains(n.Reason, open.Risk) || n.Do == "" {
+		t.Errorf("something may be lost: %+v", n)
+	}
+	if n := changeNotice("shop", keeper.Event{Kind: keeper.Changed, Phase: cluster.Serving, Row: "drop old quorum", Risk: open.Risk}); n.Reason != "" {
+		t.Errorf("told again: %+v", n)
+	}
+
+	saved := aside{member: "db1", from: history.At(3, 700), to: history.At(3, 1000), dir: "/var/aside/tail-1"}
+	for _, text := range []string{saved.entry("shop").Why, saved.notice("shop").Reason} {
+		for _, want := range []string{"db1", "300 bytes", "3/700", "3/1000", saved.dir} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q lacks %s", text, want)
+			}
+		}
+	}
+	if e, n := saved.entry("shop"), saved.notice("shop"); e.Bytes != 300 || e.Objects[0] != saved.dir || e.Source != "shop" || n.Severity != notify.Warning || n.Do == "" {
+		t.Errorf("%+v, %+v", e, n)
+	}
+	saved.from = history.At(3, 0)
+	if e := saved.entry("shop"); e.Bytes != 0 || strings.Contains(e.Why, "1000 bytes") {
+		t.Errorf("it is not known where it parted: %+v", e)
 	}
 }

@@ -88,6 +88,7 @@ func (o *house) openManaged(h *Host, name string, table *proxy.Table, say func(m
 type managedEvent struct {
 	keeper *keeper.Event
 	agent  *agent.Event
+	aside  *aside
 	record *keeper.Entry
 	answer func(error) // of record
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/backstaydb/backstay/internal/cluster/bare"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/history"
 )
 
 // buildAgents makes the agents of this host's members.
@@ -35,6 +36,7 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 		m.holds = append(m.holds, release)
 		m.lent(&c)
 		c.Said = func(text string) { h.Log.Info(text, "cluster", m.name, "member", name) }
+		c.Saved = func(from, to history.Position, dir string) { say(managedEvent{aside: &aside{name, from, to, dir}}) }
 		s, err := member.New(c)
 		if err != nil {
 			return &ClusterError{Cluster: m.name, Member: name, Err: err}

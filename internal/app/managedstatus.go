@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/notify"
 	"github.com/backstaydb/backstay/internal/route"
 )
@@ -117,6 +119,8 @@ func (d *daemon) hear(name string, e managedEvent) {
 			entry.Objects = []string{r.Action}
 		}
 		e.answer(d.record(context.Background(), entry))
+	case e.aside != nil:
+		d.keepAside(name, *e.aside)
 	case e.agent != nil:
 		if e.agent.Err != nil {
 			d.host().Log.Warn(e.agent.Text, "cluster", name, "err", e.agent.Err)
@@ -147,20 +151,75 @@ func (d *daemon) hearKeeper(name string, e keeper.Event) {
 
 // tellChange tells people of a primary that is being replaced, and of the one that came.
 func (d *daemon) tellChange(name string, e keeper.Event) {
-	severity, text := notify.Info, ""
+	n := changeNotice(name, e)
+	if n.Reason == "" || d.notifier == nil { // it begins
+		return
+	}
+	n.Since = d.host().Now()
+	if err := d.notifier.Tell(n); err != nil {
+		d.host().Log.Error("what happened is told, and is not on disk", "cluster", name, "err", err)
+	}
+}
+
+// changeNotice is what people are told of a change of the state; without a reason they are told nothing.
+func changeNotice(name string, e keeper.Event) notify.Notice {
+	severity, text, do := notify.Info, "", "backstay cluster status "+name+" shows the members"
 	switch {
 	case e.Phase == cluster.Fencing:
 		severity, text = notify.Warning, "another primary is being made"
+	case e.Row == "open" && e.Risk != "":
+		severity, text = notify.Warning, "there is a primary, and something may be lost"
+		do = "ask the application what it misses; log that only the old primary has is kept aside when it comes back, and told"
 	case e.Row == "open":
 		text = "there is a primary"
 	default:
-		return
+		return notify.Notice{}
 	}
-	n := notify.Notice{Fingerprint: fmt.Sprintf("failover/%s/%d/%s", name, e.Epoch, e.Row), Objective: "failover", Severity: severity, Since: d.host().Now(),
-		Reason: fmt.Sprintf("cluster %s, epoch %d: %s: %s", name, e.Epoch, text, e.Text), Do: "backstay cluster status " + name + " shows the members"}
+	return notify.Notice{Fingerprint: fmt.Sprintf("failover/%s/%d/%s", name, e.Epoch, e.Row), Objective: "failover", Severity: severity,
+		Reason: fmt.Sprintf("cluster %s, epoch %d: %s: %s", name, e.Epoch, text, e.Text), Do: do}
+}
+
+// aside is log of a member that no other one has, and that was copied before its server takes it back.
+type aside struct {
+	member   string
+	from, to history.Position // from is zero where it is not known since when it has parted
+	dir      string
+}
+
+func (a aside) String() string {
+	if a.from.Seq == 0 {
+		return fmt.Sprintf("%s had log up to %s that may be on no other member: it is taken back, and the end of it kept in %s", a.member, a.to.Plain(), a.dir)
+	}
+	return fmt.Sprintf("%s had %d bytes of log that no other member has, from %s to %s: they are taken back, and kept in %s",
+		a.member, a.to.Seq-a.from.Seq, a.from.Plain(), a.to.Plain(), a.dir)
+}
+
+// entry is what the audit log keeps of it.
+func (a aside) entry(cluster string) audit.Entry {
+	e := audit.Entry{What: audit.Failover, Source: cluster, Objects: []string{a.dir}, Why: a.String(), Outcome: audit.OK}
+	if a.from.Seq > 0 {
+		e.Bytes = int64(a.to.Seq - a.from.Seq)
+	}
+	return e
+}
+
+// notice is what people are told of it.
+func (a aside) notice(cluster string) notify.Notice {
+	return notify.Notice{Fingerprint: "aside/" + cluster + "/" + a.member + "/" + filepath.Base(a.dir), Objective: "failover", Severity: notify.Warning,
+		Reason: "cluster " + cluster + ": " + a.String(), Do: "pg_waldump shows what is in it, as the README there says; delete it when nobody misses anything"}
+}
+
+// keepAside records and tells of log before it is taken back.
+func (d *daemon) keepAside(name string, a aside) {
+	d.host().Log.Warn(a.String(), "cluster", name)
+	if err := d.record(context.Background(), a.entry(name)); err != nil {
+		d.host().Log.Error("the audit log takes nothing", "err", err)
+	}
 	if d.notifier == nil {
 		return // it begins
 	}
+	n := a.notice(name)
+	n.Since = d.host().Now()
 	if err := d.notifier.Tell(n); err != nil {
 		d.host().Log.Error("what happened is told, and is not on disk", "cluster", name, "err", err)
 	}

@@ -37,6 +37,7 @@ type State struct {
 	Paused   bool             `json:"paused,omitempty"` // no failover by itself; requests are carried out
 	Row      string           `json:"row,omitempty"`    // of the table, that led here
 	Reason   string           `json:"reason,omitempty"`
+	Risk     string           `json:"risk,omitempty"` // what may be lost, or who may still write, since the last promotion; empty: nothing and nobody
 
 	more map[string]json.RawMessage // what a newer release wrote
 }

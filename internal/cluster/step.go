@@ -37,6 +37,7 @@ func appoint(l *look, s *State) {
 			able++
 		}
 	}
+	s.Risk = l.risk(c)
 	s.Primary = c.Name
 	s.Start = c.Received
 	s.Timeline++

@@ -1,7 +1,5 @@
 package cluster
 
-import "fmt"
-
 // Row is one transition: the first row of a phase whose conditions all hold is taken.
 type Row struct {
 	Name   string
@@ -53,12 +51,7 @@ var table = []Row{
 	{"fill candidate", Fencing, when(not(complete)), Fencing, nil, fillUp, func(l *look) string { return l.shortfall().String() }},
 	{"promote", Fencing, nil, Promoting, appoint, nil, func(l *look) string { return l.appointment() }},
 
-	{"open", Promoting, when(isUp), Serving, open, nil, func(l *look) string { return l.state.Primary + " is primary" }},
+	{"open", Promoting, when(isUp), Serving, open, nil, (*look).opened},
 	{"try again", Promoting, when(failing), Fencing, claimUnplanned, nil, (*look).failing},
 	{"wait for primary", Promoting, nil, Promoting, nil, promote, func(l *look) string { return l.state.Primary + " is being promoted" }},
-}
-
-func (l *look) appointment() string {
-	c := l.candidate()
-	return fmt.Sprintf("%s has %s, which is all that was acknowledged; nobody else can write", c.Name, c.Received.Plain())
 }

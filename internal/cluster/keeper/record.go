@@ -40,6 +40,7 @@ type Event struct {
 	Row     string
 	Whom    string // Failed: a member, a proxy as "proxy host", "coordination", "repository", "audit log", "state"
 	Text    string // one sentence, or what was tried
+	Risk    string // Changed: what the newest promotion left open, as in the state
 	Err     error
 }
 

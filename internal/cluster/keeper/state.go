@@ -176,7 +176,7 @@ func (k *Keeper) swap(ctx context.Context, d cluster.Decision) {
 			}
 			k.learn(e)
 			k.probe(ctx)
-			k.tell(Event{Kind: Changed, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Row: d.Row, Text: d.Reason})
+			k.tell(Event{Kind: Changed, Epoch: d.Next.Epoch, Phase: d.Next.Phase, Row: d.Row, Text: d.Reason, Risk: d.Next.Risk})
 			k.decide(ctx)
 		})
 	})

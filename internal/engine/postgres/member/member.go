@@ -25,6 +25,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/agent"
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/history"
 )
 
 // Config is one member's server.
@@ -48,6 +49,10 @@ type Config struct {
 	Recloner  Recloner        // where a rewind is not possible; nil: pg_basebackup from the primary
 
 	Said func(text string) // what people should know; nil: nobody
+
+	// Saved hears of log that no other member has, before it is discarded: dir has a copy of it. from is where it parted, with a Seq of zero where
+	// that is not known. It returns when that is recorded; nil: nobody is told.
+	Saved func(from, to history.Position, dir string)
 }
 
 // Recloner fills an empty data directory.

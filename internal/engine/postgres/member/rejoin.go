@@ -99,7 +99,9 @@ func (s *Server) back(ctx context.Context, member string, up *upstream, whole hi
 	if err != nil {
 		return err
 	}
-	s.say("%s parted from %s at %s and had log up to %s: saved in %s", s.c.Name, member, fork.Plain(), e.received.Plain(), saved)
+	if s.c.Saved != nil {
+		s.c.Saved(*fork, e.received, saved)
+	}
 	// Half a rewind can't be gone on with, and one that is done is not on the disk before the server has started on it: until then the data
 	// counts for nothing, whatever ends this.
 	if err := atomicfile.Write(s.mark(), nil, 0o600); err != nil {

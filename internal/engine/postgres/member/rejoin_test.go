@@ -80,12 +80,33 @@ func partedLog(t *testing.T, version int) {
 			t.Errorf("%s is not the log that was there: %v", name, err)
 		}
 	}
+	first.mu.Lock()
+	told := first.saved
+	first.mu.Unlock()
+	if len(told) != 1 || filepath.Dir(saved[0]) != told[0].dir || !told[0].from.Before(told[0].to) {
+		t.Fatalf("told of what was saved: %+v, it is in %v", told, saved)
+	}
+	readable(t, first, told[0])
 	w.move(first, 3)
 	w.streaming(first, 2)
 	wr.check(t, first)
 	const count = "select count(*) from alone"
 	if a, b := first.pg.Ask(t, count), second.pg.Ask(t, count); a != b || a == "40000" {
 		t.Errorf("%s rows on the one that came back, %s on the other", a, b)
+	}
+}
+
+// readable has pg_waldump show what was saved, as the README beside it says.
+func readable(t *testing.T, h *host, saved tail) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(saved.dir, "README"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, command, _ := strings.Cut(strings.TrimSpace(string(b)), "\n\npg_waldump ")
+	out, err := exec.Command(filepath.Join(h.pg.Programs.Dir, "pg_waldump"), strings.Fields(command)...).CombinedOutput()
+	if n := strings.Count(string(out), " COMMIT "); err != nil || n == 0 {
+		t.Errorf("pg_waldump %s: %v: %d commits: %.300s", command, err, n, out)
 	}
 }
 

@@ -184,7 +184,8 @@ func (s *Server) saveTail(fork, end history.Position) (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	if fork.Seq == 0 { // it is not known what the two share: the segment of the newest checkpoint and what follows is all that can be told apart
+	unknown := fork.Seq == 0
+	if unknown { // it is not known what the two share: the segment of the newest checkpoint and what follows is all that can be told apart
 		fork.Seq = end.Seq
 	}
 	entries, err := fs.ReadDir(r.dir, "pg_wal")
@@ -200,7 +201,12 @@ func (s *Server) saveTail(fork, end history.Position) (dir string, err error) {
 			return "", fmt.Errorf("save log that parted: %w", err)
 		}
 	}
-	note := fmt.Sprintf("Log that no member of the cluster has any more: from %s to %s of timeline %d.\n", fork.Mark, end.Mark, end.Timeline)
+	note := fmt.Sprintf("Log that no member of the cluster has any more: from %[1]s to %[2]s of timeline %[3]d. What it did, record by record:\n\n"+
+		"pg_waldump -p %[4]s -t %[3]d -s %[1]s -e %[2]s\n", fork.Mark, end.Mark, end.Timeline, dir)
+	if unknown {
+		note = fmt.Sprintf("The end of a log, up to %s of timeline %d, of which it is not known how much other members have.\n"+
+			"pg_waldump and the name of a segment shows what it did, record by record.\n", end.Mark, end.Timeline)
+	}
 	if err := atomicfile.Write(filepath.Join(dir, "README"), []byte(note), 0o600); err != nil {
 		return "", err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/lease/mem"
 	"github.com/backstaydb/backstay/internal/peer"
 )
@@ -35,7 +36,14 @@ type host struct {
 	w      *world
 	mu     sync.Mutex
 	said   []string
+	saved  []tail
 	dead   bool
+}
+
+// tail is log that a member saved before it discarded it.
+type tail struct {
+	from, to history.Position
+	dir      string
 }
 
 // world is three members of a cluster and their agents.
@@ -111,6 +119,12 @@ func (h *host) boot() {
 	s, err := member.New(member.Config{
 		Name: h.name, Dir: h.pg.Dir, URL: h.pg.SocketURL(pgtest.Admin), Members: others, Programs: h.pg.Programs, Aside: filepath.Join(h.dir, "aside"),
 		Said: func(text string) { h.note(text) },
+		Saved: func(from, to history.Position, dir string) {
+			h.note("saved " + dir)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.saved = append(h.saved, tail{from, to, dir})
+		},
 	})
 	if err != nil {
 		h.t.Fatal(err)
