@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/audit"
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
 	"github.com/backstaydb/backstay/internal/config"
@@ -125,5 +126,20 @@ func TestPeopleAreToldWhatAPromotionRisked(t *testing.T) {
 	saved.from = history.At(3, 0)
 	if e := saved.entry("shop"); e.Bytes != 0 || strings.Contains(e.Why, "1000 bytes") {
 		t.Errorf("it is not known where it parted: %+v", e)
+	}
+}
+
+// TestAnotherPrimaryThanWasAskedForIsAFailure: the command's exit code says so, and the audit log.
+func TestAnotherPrimaryThanWasAskedForIsAFailure(t *testing.T) {
+	m := &managed{name: "shop"}
+	s := cluster.State{Phase: cluster.Serving, Primary: "db3", Epoch: 9, Reason: "db3 is primary"}
+	for to, want := range map[string]audit.Outcome{"db3": audit.OK, "": audit.OK, "db2": audit.Failed} {
+		out, err := m.came(cluster.Request{Kind: cluster.Failover, To: to}, s)
+		if got := outcomeOf(err); got != want || out.Primary != "db3" || err != nil && (!strings.Contains(err.Error(), "db3 became primary at epoch 9, not db2") || hintOf(err) == "") {
+			t.Errorf("to %q: %s: %+v, %v", to, got, out, err)
+		}
+	}
+	if got := outcomeOf(&keeper.RefusedError{Reason: "db2 does not answer"}); got != audit.Refused {
+		t.Errorf("refused: %s", got)
 	}
 }

@@ -45,8 +45,8 @@ func (d *daemon) Order(ctx context.Context, name string, o api.ClusterOrder) (ou
 			d.host().Log.Error("the audit log takes nothing", "err", err) // a person who needs another primary gets one
 		}
 		out, err = p.managed.order(ctx, o)
-		if e.Outcome = audit.OK; err != nil {
-			e.Outcome, e.Error = audit.Refused, err.Error()
+		if e.Outcome = outcomeOf(err); err != nil {
+			e.Error = err.Error()
 		}
 		if err := d.record(context.WithoutCancel(ctx), e); err != nil {
 			d.host().Log.Error("the audit log takes nothing", "err", err)
@@ -54,6 +54,19 @@ func (d *daemon) Order(ctx context.Context, name string, o api.ClusterOrder) (ou
 	}
 	out.Cluster, out.Seconds = name, time.Since(began).Seconds()
 	return out, err
+}
+
+// outcomeOf says whether an order that ended with err touched anything.
+func outcomeOf(err error) audit.Outcome {
+	var other *otherPrimaryError
+	switch {
+	case err == nil:
+		return audit.OK
+	case errors.As(err, &other):
+		return audit.Failed
+	default:
+		return audit.Refused
+	}
 }
 
 // orderText is an order in one line.
@@ -117,7 +130,31 @@ func (m *managed) moved(ctx context.Context, r cluster.Request) (api.ClusterOutc
 	if err != nil {
 		return api.ClusterOutcome{}, err
 	}
-	return api.ClusterOutcome{Done: true, Text: s.Reason, Primary: s.Primary, Epoch: s.Epoch}, nil
+	return m.came(r, s)
+}
+
+// came is what a request came to that led to s.
+func (m *managed) came(r cluster.Request, s cluster.State) (api.ClusterOutcome, error) {
+	out := api.ClusterOutcome{Done: true, Text: s.Reason, Primary: s.Primary, Epoch: s.Epoch}
+	if r.To != "" && s.Primary != r.To {
+		return out, &otherPrimaryError{m.name, r.To, s}
+	}
+	return out, nil
+}
+
+// otherPrimaryError is what became of a request where the member that it names could not be primary in the end.
+type otherPrimaryError struct {
+	cluster, wanted string
+	state           cluster.State
+}
+
+func (e *otherPrimaryError) Error() string {
+	return fmt.Sprintf("%s became primary at epoch %d, not %s: %s", e.state.Primary, e.state.Epoch, e.wanted, e.state.Reason)
+}
+
+// Hint says how the wanted one becomes primary.
+func (e *otherPrimaryError) Hint() string {
+	return fmt.Sprintf("the audit log says why; when %s follows, backstay switchover %s --to %s moves the place there", e.wanted, e.cluster, e.wanted)
 }
 
 // suppose says what would be done if somebody asked for something now.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/backstaydb/backstay/internal/history"
 )
@@ -134,8 +135,7 @@ func (l *look) worthFetching(c *Fact) bool {
 		if _, ok := l.covers(q); ok {
 			continue
 		}
-		lose := l.state.Request != nil && l.state.Request.Lose
-		return l.now-l.view.Since < l.cfg.Patience || !lose && l.lossOf(c.Received, l.lastKnown()) > l.cfg.MaxLoss
+		return l.now-l.view.Since < l.cfg.Patience || !l.accepted() && l.lossOf(c.Received, l.lastKnown()) > l.cfg.MaxLoss
 	}
 	return false
 }
@@ -150,15 +150,10 @@ func (l *look) withStored(have history.Position) history.Position {
 
 // hindrance says, before a claim, why nobody could take over after it; a claim would only take away what may still work.
 func (l *look) hindrance() string {
-	able := false
-	for i := range l.view.Facts {
-		f := &l.view.Facts[i]
-		able = able || f.Name != l.state.Primary && l.unfit(f) == "" && !l.tooFar(f)
-	}
-	if !able {
+	if len(l.able()) == 0 {
 		return "no other member is fit to be primary"
 	}
-	if l.state.Request != nil && l.state.Request.Lose {
+	if l.accepted() {
 		return ""
 	}
 	for _, q := range l.state.Quorums {
@@ -168,6 +163,47 @@ func (l *look) hindrance() string {
 	}
 	return ""
 }
+
+// able are the members that could take over from the primary.
+func (l *look) able() (names []string) {
+	for i := range l.view.Facts {
+		if f := &l.view.Facts[i]; f.Name != l.state.Primary && l.unfit(f) == "" && !l.tooFar(f) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// unsuited says why the member that a failover is asked for could not take over, and who could; or nothing. Who named one does not want another.
+func (l *look) unsuited() string {
+	to := l.state.Request.To
+	if to == "" {
+		return ""
+	}
+	f, why := l.view.fact(to), ""
+	switch {
+	case l.cfg.peer(to).Name == "":
+		why = "is no member"
+	case to == l.state.Primary:
+		why = "is the primary already"
+	case l.unfit(f) != "":
+		why = l.unfit(f)
+	case l.tooFar(f):
+		why = fmt.Sprintf("has %s, %s had reached %s: more than the %d bytes that may be lost", f.Received.Plain(), l.state.Primary, l.state.Reached.Plain(), l.cfg.MaxLoss)
+	default:
+		return ""
+	}
+	if able := l.able(); len(able) > 0 {
+		return fmt.Sprintf("%s %s; fit is %s", to, why, strings.Join(able, ", "))
+	}
+	return to + " " + why + "; nor is any other member fit"
+}
+
+// refusal says why a failover that is asked for does not begin.
+func (l *look) refusal() string { return cmp.Or(l.unsuited(), l.hindrance()) }
+
+// accepted: a person goes on though acknowledged writes may be lost.
+func (l *look) accepted() bool { return l.state.Request != nil && l.state.Request.Lose }
 
 func (l *look) outOfReach(q Quorum) string {
 	if f := l.view.fact(q.Primary); l.fresh(f) && f.Stalled == Never && !l.cfg.peer(q.Primary).Bare {
@@ -194,5 +230,5 @@ func (l *look) outOfReach(q Quorum) string {
 }
 
 func (l *look) tooFar(f *Fact) bool {
-	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && l.state.Reached.Seq > l.withStored(f.Received).Seq+l.cfg.MaxLoss
+	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && !l.accepted() && l.state.Reached.Seq > l.withStored(f.Received).Seq+l.cfg.MaxLoss
 }

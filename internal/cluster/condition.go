@@ -36,6 +36,7 @@ var (
 	onePrimary   = condition{name: "one primary answers", holds: func(l *look) bool { return l.onlyPrimary() != nil }}
 	lost         = condition{name: "primary lost", holds: func(l *look) bool { return l.lost() != "" }}
 	takeable     = condition{name: "another can take over", holds: func(l *look) bool { return l.hindrance() == "" }}
+	namedFit     = condition{name: "who is asked for is fit", holds: func(l *look) bool { return l.unsuited() == "" }}
 	automatic    = condition{name: "automatic", holds: func(l *look) bool { return !l.cfg.Manual && !l.state.Paused }}
 	asked        = condition{name: "request", holds: func(l *look) bool { return l.state.Request != nil }}
 	askedFail    = condition{name: "failover asked", holds: func(l *look) bool { return l.state.Request != nil && l.state.Request.Kind == Failover }}

@@ -9,10 +9,14 @@ import (
 // appointment says why the candidate is appointed: what was found, not what is usual.
 func (l *look) appointment() string {
 	c := l.candidate()
-	if risk := l.risk(c); risk != "" {
-		return fmt.Sprintf("%s has %s; %s", c.Name, c.Received.Plain(), risk)
+	text := c.Name + " has " + c.Received.Plain()
+	if r := l.state.Request; r != nil && r.To != "" && r.To != c.Name {
+		text += fmt.Sprintf(" (%s, which was asked for, %s)", r.To, cmp.Or(l.unfit(l.view.fact(r.To)), "has not promised"))
 	}
-	return fmt.Sprintf("%s has %s, which is all that was acknowledged; nobody else can write", c.Name, c.Received.Plain())
+	if risk := l.risk(c); risk != "" {
+		return text + "; " + risk
+	}
+	return text + ", which is all that was acknowledged; nobody else can write"
 }
 
 // risk says what is not known to be safe if c is made primary as it is, and who said that it may be done all the same; or nothing.
@@ -35,8 +39,8 @@ func (l *look) risk(c *Fact) string {
 // loss says what may be lost of what the primary of q acknowledged, which nobody vouches for. How far it came after it was last heard, nobody knows.
 func (l *look) loss(c *Fact, q Quorum) string {
 	allowed := "max_loss allows"
-	if r := l.state.Request; r != nil && r.Lose {
-		allowed = r.By + " accepted"
+	if l.accepted() {
+		allowed = l.state.Request.By + " accepted"
 	}
 	last := l.lastKnown()
 	if n := l.lossOf(c.Received, last); n > 0 {

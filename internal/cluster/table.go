@@ -20,10 +20,11 @@ var table = []Row{
 	{"wait for members", Forming, nil, Forming, nil, nil, says("not every member answers, or not exactly one is primary")},
 
 	{"take over", Serving, when(lost, takeable, automatic), Fencing, claim, nil, (*look).lost},
-	{"endure", Serving, when(lost, automatic), Serving, nil, nil, func(l *look) string { return l.lost() + "; " + l.hindrance() }},
-	{"take over on request", Serving, when(askedFail, takeable), Fencing, claim, nil, func(l *look) string { return "failover asked for by " + l.state.Request.By }},
+	{"endure", Serving, when(lost, automatic, not(asked)), Serving, nil, nil, func(l *look) string { return l.lost() + "; " + l.hindrance() }},
+	{"take over on request", Serving, when(askedFail, takeable, namedFit), Fencing, claim, nil, func(l *look) string { return "failover asked for by " + l.state.Request.By }},
 	{"leave to people", Serving, when(lost, not(asked)), Serving, nil, nil, func(l *look) string { return l.lost() + "; automatic failover is off" }},
-	{"refuse failover", Serving, when(askedFail), Serving, withdraw, nil, func(l *look) string { return "failover refused: " + l.hindrance() }},
+	{"look for another", Serving, when(askedFail, not(lookedAt)), Serving, nil, upkeep, func(l *look) string { return "not as seen before: " + l.refusal() }},
+	{"refuse failover", Serving, when(askedFail), Serving, withdraw, nil, func(l *look) string { return "failover refused: " + l.refusal() }},
 	{"prepare", Serving, when(asked, targetReady, not(readied)), Serving, nil, prepare, func(l *look) string {
 		return "sessions log in at " + l.state.Request.To + " ahead, and " + l.state.Primary + " writes a checkpoint"
 	}},
