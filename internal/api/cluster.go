@@ -119,7 +119,8 @@ type ClusterOutcome struct {
 	Primary string   `json:"primary,omitempty" doc:"member that is primary now"`
 	Epoch   uint64   `json:"epoch,omitempty" doc:"that counts now"`
 	Seconds float64  `json:"seconds" doc:"how long it took"`
-	Actions []string `json:"actions,omitempty" doc:"of a dry run: what would be done first"`
+	Actions []string `json:"actions,omitempty" doc:"of a dry run: what would be done and waited for, if whoever answers now does what it is told"`
+	Then    string   `json:"then,omitempty" doc:"of a dry run: who would be primary then, how far its log goes, what may be lost, and why; absent where nothing would be done"`
 }
 
 // Voter is one of the hosts that keep together who is primary.

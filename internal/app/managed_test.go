@@ -208,7 +208,7 @@ func TestAPersonMovesThePrimary(t *testing.T) {
 	w := newTrio(t, false)
 	first := w.serving(t, "")
 	would, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna", DryRun: true})
-	if err != nil || would.Done || !strings.HasPrefix(would.Text, "drain: ") || w.cluster(t).Epoch != first.Epoch {
+	if err != nil || would.Done || !strings.HasPrefix(would.Text, "drain: ") || !strings.HasPrefix(would.Then, "db2 is primary; db2 has ") || w.cluster(t).Epoch != first.Epoch {
 		t.Errorf("what would be done: %+v, %v", would, err)
 	}
 	if _, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db9", By: "anna"}); err == nil || hintOf(err) == "" {

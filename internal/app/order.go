@@ -162,17 +162,24 @@ func (m *managed) suppose(ctx context.Context, o api.ClusterOrder) (api.ClusterO
 	if o.Verb != "switchover" && o.Verb != "failover" {
 		return api.ClusterOutcome{Text: "would " + o.Verb}, nil
 	}
-	r := request(o)
-	s, err := keeper.Look(ctx, keeper.Config{Cluster: m.decided, Store: &m.house.coordination.store, Key: stateKey(m.name), Members: m.members, Proxies: m.proxies(),
-		Hosts: m.hosts(), Host: m.house.name, Suppose: &r})
+	f, err := m.keeper.Suppose(ctx, request(o))
 	if err != nil {
 		return api.ClusterOutcome{}, err
 	}
-	out := api.ClusterOutcome{Text: s.Decision.Row + ": " + s.Decision.Reason, Primary: s.State.Primary, Epoch: s.State.Epoch}
-	for _, a := range s.Decision.Actions {
-		out.Actions = append(out.Actions, a.String())
+	s := m.keeper.Status().State
+	return api.ClusterOutcome{Text: f.Row + ": " + f.Reason, Primary: s.Primary, Epoch: s.Epoch, Actions: f.Steps, Then: outlook(f)}, nil
+}
+
+// outlook says where a forecast ends; it is empty where nothing begins.
+func outlook(f cluster.Forecast) string {
+	switch {
+	case f.Primary != "":
+		return f.Primary + " is primary; " + f.End
+	case f.End != f.Reason:
+		return "there is no other primary: " + f.End
+	default:
+		return ""
 	}
-	return out, nil
 }
 
 // reinstate raises the epoch above all that members know, where the coordination was made anew or comes out of an old copy.

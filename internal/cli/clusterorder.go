@@ -97,6 +97,9 @@ func (o *orderOptions) order(ctx context.Context, c *console, h *app.Host, name 
 		for _, a := range out.Actions {
 			c.printf("  %s\n", a)
 		}
+		if out.Then != "" {
+			c.printf("then: %s\n", out.Then)
+		}
 		return nil
 	}
 	c.printf("%s\n", out.Text)

@@ -21,11 +21,9 @@ func (k *Keeper) decide(ctx context.Context) {
 		k.tell(Event{Kind: Decided, Epoch: k.state.Epoch, Phase: k.state.Phase, Row: d.Row, Text: d.Reason})
 	}
 	k.decision = d
-	switch {
-	case k.c.DryRun:
-	case d.Changes:
+	if d.Changes {
 		k.swap(ctx, d)
-	default:
+	} else {
 		k.act(ctx, d)
 	}
 }

@@ -51,8 +51,6 @@ type Config struct {
 	Audit      Auditor              // nil: nothing is recorded
 	Tell       func(Event)          // nil: nobody. It must not wait
 	Now        func() time.Duration // nil: a clock that counts suspended time
-	DryRun     bool                 // decide and tell, and change nothing
-	Suppose    *cluster.Request     // with DryRun: what would be done if somebody had asked for this
 }
 
 // Repository knows how much of the cluster's log is safe away from its members.
@@ -130,9 +128,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	g.Go(func() error { return k.loop(ctx) })
 	g.Go(func() error { return k.follow(ctx) })
 	g.Go(func() error { return k.writeAudit(ctx) })
-	if !k.c.DryRun {
-		g.Go(func() error { return k.candidacy(ctx) })
-	}
+	g.Go(func() error { return k.candidacy(ctx) })
 	if k.c.Repository != nil {
 		g.Go(func() error { return k.lookAtRepository(ctx) })
 	}
@@ -146,7 +142,6 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 func (k *Keeper) loop(ctx context.Context) error {
 	k.begin()
-	k.leading = k.c.DryRun
 	turn := time.NewTimer(0)
 	defer turn.Stop()
 	for {
@@ -240,7 +235,7 @@ func (k *Keeper) avoid(ctx context.Context) {
 		Avoid(ctx context.Context, cluster, host string) error
 	})
 	host := k.c.Hosts[k.state.Primary]
-	if !ok || !k.leading || !k.known || k.c.DryRun || host == "" || k.state.Phase != cluster.Serving || k.now()-k.moved < 5*time.Second {
+	if !ok || !k.leading || !k.known || host == "" || k.state.Phase != cluster.Serving || k.now()-k.moved < 5*time.Second {
 		return
 	}
 	k.moved = k.now()

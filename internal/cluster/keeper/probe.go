@@ -38,7 +38,7 @@ func (k *Keeper) probeThose(ctx context.Context, want func(whom string) bool) {
 			k.probeMember(ctx, i)
 		}
 	}
-	if !k.known || k.c.Suppose != nil { // what is only supposed is told nobody
+	if !k.known {
 		return
 	}
 	r := k.state.Route(k.c.Cluster, 0)
@@ -83,7 +83,7 @@ func (k *Keeper) note(ctx context.Context, i int, f cluster.Fact) {
 		k.passage.mark(fmt.Sprintf("%s is %s", f.Name, f.Role), k.now())
 	}
 	*have = f
-	if news || k.state.Phase == cluster.Draining || k.state.Request != nil || k.c.DryRun { // whoever only looks waits for what comes of the newest answers
+	if news || k.state.Phase == cluster.Draining || k.state.Request != nil {
 		k.decide(ctx)
 	}
 }

@@ -118,40 +118,6 @@ func TestNothingIsDoneWhilePaused(t *testing.T) {
 	})
 }
 
-// TestLookChangesNothing: what would be done, for an operator.
-func TestLookChangesNothing(t *testing.T) {
-	run(t, three, func(w *world) {
-		_, stop := w.keep(w.config())
-		w.settle()
-		stop()
-		s, err := Look(w.t.Context(), w.config())
-		if err != nil || s.Decision.Row != "serve" {
-			t.Errorf("%s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
-		}
-		c := w.config()
-		c.Suppose = &cluster.Request{Kind: cluster.Switchover, To: "db2", By: "anna"}
-		if s, err := Look(w.t.Context(), c); err != nil || s.Decision.Row != "drain" {
-			t.Errorf("supposed: %s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
-		}
-		w.mu.Lock()
-		w.hosts["db1"].cut = true // from us only
-		w.mu.Unlock()
-		time.Sleep(2 * time.Second)
-		if s, err := Look(w.t.Context(), w.config()); err != nil || s.Decision.Row != "serve" {
-			t.Errorf("heard by others: %s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
-		}
-		w.kill("db1")
-		before := w.state()
-		time.Sleep(2 * time.Second)
-		if s, err = Look(w.t.Context(), w.config()); err != nil || s.Decision.Row != "take over" || !strings.Contains(s.Decision.Reason, "db1 was silent") {
-			t.Errorf("%s: %s, %v", s.Decision.Row, s.Decision.Reason, err)
-		}
-		if after := w.state(); after.Step != before.Step || after.Epoch != before.Epoch {
-			t.Errorf("it changed the state: %+v", after)
-		}
-	})
-}
-
 func TestRequestsAreRefusedInPlainWords(t *testing.T) {
 	run(t, three, func(w *world) {
 		r := cluster.Request{Kind: cluster.Switchover, To: "db2", By: "anna"}

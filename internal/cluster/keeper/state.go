@@ -120,9 +120,6 @@ func (k *Keeper) learn(e lease.Entry) (news bool) {
 		k.failed("state", "read the state", err)
 		return false
 	}
-	if k.c.Suppose != nil && k.c.DryRun {
-		s.Request = k.c.Suppose
-	}
 	now := k.now()
 	if !k.known || s.Epoch != k.state.Epoch || s.Phase != k.state.Phase {
 		k.view.Since, news = now, true

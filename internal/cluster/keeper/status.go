@@ -1,8 +1,6 @@
 package keeper
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,48 +30,4 @@ func (k *Keeper) publish() {
 	k.mu.Lock()
 	k.status = s
 	k.mu.Unlock()
-}
-
-// Look looks at a cluster for as long as it takes to tell who is silent, and says what a keeper would do now, and why. It changes nothing: proxies
-// are told what the state says already, since what they heard counts.
-func Look(ctx context.Context, c Config) (Status, error) {
-	c.DryRun, c.Cluster.Ahead = true, 1 // what is done ahead is not done: what follows it is of interest
-	k, err := New(c)
-	if err != nil {
-		return Status{}, err
-	}
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- k.Run(ctx) }()
-	defer func() {
-		stop()
-		<-ended
-	}()
-	enough := time.After(k.c.Cluster.After + 2*serving)
-	for {
-		select {
-		case <-ctx.Done():
-			return k.Status(), context.Cause(ctx)
-		case <-enough:
-			s := k.Status()
-			if !s.Known {
-				err = fmt.Errorf("look at cluster %s: the coordination does not answer", c.Cluster.Cluster)
-			}
-			return s, err
-		case <-time.After(changing):
-			if s := k.Status(); s.Known && s.Decision.Row != "" && allAnswer(s.View) {
-				return s, nil
-			}
-		}
-	}
-}
-
-// allAnswer: and a second time, so that a decision was made with what they said first.
-func allAnswer(v cluster.View) bool {
-	for i := range v.Facts {
-		if v.Facts[i].Answered <= v.Since {
-			return false
-		}
-	}
-	return true
 }
