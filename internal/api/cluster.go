@@ -33,8 +33,9 @@ type ClusterMember struct {
 	Timeline   uint32    `json:"timeline,omitempty" doc:"that it is on"`
 	Position   string    `json:"position,omitempty" doc:"end of its log, or how far it has replayed, as its users write it"`
 	Following  string    `json:"following,omitempty" doc:"member that it streams from"`
-	LagSeconds float64   `json:"lag_seconds" doc:"of a replica: how old its data is; negative if nobody knows"`
-	LagBytes   uint64    `json:"lag_bytes" doc:"of a replica: log that it lacks"`
+	LagSeconds float64   `json:"lag_seconds" doc:"of a replica: how old its data is; negative if nobody knows: then lag_bytes may be known"`
+	LagBytes   uint64    `json:"lag_bytes" doc:"of a replica: log that it lacks; zero if it lacks none, or nobody knows"`
+	NoStream   bool      `json:"no_stream,omitempty" doc:"of a replica of a cluster that Backstay manages: its primary sends it no log, so it falls behind"`
 	Promised   uint64    `json:"promised,omitempty" doc:"the newest epoch that its agent has promised"`
 	Answered   time.Time `json:"answered_time,omitzero" doc:"when it answered last"`
 	Version    string    `json:"version,omitempty" doc:"of the server"`

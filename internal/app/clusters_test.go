@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -141,5 +142,36 @@ func TestAnotherPrimaryThanWasAskedForIsAFailure(t *testing.T) {
 	}
 	if got := outcomeOf(&keeper.RefusedError{Reason: "db2 does not answer"}); got != audit.Refused {
 		t.Errorf("refused: %s", got)
+	}
+}
+
+// TestMembersAreShownAsTheirPrimarySeesThem: who lags, by how much, and who is sent nothing; nothing of that where the primary is silent.
+func TestMembersAreShownAsTheirPrimarySeesThem(t *testing.T) {
+	m := &managed{decided: cluster.Config{Peers: []cluster.Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}, {Name: "db4"}}}.WithDefaults()}
+	now := time.Minute
+	s := keeper.Status{Now: now, Known: true, State: cluster.State{Phase: cluster.Serving, Primary: "db1"}}
+	for _, p := range m.decided.Peers {
+		s.View.Facts = append(s.View.Facts, cluster.Fact{Name: p.Name, Answered: now, Role: cluster.Standby, Following: "db1", Stalled: cluster.Never})
+	}
+	p := &s.View.Facts[0]
+	p.Role, p.Received = cluster.Primary, history.At(1, 1000)
+	p.Streams = []cluster.Stream{{Name: "db2", Flushed: history.At(1, 1000)}, {Name: "db3", Flushed: history.At(1, 400)}}
+	type lag struct {
+		Seconds  float64
+		Bytes    uint64
+		NoStream bool
+	}
+	shown := func() (all []lag) {
+		for _, m := range m.shown(s, time.Now()) {
+			all = append(all, lag{m.LagSeconds, m.LagBytes, m.NoStream})
+		}
+		return all
+	}
+	if diff := cmp.Diff([]lag{{-1, 0, false}, {0, 0, false}, {-1, 600, false}, {-1, 0, true}}, shown()); diff != "" {
+		t.Error(diff)
+	}
+	p.Answered = now - m.decided.After - 1
+	if diff := cmp.Diff([]lag{{-1, 0, false}, {-1, 0, false}, {-1, 0, false}, {-1, 0, false}}, shown()); diff != "" {
+		t.Errorf("the primary is silent: %s", diff)
 	}
 }

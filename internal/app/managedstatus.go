@@ -68,10 +68,10 @@ var roles = map[cluster.Role]string{cluster.Primary: "primary", cluster.Standby:
 // shown shows the members.
 func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
 	flushed := map[string]uint64{}
-	end := uint64(0)
+	end, known := uint64(0), false // what the primary tells
 	for _, f := range s.View.Facts {
-		if f.Name == s.State.Primary && f.Role == cluster.Primary {
-			end = f.Received.Seq
+		if f.Name == s.State.Primary && f.Role == cluster.Primary && s.Now-f.Answered <= m.decided.After {
+			end, known = f.Received.Seq, true
 			for _, st := range f.Streams {
 				flushed[st.Name] = st.Flushed.Seq
 			}
@@ -89,10 +89,13 @@ func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
 					shown.Role = "receiver"
 				}
 			}
-			if at, ok := flushed[p.Name]; ok && end > at {
+			switch at, ok := flushed[p.Name]; {
+			case ok && end > at:
 				shown.LagBytes = end - at
-			} else if ok {
+			case ok:
 				shown.LagSeconds = 0
+			default:
+				shown.NoStream = known && f.Role == cluster.Standby
 			}
 			shown.Full = f.Full
 			switch {

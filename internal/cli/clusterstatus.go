@@ -110,7 +110,7 @@ func told(all []api.Cluster) string {
 	for _, cl := range all {
 		text += fmt.Sprintln(cl.Name, cl.State, cl.Phase, cl.Primary, cl.Epoch, cl.Reason, cl.Paused, cl.Request)
 		for _, m := range cl.Members {
-			text += fmt.Sprintln(m.Name, m.Role, m.Timeline, m.Following, m.Error)
+			text += fmt.Sprintln(m.Name, m.Role, m.Timeline, m.Following, m.NoStream, m.Error)
 		}
 	}
 	return text
@@ -178,10 +178,14 @@ func lagOf(m api.ClusterMember) string {
 	switch {
 	case m.Role != "replica":
 		return "-"
-	case m.LagSeconds < 0:
-		return "?"
-	default:
+	case m.NoStream:
+		return "not streaming"
+	case m.LagSeconds >= 0:
 		return span(seconds(m.LagSeconds))
+	case m.LagBytes > 0:
+		return size(int64(m.LagBytes))
+	default:
+		return "?"
 	}
 }
 

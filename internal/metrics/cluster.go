@@ -14,6 +14,8 @@ func (w writer) cluster(c api.Cluster) {
 		w.put(memberPrimary, bit(m.Name == c.Primary), c.Name, m.Name)
 		if m.Role == "replica" && m.LagSeconds >= 0 {
 			w.put(memberLag, m.LagSeconds, c.Name, m.Name)
+		}
+		if m.Role == "replica" && (m.LagSeconds >= 0 || m.LagBytes > 0) {
 			w.put(memberLagBytes, float64(m.LagBytes), c.Name, m.Name)
 		}
 	}

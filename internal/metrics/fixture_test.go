@@ -51,7 +51,7 @@ func wellStatus(now time.Time, n int) api.Status {
 		},
 		Clusters: []api.Cluster{{
 			Name: "shop", Kind: "postgres", Mode: "automatic", Running: true, State: "serving", Primary: "db1", Epoch: 7,
-			Members:   []api.ClusterMember{{Name: "db1", Role: "primary", LagSeconds: -1}, {Name: "db2", Role: "replica", LagSeconds: 0.25, LagBytes: 8192}},
+			Members:   []api.ClusterMember{{Name: "db1", Role: "primary", LagSeconds: -1}, {Name: "db2", Role: "replica", LagSeconds: 0.25, LagBytes: 8192}, {Name: "db3", Role: "replica", LagSeconds: -1, LagBytes: 4096}},
 			Listeners: []api.ClusterListener{{Role: "rw", Address: "127.0.0.1:6432", Open: 40, Accepted: 900 + int64(n), Moved: 38, Up: 5 << 20, Down: 80 << 20}},
 		}},
 	}
