@@ -5,7 +5,9 @@ import "strings"
 // scan reads the texts of statements as they pass and notes what a session may have done that no view shows. It knows
 // words, not SQL: what it takes for a setting or a COMMIT may be neither, and nothing is missed for a comment or a string.
 type scan struct {
-	mayCommit bool     // a statement may end a transaction
+	mayCommit bool     // a statement may commit a transaction
+	over      bool     // a statement may end a transaction, or go on in one that had failed: COMMIT, ROLLBACK
+	more      bool     // and another one came behind it, which is part of that one no more
 	doubt     string   // what can not be moved, "" if nothing was seen
 	names     []string // of settings with a dot in their name, which no view shows
 
@@ -150,9 +152,12 @@ func (s *scan) end() {
 		w = []byte("?")
 	}
 	if s.begin {
+		s.next()
 		switch string(w) {
 		case "commit", "end", "prepare":
-			s.mayCommit = true
+			s.mayCommit, s.over = true, true
+		case "rollback", "abort":
+			s.over = true
 		case "load":
 			s.doubt = "it loaded a library"
 		}
@@ -160,6 +165,9 @@ func (s *scan) end() {
 	}
 	s.meaning(w)
 }
+
+// next is the beginning of something that the server carries out.
+func (s *scan) next() { s.more = s.more || s.over }
 
 // meaning looks at a word anywhere in a text.
 func (s *scan) meaning(w []byte) {

@@ -19,7 +19,7 @@ type tracker struct {
 
 	scan    scan
 	naming  bool            // in the name at the head of a Parse
-	commits map[string]bool // prepared statements whose text may end a transaction
+	commits map[string]bool // prepared statements whose text may end a transaction, and whether it may commit one
 	unnamed []byte          // Parse body of the statement without a name; nil if there is none
 	keeping bool            // unnamed is being read
 	large   bool            // unnamed was too large to keep
@@ -36,13 +36,14 @@ func (t *tracker) idle() bool {
 
 // unknown says whether what is under way may have happened, when the answer to it never comes.
 func (t *tracker) unknown() bool {
-	switch {
-	case t.status == 'E':
-		return false
-	case t.status == 'I':
-		return t.pending > 0 || t.unsynced || t.copying || t.lost || !t.up.between()
+	open := t.pending > 0 || t.unsynced
+	switch t.status {
+	case 'E': // COMMIT takes it back too; what comes behind it, or behind ROLLBACK, may happen
+		return open && t.scan.more || t.lost
+	case 'I':
+		return open || t.copying || t.lost || !t.up.between()
 	}
-	return (t.pending > 0 || t.unsynced) && t.scan.mayCommit || t.lost
+	return open && (t.scan.mayCommit || t.scan.more) || t.lost
 }
 
 // client notes what the client sends.
@@ -65,6 +66,7 @@ func (t *tracker) sent(p piece) {
 	case 'Q':
 		if p.first {
 			t.pending++
+			t.scan.next()
 			t.scan.reset()
 			t.unnamed, t.large = t.unnamed[:0], false
 		}
@@ -81,6 +83,7 @@ func (t *tracker) sent(p piece) {
 	case 'F':
 		if p.first {
 			t.pending++
+			t.scan.next()
 		}
 	case 'P':
 		t.unsynced = true
@@ -124,16 +127,16 @@ func (t *tracker) parse(p piece) {
 		body = body[i+1:]
 	}
 	t.keep(body)
-	before := t.scan.mayCommit
-	t.scan.mayCommit = false
+	mayCommit, over, more := t.scan.mayCommit, t.scan.over, t.scan.more
+	t.scan.mayCommit, t.scan.over = false, false
 	t.scan.feed(body)
 	if p.last {
 		t.scan.done()
 	}
-	if t.scan.mayCommit {
-		t.commit(string(t.part))
+	if t.scan.over {
+		t.commit(string(t.part), t.scan.mayCommit)
 	}
-	t.scan.mayCommit = before
+	t.scan.mayCommit, t.scan.over, t.scan.more = mayCommit, over, more
 }
 
 // begun is called when the name of a Parse is known.
@@ -154,13 +157,13 @@ func (t *tracker) keep(b []byte) {
 	}
 }
 
-// commit remembers that executing the statement may end a transaction.
-func (t *tracker) commit(name string) {
+// commit remembers that executing the statement may end a transaction, and whether it may commit one.
+func (t *tracker) commit(name string, may bool) {
 	if t.commits == nil {
 		t.commits = map[string]bool{}
 	}
 	if len(t.commits) < maxNames {
-		t.commits[name] = true
+		t.commits[name] = t.commits[name] || may
 	} else {
 		t.lost = true
 	}
@@ -168,6 +171,9 @@ func (t *tracker) commit(name string) {
 
 // bind looks for the name of the statement, behind that of the portal.
 func (t *tracker) bind(p piece) {
+	if p.first {
+		t.scan.next()
+	}
 	if len(t.commits) == 0 {
 		return
 	}
@@ -179,9 +185,10 @@ func (t *tracker) bind(p piece) {
 	}
 	_, rest, ok := cut(t.part)
 	if name, _, ok2 := cut(rest); ok && ok2 {
-		t.scan.mayCommit = t.scan.mayCommit || t.commits[name]
+		commits, ends := t.commits[name]
+		t.scan.mayCommit, t.scan.over = t.scan.mayCommit || commits, t.scan.over || ends
 	} else if p.last {
-		t.scan.mayCommit = true // names as long as that: in doubt it does
+		t.scan.mayCommit, t.scan.over = true, true // names as long as that: in doubt it does
 	}
 }
 
@@ -230,7 +237,7 @@ func (t *tracker) ready(p piece) {
 		t.lost, t.pending = true, 0
 	}
 	if t.pending == 0 && !t.unsynced {
-		t.scan.mayCommit = false
+		t.scan.mayCommit, t.scan.over, t.scan.more = false, false, false
 	}
 }
 
