@@ -195,7 +195,7 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 	if err != nil {
 		return err
 	}
-	if a.self().Guard && a.c.Guarded != nil && !a.c.Guarded() {
+	if a.unguarded() {
 		return peer.Refuse(a.c.Member + " counts as guarded, and no guard runs")
 	}
 	if !a.holds(act.Epoch) {
@@ -213,6 +213,9 @@ func (a *Agent) promote(ctx context.Context, act cluster.Action) error {
 	}
 	return a.lead(ctx, act)
 }
+
+// unguarded reports whether this member counts as guarded, and no guard runs.
+func (a *Agent) unguarded() bool { return a.self().Guard && a.c.Guarded != nil && !a.c.Guarded() }
 
 // holds reports whether this member may lead epoch now.
 func (a *Agent) holds(epoch uint64) bool {

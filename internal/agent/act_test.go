@@ -46,7 +46,13 @@ func TestNoPromotionWithoutTheGuardThatCounts(t *testing.T) {
 		w.agent.c.Guarded = func() bool { return alive }
 		promote := cluster.Action{Verb: cluster.Promote, Epoch: 7, Upto: history.At(1, 100), Timeline: 2, Quorum: quorum(3)}
 		refused(t, "without its guard", w.act(promote))
+		if r, err := w.agent.Probe(t.Context()); err != nil || !r.Unguarded {
+			t.Errorf("keepers hear %+v, %v", r, err)
+		}
 		alive = true
+		if r, err := w.agent.Probe(t.Context()); err != nil || r.Unguarded {
+			t.Errorf("with its guard keepers hear %+v, %v", r, err)
+		}
 		if err := w.act(promote); err != nil || w.server.count("lead") != 1 {
 			t.Errorf("with its guard: %v", err)
 		}

@@ -18,6 +18,7 @@ func (a *Agent) Probe(ctx context.Context) (peer.Report, error) {
 		k.Promised = 0
 	}
 	a.mu.Unlock()
+	unguarded := a.unguarded()
 	look, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s, err := a.c.Server.Look(look)
@@ -39,7 +40,7 @@ func (a *Agent) Probe(ctx context.Context) (peer.Report, error) {
 		Fact: cluster.Fact{
 			Name: a.c.Member, Role: s.Role, SystemID: s.SystemID, Promised: k.Promised, Received: s.Received,
 			Blank: s.Empty || !k.Whole.IsZero(), // until complete has seen it whole, on the disk
-			Full:  s.Full,
+			Full:  s.Full, Unguarded: unguarded,
 		},
 		Ages: peer.Ages{Heard: s.Heard, Vouched: now - a.vouched, Stalled: -1, Short: -1},
 	}

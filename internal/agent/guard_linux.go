@@ -9,12 +9,23 @@ import (
 )
 
 // lockGuard makes this process the one guard of a deadline.
-func lockGuard(path string) (unlock func(), err error) {
+func lockGuard(path string) (unlock func(), err error) { return flockGuard(path, unix.LOCK_EX) }
+
+// guardRuns reports whether a process is the guard of a deadline. Those who ask share the lock for that moment: none takes another one for the guard.
+func guardRuns(path string) bool {
+	unlock, err := flockGuard(path, unix.LOCK_SH)
+	if err == nil {
+		unlock()
+	}
+	return err == errGuarded
+}
+
+func flockGuard(path string, how int) (unlock func(), err error) {
 	f, err := os.OpenFile(path+".guard", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
 		f.Close()
 		if err == unix.EWOULDBLOCK {
 			err = errGuarded

@@ -73,7 +73,8 @@ func newServers(t *testing.T, n int, bare bool, before, last string) *trio {
 	return makeServers(t, n, bare, fmt.Sprintf("{ mode: automatic, after: %ds, lease: %dms, max_loss: 0B }", slow, 1500*slow), before, last)
 }
 
-func makeServers(t *testing.T, n int, bare bool, failover, before, last string) *trio {
+// makeServers makes them with keys of each member beside its own.
+func makeServers(t *testing.T, n int, bare bool, failover, before, last string, keys ...string) *trio {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with servers: not with -short")
@@ -98,8 +99,8 @@ func makeServers(t *testing.T, n int, bare bool, failover, before, last string) 
 			file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\" }\n", i+1, s.Port)
 			continue
 		}
-		file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\" }\n",
-			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin))
+		file += fmt.Sprintf("      db%d: { url: \"postgres://backstay@127.0.0.1:%d/?sslmode=disable\", host: here, data: %s, programs: %s, local: \"%s\"%s }\n",
+			i+1, s.Port, s.Dir, s.Programs.Dir, s.SocketURL(pgtest.Admin), strings.Join(append([]string{""}, keys...), ", "))
 	}
 	file += last
 	file += fmt.Sprintf("    listen: { rw: \"%s\", ro: \"%s\", ask_idle: 100ms }\n    failover: %s\n", w.rw, w.ro, failover)

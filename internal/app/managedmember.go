@@ -43,15 +43,16 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 		}
 		m.servers = append(m.servers, s)
 		var deadline *agent.Deadline
+		var guarded func() bool
 		if own.Guard {
 			w, err := m.guard(name, c.Dir)
 			if err != nil {
 				return &ClusterError{Cluster: m.name, Member: name, Err: err}
 			}
-			m.guards, deadline = append(m.guards, w), w.deadline
+			m.guards, deadline, guarded = append(m.guards, w), w.deadline, w.process.Alive
 		}
 		a, err := agent.New(agent.Config{
-			Deadline: deadline, Cluster: m.decided, Member: name, Dir: h.memberState(m.name, name), Store: &m.house.coordination.store, Key: stateKey(m.name), Server: s,
+			Deadline: deadline, Guarded: guarded, Cluster: m.decided, Member: name, Dir: h.memberState(m.name, name), Store: &m.house.coordination.store, Key: stateKey(m.name), Server: s,
 			Voucher: m.voucher, Tell: func(e agent.Event) { say(managedEvent{agent: &e}) },
 		})
 		if err != nil {

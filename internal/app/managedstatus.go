@@ -105,6 +105,8 @@ func (m *managed) shown(s keeper.Status, now time.Time) []api.ClusterMember {
 				shown.Error = "its log is not whole yet"
 			case f.Stalled != cluster.Never:
 				shown.Error = "its disk has taken no write for " + (s.Now - f.Stalled).Round(time.Millisecond).String()
+			case f.Unguarded:
+				shown.Error = "it counts as guarded, and no guard runs"
 			}
 		}
 		all = append(all, shown)

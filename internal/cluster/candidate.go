@@ -222,7 +222,7 @@ func (l *look) outOfReach(q Quorum) string {
 		return fmt.Sprintf("%d of %v answer, %d are needed to know what %s acknowledged", n, q.Names, q.Witnesses(), q.Primary)
 	case l.cfg.MaxLoss == 0:
 		return q.Primary + " acknowledged by itself alone, and nothing may be lost"
-	case l.cfg.Unfenced || l.cfg.peer(q.Primary).Guard:
+	case l.cfg.Unfenced || l.guarded(q.Primary):
 		return ""
 	default:
 		return q.Primary + " can't be fenced: no agent answers there, no guard stops it, and replication is asynchronous"

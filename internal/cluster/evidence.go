@@ -143,13 +143,18 @@ func (l *look) uncut() string {
 		switch {
 		case q.Witnesses() > 0 && n >= q.Witnesses():
 		case l.view.fact(q.Primary).Promised >= l.state.Epoch && l.view.fact(q.Primary).Role != Primary:
-		case l.cfg.peer(q.Primary).Guard && l.tenureOver() && l.now >= l.view.BeatSeen+l.cfg.tenure()+l.cfg.StopGrace:
+		case l.guarded(q.Primary) && l.tenureOver() && l.now >= l.view.BeatSeen+l.cfg.tenure()+l.cfg.StopGrace:
 		case l.cfg.Unfenced: // the routes are closed, which is a row of its own, and a person answers for the rest
 		default:
 			return fmt.Sprintf("%s may still acknowledge writes: it neither answers nor is guarded, and %d of its standbys are detached", q.Primary, n)
 		}
 	}
 	return ""
+}
+
+// guarded reports whether a guard stops a member's server by the deadline: the file says so, and the member did not tell last that none runs.
+func (l *look) guarded(name string) bool {
+	return l.cfg.peer(name).Guard && !l.view.fact(name).Unguarded
 }
 
 // lossOf is how many bytes of the history that ends at last are not in a log that ends at have. A log of the timeline before the

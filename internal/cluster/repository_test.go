@@ -93,3 +93,20 @@ func TestABarePrimaryIsNotGivenAwayInVain(t *testing.T) {
 		}
 	}
 }
+
+// TestAGuardThatDoesNotRunIsNoFence: the file says guard, and the primary told last that none ran beside it.
+func TestAGuardThatDoesNotRunIsNoFence(t *testing.T) {
+	for _, unguarded := range []bool{false, true} {
+		cfg, s, v := asynchronous(1000)
+		v.Facts[0].Unguarded = unguarded
+		row := map[bool]string{false: "promote", true: "wait for cut"}[unguarded]
+		if d := Decide(cfg, s, v, time.Second); d.Row != row {
+			t.Errorf("unguarded %t: %s: %s", unguarded, d.Row, d.Reason)
+		}
+		s.Phase, s.Epoch = Serving, 7
+		l := &look{cfg: cfg, state: s, view: v, now: time.Second}
+		if why := l.outOfReach(s.Quorums[0]); (why != "") != unguarded {
+			t.Errorf("unguarded %t: claimed all the same, or never: %q", unguarded, why)
+		}
+	}
+}

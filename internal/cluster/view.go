@@ -49,6 +49,7 @@ type Fact struct {
 	Vouched   time.Duration    // when at the latest it told a holder that it knows no newer epoch
 	Stalled   time.Duration    // since when a write probe waits for the disk; Never: none does
 	Full      bool             // its disk has hardly any room left
+	Unguarded bool             // it counts as guarded (Peer.Guard), and no guard ran beside it
 	Short     time.Duration    // as Primary: since when fewer standbys stream than should have a commit; Never: enough do
 	Prepared  bool             // as Primary: it has done what Prepare asks, a moment ago
 	Counting  Quorum           // as Primary: whom its server waits for
