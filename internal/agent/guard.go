@@ -65,7 +65,9 @@ func (g *guard) look(ctx context.Context) bool {
 		g.watchdog.release()
 		return ok && left > -deserted
 	case left > 0:
-		g.watchdog.pet(left)
+		if err := g.watchdog.pet(left); err != nil {
+			g.told("guard: where this host hangs as a whole nothing stops its server: " + err.Error())
+		}
 		return true
 	}
 	// The agent of a server that was stopped in time says so, if it can: then leads is no more.

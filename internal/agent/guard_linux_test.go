@@ -6,12 +6,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/backstaydb/backstay/internal/proxy"
 )
@@ -183,11 +186,16 @@ func TestTheWatchdogIsPettedOnlyWhileItComesInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer device.Close()
-	w := &Watchdog{Path: path, Grace: 500 * time.Millisecond}
-	w.pet(400 * time.Millisecond)
-	w.pet(600 * time.Millisecond)
-	w.pet(1500 * time.Millisecond)
-	w.pet(100 * time.Millisecond)
+	w := &Watchdog{Path: path, Lease: three.Lease, Grace: three.StopGrace}
+	pet := func(left time.Duration) {
+		if err := w.pet(left); err != nil {
+			t.Error(err)
+		}
+	}
+	pet(400 * time.Millisecond)
+	pet(600 * time.Millisecond)
+	pet(1500 * time.Millisecond)
+	pet(100 * time.Millisecond)
 	w.release()
 	w.release()
 	if err := device.SetReadDeadline(time.Now().Add(time.Second)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
@@ -197,5 +205,111 @@ func TestTheWatchdogIsPettedOnlyWhileItComesInTime(t *testing.T) {
 	n, err := device.Read(b)
 	if err != nil || strings.Trim(string(b[:n]), "\x00") != "11V" {
 		t.Errorf("the device got %q, %v", b[:n], err)
+	}
+}
+
+// TestAWatchdogThatCannotBeUsedIsSaid: when it is configured, as far as that can be known without starting it, and once when it is needed.
+func TestAWatchdogThatCannotBeUsedIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	file, device := filepath.Join(dir, "file"), filepath.Join(dir, "watchdog")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(device, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path  string
+		lease time.Duration
+		want  error
+	}{
+		{device, time.Second, nil},
+		{device, 900 * time.Millisecond, ErrTooShort},
+		{file, time.Second, ErrNoDevice},
+		{filepath.Join(dir, "nothing"), time.Second, ErrNoDevice},
+	} {
+		if err := (&Watchdog{Path: c.path, Lease: c.lease, Grace: three.StopGrace}).Check(); !errors.Is(err, c.want) {
+			t.Errorf("%s with a lease of %s: %v, want %v", c.path, c.lease, err, c.want)
+		}
+	}
+	if err := os.Remove(device); err != nil {
+		t.Fatal(err)
+	}
+	said := []string{}
+	w := &Watchdog{Path: device, Lease: three.Lease, Grace: three.StopGrace}
+	d, err := OpenDeadline(filepath.Join(dir, "deadline"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.Write(time.Second, true)
+	g := guard{d: d, watchdog: w, now: func() time.Duration { return 0 }, told: func(text string) { said = append(said, text) }}
+	for range 3 {
+		w.again = time.Time{}
+		g.look(t.Context())
+	}
+	if len(said) != 1 || !strings.Contains(said[0], device) || !strings.Contains(said[0], "no such file") {
+		t.Errorf("the guard said %q", said)
+	}
+}
+
+// TestAWatchdogOfAnotherUser needs to be root, to be somebody else for a while.
+func TestAWatchdogOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+	path := filepath.Join(t.TempDir(), "watchdog")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for dir := filepath.Dir(path); strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &Watchdog{Path: path, Lease: three.Lease, Grace: three.StopGrace}
+	checked := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this function
+		if _, err := unix.SetfsuidRetUid(65534); err != nil {
+			checked <- err
+			return
+		}
+		checked <- w.Check()
+	}()
+	if err := <-checked; !errors.Is(err, ErrNoRight) {
+		t.Errorf("who may not write to it is told %v", err)
+	}
+}
+
+// TestTheShortestLimitThatADeviceTakes goes by what devices do with a limit that they don't have: refuse it, or take another one.
+func TestTheShortestLimitThatADeviceTakes(t *testing.T) {
+	refuses := func(least int) func(int) (int, error) {
+		return func(s int) (int, error) {
+			if s < least {
+				return 0, syscall.EINVAL
+			}
+			return s, nil
+		}
+	}
+	rounds := func(least int) func(int) (int, error) {
+		return func(s int) (int, error) { return max(s, least), nil }
+	}
+	for _, c := range []struct {
+		name    string
+		longest time.Duration
+		set     func(int) (int, error)
+		want    time.Duration
+	}{
+		{"any", time.Second, refuses(1), time.Second},
+		{"two seconds or more, and a lease that allows three", 3 * time.Second, refuses(2), 2 * time.Second},
+		{"it rounds up, and the lease allows it", 3 * time.Second, rounds(3), 3 * time.Second},
+		{"two seconds or more, and a lease that allows one", time.Second, refuses(2), 0},
+		{"it rounds up to too much", 3 * time.Second, rounds(60), 0},
+	} {
+		got, err := shortest(c.longest, c.set)
+		if got != c.want || (err != nil) != (c.want == 0) {
+			t.Errorf("%s: %s, %v", c.name, got, err)
+		}
 	}
 }

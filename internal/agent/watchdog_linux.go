@@ -1,24 +1,29 @@
 package agent
 
 import (
-	"fmt"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// setWatchdog sets the device's limit, and makes sure that it took it.
-func setWatchdog(f *os.File, limit time.Duration) error {
+// setWatchdog gives the device a limit of longest at most, and returns the one that it took.
+func setWatchdog(f *os.File, longest time.Duration) (time.Duration, error) {
 	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeDevice == 0 {
-		return nil // a pipe stands in for it
+		return time.Second, nil // a pipe stands in for it
 	}
-	want := int(limit / time.Second)
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, want); err != nil {
-		return err
+	return shortest(longest, func(seconds int) (int, error) {
+		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, seconds); err != nil {
+			return 0, err
+		}
+		return unix.IoctlGetInt(int(f.Fd()), unix.WDIOC_GETTIMEOUT)
+	})
+}
+
+func mayWrite(path string) error {
+	err := unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS)
+	if err == unix.EACCES || err == unix.EPERM {
+		return ErrNoRight
 	}
-	if got, err := unix.IoctlGetInt(int(f.Fd()), unix.WDIOC_GETTIMEOUT); err != nil || got != want {
-		return fmt.Errorf("its limit is %d s, not %d (%v)", got, want, err)
-	}
-	return nil
+	return err
 }

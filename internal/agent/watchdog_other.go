@@ -8,4 +8,6 @@ import (
 	"time"
 )
 
-func setWatchdog(*os.File, time.Duration) error { return errors.ErrUnsupported }
+func setWatchdog(*os.File, time.Duration) (time.Duration, error) { return 0, errors.ErrUnsupported }
+
+func mayWrite(string) error { return errors.ErrUnsupported }

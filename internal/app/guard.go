@@ -25,20 +25,23 @@ type guarding struct {
 func (m *managed) guard(name, data string) (*guarding, error) {
 	h := m.host
 	path := deadlinePath(h.memberState(m.name, name))
-	d, err := agent.OpenDeadline(path)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, &hostError{err, "guards need Linux: leave guard out, or run this member on Linux"}
-	}
-	if err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	arguments := []string{"guard", path, data}
 	if dog := m.config.Members[name].Watchdog; dog != "" {
-		arguments = append(arguments, "--watchdog", dog)
+		if err := checkWatchdog(dog, m.decided.Lease); err != nil {
+			return nil, err
+		}
+		arguments = append(arguments, "--watchdog", dog, "--lease", m.decided.Lease.String())
+	}
+	d, err := agent.OpenDeadline(path)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, &hostError{err, "guards need Linux: leave guard out, or run this member on Linux"}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &guarding{deadline: d, process: &agent.GuardProcess{
 		Path: path,
@@ -62,11 +65,34 @@ func deadlinePath(state string) string {
 }
 
 // Guard is the guard process of a member: it stops the server in data when the deadline of its agent has passed. It ends with ctx, or when there is
-// nothing left to guard.
-func Guard(ctx context.Context, deadline, data, watchdog string, told func(string)) error {
+// nothing left to guard. watchdog is a device that it pets where deadlines are renewed for a lease; "": none.
+func Guard(ctx context.Context, deadline, data, watchdog string, lease time.Duration, told func(string)) error {
 	var w *agent.Watchdog
 	if watchdog != "" {
-		w = &agent.Watchdog{Path: watchdog, Limit: time.Second, Grace: cluster.Config{}.WithDefaults().StopGrace}
+		w = watchdogOf(watchdog, lease)
 	}
 	return agent.Guard(ctx, deadline, func(ctx context.Context) error { return member.Halt(ctx, data) }, w, told)
+}
+
+func watchdogOf(path string, lease time.Duration) *agent.Watchdog {
+	c := cluster.Config{Lease: lease}.WithDefaults()
+	return &agent.Watchdog{Path: path, Lease: c.Lease, Grace: c.StopGrace}
+}
+
+// checkWatchdog refuses a device that can't do what the file says of it.
+func checkWatchdog(path string, lease time.Duration) error {
+	err := watchdogOf(path, lease).Check()
+	for _, c := range []struct {
+		why  error
+		hint string
+	}{
+		{agent.ErrNoDevice, "load its driver, or softdog where the host has none (modprobe softdog), or leave watchdog out"},
+		{agent.ErrNoRight, "give the user who runs Backstay the right with a udev rule; docs/guide/availability.md has one"},
+		{agent.ErrTooShort, "write a lease of 1s or more, or leave watchdog out"},
+	} {
+		if errors.Is(err, c.why) {
+			return &hostError{err, c.hint}
+		}
+	}
+	return err
 }

@@ -28,7 +28,7 @@ type Member struct {
 	Receiver   bool     `yaml:"receiver,omitempty" json:"receiver,omitempty" doc:"it is no server but Backstay's own receiver of the log on its host, which captures the source that is this cluster: a commit may wait for it as for a standby, and it never becomes primary"`
 	Guard      bool     `yaml:"guard,omitempty" json:"guard,omitempty" doc:"a process beside the agent stops the server by its deadline even where the agent is dead or frozen"`
 	Local      string   `yaml:"local,omitempty" json:"local,omitempty" doc:"how a superuser reaches the server on its host, for the agent; postgres://postgres@/postgres?host=/var/run/postgresql with the port of url if not given"`
-	Watchdog   string   `yaml:"watchdog,omitempty" json:"watchdog,omitempty" doc:"a device that restarts the host when the guard cannot write to it in time, as in /dev/watchdog: the one fence for a host that hangs as a whole"`
+	Watchdog   string   `yaml:"watchdog,omitempty" json:"watchdog,omitempty" doc:"a device that restarts the host when the guard cannot write to it in time, as in /dev/watchdog: the one fence for a host that hangs as a whole. The user who runs Backstay must be allowed to write to it"`
 	Data       string   `yaml:"data,omitempty" json:"data,omitempty" doc:"data directory on its host, for the agent"`
 	Programs   string   `yaml:"programs,omitempty" json:"programs,omitempty" doc:"folder of the server's programs (pg_ctl, postgres, pg_rewind) on its host; found if not given"`
 	Arguments  []string `yaml:"arguments,omitempty" json:"arguments,omitempty" doc:"of the server's program beside -D, as in [-c, config_file=/etc/postgresql/15/main/postgresql.conf]; those that it was last started with if not given"`
