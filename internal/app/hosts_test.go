@@ -82,7 +82,6 @@ func newSite(t *testing.T) *site {
 			}
 		}
 	})
-	t.Setenv("TMPDIR", t.TempDir()) // of what holds servers; theirs were made before
 	file += "clusters:\n  shop:\n    members:\n"
 	for _, host := range siteHosts {
 		c := s.servers[host]

@@ -3,10 +3,8 @@ package app
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -29,7 +27,7 @@ func (m *managed) buildAgents(say func(managedEvent)) error {
 		if err != nil {
 			return &ClusterError{Cluster: m.name, Member: name, Err: err}
 		}
-		release, err := hold(c.Dir, fmt.Sprintf("pid %d, cluster %s of %s", os.Getpid(), m.name, h.Config.Path))
+		release, err := hold(c.Dir)
 		if err != nil {
 			return &ClusterError{Cluster: m.name, Member: name, Err: err}
 		}

@@ -340,3 +340,88 @@ func dump(t *testing.T, file string) string {
 	}
 	return string(out)
 }
+
+// unit are the settings of a unit's section [Service], the last word of each; those that add up are joined.
+func unit(t *testing.T, files ...string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, name := range files {
+		b, err := os.ReadFile(filepath.Join("..", "..", "deploy", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		section := ""
+		for line := range strings.Lines(string(b)) {
+			line = strings.TrimSpace(line)
+			if strings.HasPrefix(line, "[") {
+				section = line
+			}
+			key, value, ok := strings.Cut(line, "=")
+			if section != "[Service]" || strings.HasPrefix(line, "#") || !ok {
+				continue
+			}
+			if key == "ReadWritePaths" && all[key] != "" {
+				value = all[key] + " " + value
+			}
+			all[key] = value
+		}
+	}
+	return all
+}
+
+// TestTheUnitsLetBackstayDoItsWork: what it writes to is writable, alone and beside a server.
+func TestTheUnitsLetBackstayDoItsWork(t *testing.T) {
+	for _, c := range []struct {
+		files []string
+		needs []string // beside the state
+		has   map[string]string
+	}{
+		{[]string{"backstay.service"}, []string{"/tmp"}, map[string]string{"StateDirectory": "backstay", "PrivateTmp": "yes", "Type": "notify"}},
+		{[]string{"backstay.service", "backstay-agent.conf"}, []string{"/tmp", "/dev/shm", "/var/lib/postgresql", "/run/postgresql"},
+			map[string]string{"StateDirectory": "backstay", "PrivateTmp": "no", "PrivateDevices": "no", "KillMode": "process", "User": "postgres"}},
+	} {
+		u := unit(t, c.files...)
+		for key, want := range c.has {
+			if u[key] != want {
+				t.Errorf("%v: %s=%s, want %s", c.files, key, u[key], want)
+			}
+		}
+		for _, path := range c.needs {
+			own := path == "/tmp" && u["PrivateTmp"] == "yes"
+			if u["ProtectSystem"] == "strict" && !own && !slices.Contains(strings.Fields(u["ReadWritePaths"]), path) {
+				t.Errorf("%v: nothing can be written to %s", c.files, path)
+			}
+		}
+	}
+}
+
+func TestSystemdTakesTheUnits(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	copied := func(from, to string) {
+		b, err := os.ReadFile(filepath.Join("..", "..", "deploy", from))
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(filepath.Join(dir, to)), 0o755)
+		}
+		if err == nil {
+			b = bytes.ReplaceAll(b, []byte("/usr/local/bin/backstay"), []byte("/bin/true")) // it must be there
+			err = os.WriteFile(filepath.Join(dir, to), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dropIn := range []bool{false, true} {
+		copied("backstay.service", "backstay.service")
+		if dropIn {
+			copied("backstay-agent.conf", "backstay.service.d/agent.conf")
+		}
+		out, err := exec.Command(analyze, "verify", "--recursive-errors=no", filepath.Join(dir, "backstay.service")).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "backstay.service") {
+			t.Errorf("drop-in %t: %v\n%s", dropIn, err, out)
+		}
+	}
+}
