@@ -55,7 +55,7 @@ func (d *daemon) openCluster(h *Host, name string) (*clustered, error) {
 		return h.openRouted(name, d.name, func(change router.Change) { d.changed(name, change) })
 	}
 	c := &clustered{name: name, config: h.Config.Clusters[name], host: h}
-	if l := c.config.Listen; l.Listens(d.name) && (l.RW != "" || l.RO != "") {
+	if l := c.config.Listen; l.Listens(d.name) && l.Any() {
 		c.table = proxy.NewTable()
 	}
 	var err error

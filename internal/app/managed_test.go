@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -397,4 +399,34 @@ func TestServersWithoutAgents(t *testing.T) {
 	if got, err := say(t.Context(), w.rw, "select inet_server_port()::text"); err != nil || got == fmt.Sprint(w.servers[0].Port) {
 		t.Errorf("clients are led to %s, %v", got, err)
 	}
+}
+
+// TestTheHealthAddressAlone: applications that connect to the servers themselves ask who is primary, and no listener is needed for that.
+func TestTheHealthAddressAlone(t *testing.T) {
+	w := newServersWith(t, 2, "{ mode: automatic, max_loss: 0B, degraded: true }", "")
+	health := freeAddress(t)
+	reload(t, w.Host, strings.Replace(w.file, fmt.Sprintf("rw: %q, ro: %q, ask_idle: 100ms", w.rw, w.ro), fmt.Sprintf("health: %q", health), 1))
+	asked := func() (answer where) {
+		r, err := http.Get("http://" + health + "/primary")
+		if err != nil {
+			return answer
+		}
+		defer r.Body.Close()
+		if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
+			t.Error(err)
+		}
+		return answer
+	}
+	until(t, "it says where the primary is", func() bool {
+		a := asked()
+		return a.Primary == "db1" && a.Address == fmt.Sprintf("127.0.0.1:%d", w.servers[0].Port)
+	})
+	until(t, "the replica may take over", func() bool {
+		c := w.cluster(t)
+		return c.Members[1].Role == "replica" && c.Members[1].Following == "db1" && settled(c)
+	})
+	if out, err := w.Order(t.Context(), "shop", api.ClusterOrder{Verb: "switchover", To: "db2", By: "anna"}); err != nil || out.Primary != "db2" {
+		t.Errorf("switchover: %+v, %v", out, err)
+	}
+	until(t, "it says where the next primary is", func() bool { return asked().Primary == "db2" })
 }

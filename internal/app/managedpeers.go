@@ -92,7 +92,7 @@ func (m *managed) proxies() map[string]peer.Carrier {
 	if m.renewer != nil {
 		all[m.house.name] = m.renewer
 	}
-	if m.config.Listen.RW == "" && m.config.Listen.RO == "" {
+	if !m.config.Listen.Any() {
 		return all
 	}
 	for _, other := range m.host.otherHosts(m.house.name) {

@@ -122,6 +122,9 @@ func (l Listen) Listens(host string) bool {
 	return len(l.Hosts) == 0
 }
 
+// Any reports whether there is any listener. One that only says where the primary is needs a route as the others do.
+func (l Listen) Any() bool { return l.RW != "" || l.RO != "" || l.Health != "" }
+
 // Coordination is what the hosts of a cluster keep its state in.
 type Coordination struct {
 	Embedded *Embedded `yaml:"embedded,omitempty" json:"embedded,omitempty" doc:"voters inside Backstay's own processes"`
