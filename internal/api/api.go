@@ -55,7 +55,7 @@ type Source struct {
 	URL          string           `json:"url" doc:"what is protected"`
 	Engine       string           `json:"engine" doc:"the kind of source"`
 	Mode         string           `json:"mode,omitempty" doc:"how its log is captured"`
-	State        string           `json:"state" doc:"starting, base (the first base is being taken), following, behind, failing, stopped, or elsewhere (another host captures it)"`
+	State        string           `json:"state" doc:"starting, base (the first base is being taken), following, healing (after a gap in the log, until a new base stands), behind, failing, stopped, or elsewhere (another host captures it)"`
 	Text         string           `json:"text,omitempty" doc:"one line for people"`
 	Position     history.Position `json:"position,omitzero" doc:"newest position captured on this host, as timeline/sequence"`
 	PositionTime time.Time        `json:"position_time,omitzero" doc:"when that position was committed"`

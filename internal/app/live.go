@@ -16,6 +16,7 @@ const (
 	stateStarting  = "starting"
 	stateBase      = "base"
 	stateFollowing = "following"
+	stateHealing   = "healing"
 )
 
 // status shows a running source.
@@ -43,6 +44,12 @@ func (p *protected) status() api.Source {
 	if out.Captured = s.Source.Time; s.Whole.Time.After(out.Captured) {
 		out.Captured = s.Whole.Time
 	}
+	p.tell(&out, s, bases)
+	return out
+}
+
+// tell says in which state a running source is whose fullest repository has so many bases, and why.
+func (p *protected) tell(out *api.Source, s archive.Status, bases int) {
 	switch {
 	case s.SourceError != nil:
 		out.State, out.Error = stateFailing, s.SourceError.Error()
@@ -51,12 +58,33 @@ func (p *protected) status() api.Source {
 	case !s.Connected || len(s.Repositories) == 0:
 		out.State = stateStarting
 	case bases == 0:
-		out.State = stateBase
-		out.Text = fmt.Sprintf("the first base is being taken: %d MB stored, of a source of %d MB", p.baseStored()/1e6, p.bytes/1e6)
+		out.State, out.Text = stateBase, "the first base is being taken: "+p.progressOfBase()
+	case s.Gap != nil:
+		out.State, out.Text = stateHealing, fmt.Sprintf("a new base is being taken, for the log has a gap: %s (%s); until it is there %s", s.Gap.Reason, p.progressOfBase(), reachable(s.Repositories))
+	case !s.Following:
+		out.State = stateStarting
 	default:
 		out.State = stateFollowing
 	}
-	return out
+}
+
+// progressOfBase says how far the base has come.
+func (p *protected) progressOfBase() string {
+	return fmt.Sprintf("%d MB stored, of a source of %d MB", p.baseStored()/1e6, p.bytes/1e6)
+}
+
+// reachable says up to when some repository can bring the source back.
+func reachable(list []archive.RepositoryStatus) string {
+	var newest time.Time
+	for _, r := range list {
+		if r.Time.After(newest) {
+			newest = r.Time
+		}
+	}
+	if newest.IsZero() {
+		return "nothing new can be recovered"
+	}
+	return fmt.Sprintf("the log is whole up to %s only, and nothing later can be recovered", newest.UTC().Format(time.DateTime+"Z"))
 }
 
 func (p *protected) repository(r archive.RepositoryStatus) api.Repository {

@@ -154,8 +154,11 @@ func (p *protected) hear(e archive.Event) {
 		p.guide.whole.tear(p.guide.log)
 	}
 	p.mu.Lock()
-	if e.Kind == archive.BaseDone {
+	switch e.Kind {
+	case archive.BaseDone:
 		p.lastBase = e.Took // before whoever waits for the base goes on
+	case archive.BaseStarted:
+		p.stored = 0
 	}
 	p.mu.Unlock()
 	p.told(e)

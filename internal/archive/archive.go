@@ -42,7 +42,8 @@ type Archive struct {
 	work       context.Context // ends when Run has shipped what it could
 	connected  engine.Source   // nil while there is none
 	following  bool
-	joined     bool // the source has shown that it can go on where the log ended: a base may be taken beside it
+	gap        *history.GapError // that is being healed: no base stands behind it yet
+	joined     bool              // the source has shown that it can go on where the log ended: a base may be taken beside it
 	identity   engine.Identity
 	whole      history.Moment // up to when nothing beyond the spool was committed
 	alarm      int            // the last spool alarm given, in percent

@@ -165,11 +165,28 @@ func (a *Archive) session(ctx context.Context) error {
 		}
 		if at := a.sp.Bookmark().Position; at != a.gapAt { // told once, though healing it may take several tries
 			a.gapAt = at
+			a.openGap(gap)
 			a.emit(Event{Kind: GapFound, Text: "the log cannot be continued; taking a new base", Err: err})
 		}
 		if err := a.beginLine(ctx, source, gap); err != nil {
 			return err
 		}
+	}
+}
+
+// openGap notes that nothing which is committed from now on can be recovered until a base stands behind the gap.
+func (a *Archive) openGap(gap *history.GapError) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gap = gap
+}
+
+// closeGap notes a base that was kept.
+func (a *Archive) closeGap(b history.Base) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gap != nil && a.gap.From.Before(b.Stop) {
+		a.gap = nil
 	}
 }
 

@@ -30,6 +30,7 @@ func (s *shipper) wantCopies() {
 // hasBase notes that a base was committed here. A statement of completeness follows at once: until then it is not known
 // that nothing was committed between the one before and the base.
 func (s *shipper) hasBase(b history.Base) {
+	s.a.closeGap(b)
 	s.update(func(v *view) { v.take(b); v.lastBase, v.owed, v.newest = s.a.c.Now(), b.StopTime, b })
 	select {
 	case s.beatNow <- struct{}{}:

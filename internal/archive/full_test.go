@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -142,6 +143,37 @@ func TestAFullSpoolHoldsTheSourceOnlySoFar(t *testing.T) {
 		d.until("a new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
 		h.work(3)
 		d.shipped()
+		d.stop()
+		if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
+			t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
+		}
+	})
+}
+
+// TestAGapIsToldUntilABaseStandsBehindIt: while the base is taken that heals a gap nothing is followed, and what can be recovered grows older.
+func TestAGapIsToldUntilABaseStandsBehindIt(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		d := h.start()
+		h.work(10)
+		d.shipped()
+		d.until("a base", func(st Status) bool { return st.Repositories[0].Bases == 1 })
+		h.w.set(func() { h.w.down = errors.New("away") })
+		d.until("the loss", func(st Status) bool { return st.SourceError != nil })
+		h.w.commit(5, 10)
+		h.w.trim()
+		h.w.set(func() { h.w.down, h.w.slowBase = nil, time.Hour })
+		d.until("the gap", func(st Status) bool { return st.Gap != nil })
+		time.Sleep(30 * time.Minute)
+		if st := d.Status(); st.Gap == nil || st.Following || st.Repositories[0].Lag < 30*time.Minute || st.Repositories[0].Bases != 1 {
+			t.Errorf("in the middle of the base: %+v", st)
+		}
+		d.until("the new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
+		if st := d.Status(); st.Gap != nil {
+			t.Errorf("with a new base: %+v", st)
+		}
+		h.work(3)
+		d.shipped()
+		d.until("no lag", func(st Status) bool { return st.Repositories[0].Lag == 0 })
 		d.stop()
 		if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
 			t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)

@@ -13,8 +13,9 @@ type Status struct {
 	Identity    engine.Identity
 	Connected   bool
 	Following   bool
-	Remains     string // what stays behind at the source
-	SourceError error  // why it is not followed; nil if it is
+	Gap         *history.GapError // the log broke there, and no base stands behind it yet; nil if all is well
+	Remains     string            // what stays behind at the source
+	SourceError error             // why it is not followed; nil if it is
 	SourceSince time.Time
 
 	Position history.Position // durable in the spool
@@ -36,7 +37,7 @@ type RepositoryStatus struct {
 	Opened   bool
 	Position history.Position // up to where there is log
 	Time     time.Time        // everything committed up to this time can be recovered from there; zero without a base
-	Lag      time.Duration    // age of the oldest commit that is not durable there; 0 if there is none
+	Lag      time.Duration    // age of the oldest commit that is not durable there; 0 if there is none; behind a gap that no base heals yet, the age of Time
 	LagBytes int64            // log in the spool that is not durable there, and so waits for it
 	Bases    int
 	LastBase time.Time
@@ -51,7 +52,7 @@ type RepositoryStatus struct {
 // Status says how everything is doing. It is cheap and asks no store.
 func (a *Archive) Status() Status {
 	a.mu.Lock()
-	st := Status{Identity: a.identity, Following: a.following, Whole: a.whole, Source: a.unfollowed, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
+	st := Status{Identity: a.identity, Following: a.following, Gap: a.gap, Whole: a.whole, Source: a.unfollowed, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
 	source, open := a.connected, a.work != nil
 	a.mu.Unlock()
 	st.SourceSince, st.SourceError = a.source.state()
@@ -68,7 +69,7 @@ func (a *Archive) Status() Status {
 	st.Position, st.SpoolBytes = sp.Last, sp.Bytes
 	st.Sealed, st.SealedBytes = a.shelf.stats()
 	for _, s := range a.shippers {
-		st.Repositories = append(st.Repositories, s.status(a.c.Now(), st.Whole))
+		st.Repositories = append(st.Repositories, s.status(a.c.Now(), st.Whole, st.Gap))
 	}
 	return st
 }
@@ -94,8 +95,9 @@ func (a *Archive) Stored() (at history.Position) {
 	return at
 }
 
-// status says how s is doing, where whole is up to when the source is known to have committed nothing more.
-func (s *shipper) status(now time.Time, whole history.Moment) RepositoryStatus {
+// status says how s is doing, where whole is up to when the source is known to have committed nothing more. What was committed after
+// a gap is not known, and counts from when the log was whole.
+func (s *shipper) status(now time.Time, whole history.Moment, gap *history.GapError) RepositoryStatus {
 	v := s.look()
 	safe := v.recoverable()
 	if safe.Position.Equal(whole.Position) {
@@ -109,7 +111,7 @@ func (s *shipper) status(now time.Time, whole history.Moment) RepositoryStatus {
 		st.Opened, st.Store = true, r.Store().String()
 	}
 	st.Lag, st.LagBytes = s.a.backlog.behind(v.durable.Position, now)
-	if safe.Position.Before(v.durable.Position) && !safe.Time.IsZero() {
+	if (gap != nil || safe.Position.Before(v.durable.Position)) && !safe.Time.IsZero() {
 		st.Lag = max(st.Lag, now.Sub(safe.Time))
 	}
 	if st.Since, st.Error = s.outage.state(); st.Error == nil {

@@ -83,11 +83,11 @@ func TestStatusOfALineWithoutBase(t *testing.T) {
 	now := history.Moment{Position: history.At(2, 30), Time: at(9)}
 	s := &shipper{a: &Archive{}}
 	s.view = view{bases: 1, durable: now, line: line{begin: history.At(2, 21), base: old.Position, before: old}}
-	if got := s.status(at(10), now); !got.Time.Equal(old.Time) || got.Lag != 8*time.Second {
+	if got := s.status(at(10), now, nil); !got.Time.Equal(old.Time) || got.Lag != 8*time.Second {
 		t.Errorf("without its base: safe until %v, lag %v", got.Time, got.Lag)
 	}
 	s.view.take(history.Base{Stop: history.At(2, 25)})
-	if got := s.status(at(10), now); !got.Time.Equal(now.Time) || got.Lag != 0 {
+	if got := s.status(at(10), now, nil); !got.Time.Equal(now.Time) || got.Lag != 0 {
 		t.Errorf("with its base: safe until %v, lag %v", got.Time, got.Lag)
 	}
 }

@@ -123,7 +123,7 @@ func (l *live) line(s api.Source) string {
 			text += fmt.Sprintf(", %s %s", r.Name, r.State)
 		}
 	}
-	if s.State == "base" {
+	if s.State == "base" || s.State == "healing" {
 		text = s.Name + ": " + s.Text
 	}
 	if s.Error != "" {

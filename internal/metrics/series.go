@@ -54,7 +54,7 @@ var (
 // What the status says of a source.
 var (
 	sourceInfo     = series("backstay_source_info", Gauge, []string{"source", "engine", "mode"}, "always 1; the engine and how the log is captured are labels")
-	sourceState    = series("backstay_source_state", Gauge, []string{"source", "state"}, "1 for the state that the source is in and 0 for the others: starting, base, following, behind, failing, stopped")
+	sourceState    = series("backstay_source_state", Gauge, []string{"source", "state"}, "1 for the state that the source is in and 0 for the others: starting, base, following, healing, behind, failing, stopped")
 	sourcePosition = series("backstay_source_position_timestamp_seconds", Gauge, ofSource, "when the newest commit that is captured on this host was made")
 	sourceBehind   = series("backstay_source_behind_bytes", Gauge, ofSource, "log that exists at the source and is not captured yet")
 	sourceHeld     = series("backstay_source_held_bytes", Gauge, ofSource, "log that the source keeps only because of Backstay")

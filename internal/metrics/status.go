@@ -13,7 +13,7 @@ import (
 
 // The states that api.Status knows. One that is not listed here is shown too, so that a new one is never lost.
 var (
-	sourceStates     = []string{"starting", "base", "following", "behind", "failing", "stopped"}
+	sourceStates     = []string{"starting", "base", "following", "healing", "behind", "failing", "stopped"}
 	repositoryStates = []string{"ok", "behind", "failing", "empty"}
 )
 

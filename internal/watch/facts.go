@@ -42,7 +42,7 @@ func factsOf(s *watched, st api.Source, jobs work, now time.Time) policy.Facts {
 // every five.
 const shortestSilence = 8 * time.Second
 
-// troubleOf is why nothing is captured from a source, and since when, where that is known; "" if all that it commits is.
+// troubleOf is why nothing that a source commits can be recovered, and since when, where that is known; "" if all that it commits is.
 func troubleOf(st api.Source, rpo time.Duration, now time.Time) (text string, since time.Time) {
 	silent := now.Sub(st.Captured)
 	switch {
@@ -50,10 +50,22 @@ func troubleOf(st api.Source, rpo time.Duration, now time.Time) (text string, si
 		return st.Error, time.Time{}
 	case st.State == "failing":
 		return st.Text, time.Time{}
+	case st.State == "healing":
+		return "its log has a gap, and a new base has to be taken before anything newer can be recovered", lastDurable(st)
 	case rpo > 0 && !st.Captured.IsZero() && silent > max(rpo, shortestSilence):
 		return fmt.Sprintf("it was last heard of at %s", st.Captured.UTC().Format(time.TimeOnly)), st.Captured.Add(rpo)
 	}
 	return "", time.Time{}
+}
+
+// lastDurable is up to when some repository has all that was committed.
+func lastDurable(st api.Source) (newest time.Time) {
+	for _, r := range st.Repositories {
+		if r.DurableTime.After(newest) {
+			newest = r.DurableTime
+		}
+	}
+	return newest
 }
 
 // repository is one repository as policy takes it.

@@ -208,6 +208,7 @@ func TestASilentSourceIsTrouble(t *testing.T) {
 		{api.Source{Captured: now.Add(-6 * time.Second)}, 0, ""},
 		{api.Source{Captured: now.Add(-6 * time.Second)}, time.Minute, ""},
 		{api.Source{State: "failing", Text: "the spool is full"}, 0, "the spool is full"},
+		{api.Source{State: "healing", Text: "12 MB stored", Captured: now}, 0, "its log has a gap, and a new base has to be taken before anything newer can be recovered"},
 		{api.Source{State: "failing", Text: "x", Error: "connection refused"}, 0, "connection refused"},
 	} {
 		got, since := troubleOf(c.source, c.rpo, now)
