@@ -81,7 +81,7 @@ func (h *Host) openSource(ctx context.Context, name string, g *guide) (*protecte
 	p.archive, err = archive.New(archive.Config{
 		Source: name, Engine: e, Repos: repos, Dir: h.sourceState(name, "spool"),
 		Connect: func(ctx context.Context) (engine.Source, error) {
-			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now})
+			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now, Awaits: awaits(cfg)})
 		},
 		MaxSpool: cfg.Limit(), MaxHeld: cfg.MostHeld(), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear, Own: p.takeOwn,
 	})
@@ -89,6 +89,14 @@ func (h *Host) openSource(ctx context.Context, name string, g *guide) (*protecte
 		return nil, errors.Join(err, w.close())
 	}
 	return p, nil
+}
+
+// awaits is in how many repositories a commit is when the source hears that it is safe; zero: in the spool.
+func awaits(s config.Source) int {
+	if archive.Ack(s.Ack) != archive.AckRepository {
+		return 0
+	}
+	return s.Copies()
 }
 
 // heartbeat is how often a repository is told that nothing new was committed; zero leaves it to the store. Where people need not know

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/backoff"
@@ -151,6 +152,11 @@ func (a *Archive) session(ctx context.Context) error {
 		a.identity = id
 		a.mu.Unlock()
 	}
+	var aside sync.WaitGroup
+	attended, leave := context.WithCancel(ctx)
+	aside.Go(func() { a.attend(attended, source) })
+	defer aside.Wait()
+	defer leave()
 	a.keeper.enter(ctx, source)
 	if a.sp.Bookmark().Position.IsZero() {
 		if err := a.beginLine(ctx, source, nil); err != nil {

@@ -34,6 +34,7 @@ type world struct {
 	forks    []history.Fork
 	slot     bool // what was not acknowledged is kept, and counted
 	dropped  int  // slots
+	advice   string
 	moved    signal
 }
 
@@ -111,6 +112,13 @@ type source struct {
 
 func (s *source) Identify(context.Context) (engine.Identity, error) {
 	return engine.Identity{SystemID: "w", Mode: "lines"}, nil
+}
+
+// Advise says what was set last.
+func (s *source) Advise(context.Context) ([]engine.Advice, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return []engine.Advice{{Text: s.w.advice}}, nil
 }
 
 func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine.BaseSink) (engine.BaseResult, error) {

@@ -172,3 +172,22 @@ func TestAckWaitsForAsManyRepositoriesAsArePromised(t *testing.T) {
 		h.proveAll()
 	})
 }
+
+// TestAdviceIsAskedForAgain: somebody changes settings while we run.
+func TestAdviceIsAskedForAgain(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, h *house) {
+		d := h.start()
+		for _, text := range []string{"wait", "do not wait"} {
+			h.w.set(func() { h.w.advice = text })
+			h.work(1)
+			time.Sleep(time.Minute)
+			if list := d.Status().Identity.Advice; len(list) != 1 || list[0].Text != text {
+				t.Errorf("%+v, want %q", list, text)
+			}
+		}
+		if h.w.connects != 1 {
+			t.Errorf("it was connected to %d times", h.w.connects)
+		}
+		d.stop()
+	})
+}

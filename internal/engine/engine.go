@@ -38,6 +38,7 @@ type Options struct {
 	StateDir string           // a folder of its own that survives restarts; "" means none may be kept
 	Log      *slog.Logger     // never nil
 	Now      func() time.Time // the clock that commits are stamped with; never nil
+	Awaits   int              // in how many repositories a piece is when ship returns; zero: on this host, which is all that is sure
 }
 
 // Source is one protected thing. TakeBase may be called while Follow runs, from another goroutine; there is at most
@@ -171,6 +172,13 @@ type Remainer interface {
 	Remains() string
 	// Remove drops it, for good.
 	Remove(ctx context.Context) error
+}
+
+// Adviser is implemented by sources whose advice changes with what is set at the source while it is followed.
+type Adviser interface {
+	// Advise says what should be changed at the source now. It is called about twice a minute, while Follow and TakeBase run, and must be
+	// cheap for the source.
+	Advise(ctx context.Context) ([]Advice, error)
 }
 
 // Restorer can bring a laid base to a position.

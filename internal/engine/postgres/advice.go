@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/backstaydb/backstay/internal/engine"
 )
@@ -36,7 +35,7 @@ func advise(f serverFacts) []engine.Advice {
 			Text: fmt.Sprintf("slot %s is not used and keeps %d MB of log: it was left behind by another installation or source name", x.name, x.held>>20),
 			Do:   fmt.Sprintf("if nobody needs it: SELECT pg_drop_replication_slot('%s');", x.name)})
 	}
-	add(set["synchronous_commit"] == "remote_apply" && names(set["synchronous_standby_names"], f.name), "warning",
+	add(set["synchronous_commit"] == "remote_apply" && f.waiting() != notNamed, "warning",
 		"synchronous_commit is remote_apply: nothing is applied here, so commits that count on us wait for ever",
 		"ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();")
 	add(f.standby, "info",
@@ -44,26 +43,6 @@ func advise(f serverFacts) []engine.Advice {
 	add(set["data_checksums"] == "off", "info",
 		"data checksums are off: a page that the disk has damaged cannot be noticed when it is backed up",
 		"pg_checksums --enable, while the server is stopped")
-	add(!names(set["synchronous_standby_names"], f.name), "info",
-		"commits do not wait for Backstay: what was committed in the last moments before a loss of the server can be missing",
-		fmt.Sprintf("for no loss at all, as long as this host can be reached: ALTER SYSTEM SET synchronous_standby_names = '%s'; SELECT pg_reload_conf();", quoteIdentifier(f.name)))
-	if names(set["synchronous_standby_names"], f.name) {
-		list = append(list, f.place.advise())
-	}
+	list = append(list, f.waitingAdvice())
 	return list
-}
-
-// names reports whether synchronous_standby_names lists a standby of this name: "a, b", "FIRST 1 (a, b)",
-// "ANY 2 (*)".
-func names(list, name string) bool {
-	if i := strings.IndexByte(list, '('); i >= 0 {
-		list = strings.TrimSuffix(strings.TrimSpace(list[i+1:]), ")")
-	}
-	for _, word := range strings.Split(list, ",") {
-		word = strings.TrimSpace(word)
-		if word == "*" || strings.EqualFold(strings.Trim(word, `"`), name) {
-			return true
-		}
-	}
-	return false
 }

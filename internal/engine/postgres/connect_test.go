@@ -99,14 +99,6 @@ func TestConnectWithAPasswordFile(t *testing.T) {
 	}
 }
 
-func TestSynchronousNames(t *testing.T) {
-	for list, want := range map[string]bool{"": false, "backstay": true, "a, Backstay": true, `FIRST 1 (a, "backstay")`: true, "ANY 2 (*)": true, "backstay2, b": false} {
-		if names(list, "backstay") != want {
-			t.Errorf("%q names backstay: %t", list, !want)
-		}
-	}
-}
-
 func TestDurations(t *testing.T) {
 	for s, want := range map[string]string{"0": "0s", "1min": "1m0s", "500ms": "500ms", "2h": "2h0m0s", "30s": "30s", "1d": "24h0m0s", "100": "100ms"} {
 		if d, err := parseDuration(s); err != nil || d.String() != want {

@@ -17,6 +17,7 @@ type Engine struct{}
 var (
 	_ engine.Protector = Engine{}
 	_ engine.Remainer  = (*Source)(nil)
+	_ engine.Adviser   = (*Source)(nil)
 )
 
 // Kind is "postgres".

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -70,9 +71,16 @@ func onThisHost(ctx context.Context, host string) bool {
 	return false
 }
 
-// advise says what a commit that waits for us survives.
-func (p place) advise() engine.Advice {
-	const waits = "commits wait until they are safe in the spool, and are not lost with the server"
+// advise says what a commit that waits for us survives, which does so until it is in so many repositories; none: until it is in the spool.
+func (p place) advise(repositories int) engine.Advice {
+	const kept = "commits wait until they are safe in "
+	switch {
+	case repositories == 1:
+		return engine.Advice{Severity: "info", Text: kept + "a repository, and are not lost with the server, nor with its host or this one, as long as the repository lies elsewhere"}
+	case repositories > 1:
+		return engine.Advice{Severity: "info", Text: fmt.Sprintf("%s%d repositories, and are not lost with the server, nor with its host or this one, as long as one of these lies elsewhere", kept, repositories)}
+	}
+	const waits = kept + "the spool, and are not lost with the server"
 	switch p {
 	case sameDisk:
 		return engine.Advice{Severity: "warning", Text: waits + "; but the spool lies on the disk of the server's data, and is lost with that",

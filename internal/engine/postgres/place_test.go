@@ -45,3 +45,13 @@ func TestWhatCommitsThatWaitSurvive(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCommitsThatWaitForARepositorySurvive: then the spool has no part in it.
+func TestWhatCommitsThatWaitForARepositorySurvive(t *testing.T) {
+	for copies, words := range map[int]string{1: "safe in a repository", 2: "safe in 2 repositories"} {
+		a := sameDisk.advise(copies)
+		if a.Severity != "info" || !strings.Contains(a.Text, words) || strings.Contains(a.Text, "spool") || strings.Contains(a.Do, "ack") {
+			t.Errorf("%d: %+v", copies, a)
+		}
+	}
+}

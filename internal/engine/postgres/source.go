@@ -34,6 +34,7 @@ type Source struct {
 	shipped  wal.LSN // of Follow
 	end      wal.LSN // where the server's log ends, as it last said
 	counters Counters
+	shut     bool // the role may not connect to a database, as of when that was last tried
 }
 
 // Counters tell which paths ran; tests assert on them.

@@ -36,6 +36,9 @@ func (c *Conn) Version() int { return MajorVersion(c.pg.ParameterStatus("server_
 // ServerVersion is what the server says of itself: "15.14 (Debian 15.14-0+deb12u1)".
 func (c *Conn) ServerVersion() string { return c.pg.ParameterStatus("server_version") }
 
+// PID is the process at the server that serves the connection.
+func (c *Conn) PID() uint32 { return c.pg.PID() }
+
 // MajorVersion reads the first number of a version: 15 of "15.14 (Debian …)", 18 of "18beta1"; 0 if there is none.
 func MajorVersion(s string) int {
 	end := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/backstaydb/backstay/internal/engine"
+)
+
+// waiting is whether the server's commits wait for us.
+type waiting int
+
+const (
+	notNamed   waiting = iota // synchronous_standby_names does not name us, or the server goes by it for nobody
+	notAwaited                // it does, and synchronous_commit lets commits wait for nobody
+	isNext                    // commits wait for others, as long as these are there
+	oneOfMany                 // commits wait for some of several standbys
+	untold                    // that depends on who else is there, and we may not see it
+	isAwaited
+)
+
+// waiting decides it, by what the server says of our stream where the role may see that, else by the list alone.
+func (f *serverFacts) waiting() waiting {
+	list := parseStandbyNames(f.settings["synchronous_standby_names"])
+	at, any := list.index(f.name)
+	commit := f.settings["synchronous_commit"]
+	switch {
+	case at < 0 || f.standby || f.sync == "async":
+		return notNamed
+	case commit == "off" || commit == "local":
+		return notAwaited
+	case f.sync == "potential":
+		return isNext
+	case !any && list.number >= len(list.names):
+		return isAwaited
+	case list.quorum && !any:
+		return oneOfMany
+	case f.streams && f.others == 0:
+		return isAwaited
+	case f.sync != "" && any:
+		return oneOfMany
+	case f.sync != "" || f.streams && !any && at < list.number:
+		return isAwaited
+	}
+	return untold
+}
+
+// waitingAdvice says what a loss of the server loses.
+func (f *serverFacts) waitingAdvice() engine.Advice {
+	const missing = "what was committed in the last moments before a loss of the server can be missing"
+	names, name := f.settings["synchronous_standby_names"], quoteIdentifier(f.name)
+	set := fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'; SELECT pg_reload_conf();", strings.ReplaceAll(name, "'", "''"))
+	first := fmt.Sprintf("to have each of them wait for it, put %s first, as in 'FIRST 1 (%s, …)', or raise the number until all are needed", name, name)
+	switch f.waiting() {
+	case notNamed:
+		if commit := f.settings["synchronous_commit"]; commit == "off" || commit == "local" {
+			set = "ALTER SYSTEM SET synchronous_commit = on; " + set
+		}
+		return engine.Advice{Severity: "info", Text: "commits do not wait for Backstay: " + missing, Do: "for no loss at all, as long as this host can be reached: " + set}
+	case notAwaited:
+		return engine.Advice{Severity: "warning",
+			Text: fmt.Sprintf("synchronous_commit is %s: commits do not wait for Backstay, although synchronous_standby_names names it; %s", f.settings["synchronous_commit"], missing),
+			Do:   "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();"}
+	case isNext:
+		return engine.Advice{Severity: "info",
+			Text: fmt.Sprintf("commits do not wait for Backstay, but for standbys before it in synchronous_standby_names (%s): %s", names, missing), Do: first}
+	case oneOfMany:
+		return engine.Advice{Severity: "info",
+			Text: fmt.Sprintf("commits need not wait for Backstay, as another standby can confirm them in its place (synchronous_standby_names is %s): %s", names, missing), Do: first}
+	case untold:
+		return engine.Advice{Severity: "info", Text: fmt.Sprintf("whether commits wait for Backstay cannot be told: synchronous_standby_names is %s, and who else is there is not seen", names),
+			Do: fmt.Sprintf("GRANT pg_read_all_stats TO %s;", quoteIdentifier(f.role))}
+	}
+	return f.place.advise(f.awaits)
+}
+
+// standbyNames is a value of synchronous_standby_names.
+type standbyNames struct {
+	quorum bool // any of names will do; else the first that are there
+	number int  // so many have to confirm
+	names  []string
+}
+
+// parseStandbyNames reads "a, b", "2 (a, b)", "FIRST 1 (a, b)", "ANY 2 (*)". The server has checked it.
+func parseStandbyNames(s string) standbyNames {
+	n := standbyNames{number: 1}
+	if head, list, ok := cutList(s); ok {
+		words := strings.Fields(head)
+		n.quorum = len(words) == 2 && strings.EqualFold(words[0], "any")
+		if len(words) > 0 {
+			n.number, _ = strconv.Atoi(words[len(words)-1])
+		}
+		s = list
+	}
+	for len(s) > 0 {
+		var word string
+		if s = strings.TrimLeft(s, " \t\r\n,"); strings.HasPrefix(s, `"`) {
+			end := 1
+			for ; end < len(s); end++ {
+				if s[end] == '"' {
+					if end+1 == len(s) || s[end+1] != '"' {
+						break
+					}
+					end++
+				}
+			}
+			word, s = strings.ReplaceAll(s[1:min(end, len(s))], `""`, `"`), s[min(end+1, len(s)):]
+		} else {
+			end := strings.IndexByte(s+",", ',')
+			word, s = strings.TrimSpace(s[:end]), s[end:]
+		}
+		if word != "" {
+			n.names = append(n.names, word)
+		}
+	}
+	return n
+}
+
+// cutList cuts "FIRST 1 (a, b)" into its head and its list. A parenthesis in a quoted name of a plain list is none.
+func cutList(s string) (head, list string, ok bool) {
+	head, list, ok = strings.Cut(s, "(")
+	if !ok || strings.Contains(head, `"`) {
+		return "", s, false
+	}
+	list = strings.TrimSpace(list)
+	return head, strings.TrimSuffix(list, ")"), true
+}
+
+// index is the place of a standby in the list, -1 if it has none; any says that it has it by a star.
+func (n standbyNames) index(name string) (at int, any bool) {
+	at = slices.IndexFunc(n.names, func(s string) bool { return s == "*" || strings.EqualFold(s, name) })
+	return at, at >= 0 && n.names[at] == "*"
+}
