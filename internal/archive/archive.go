@@ -48,7 +48,8 @@ type Archive struct {
 	whole      history.Moment // up to when nothing beyond the spool was committed
 	alarm      int            // the last spool alarm given, in percent
 	full       bool
-	unfollowed engine.Status               // of the source when it was last asked while it is not followed
+	taken      time.Time                   // when a shipment was last where it must be, or a session began
+	unfollowed engine.Status               // of the source when it was last asked while nothing is taken from it
 	left       map[uint32]history.Position // by timeline: where its log ended when the source went on to another
 }
 

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
@@ -14,8 +15,8 @@ const (
 	adviceEvery = 30 * time.Second
 )
 
-// attend keeps the advice on a connected source true, until ctx ends.
-func (a *Archive) attend(ctx context.Context, source engine.Source) {
+// advise keeps the advice on a connected source true, until ctx ends.
+func (a *Archive) advise(ctx context.Context, source engine.Source) {
 	asked, ok := source.(engine.Adviser)
 	if !ok {
 		return
@@ -36,5 +37,76 @@ func (a *Archive) attend(ctx context.Context, source engine.Source) {
 		a.mu.Lock()
 		a.identity.Advice = advice
 		a.mu.Unlock()
+	}
+}
+
+// heldError says that a source kept more log for us than it may, while nothing of it was taken.
+type heldError struct {
+	bytes, limit int64
+}
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("the source kept %d bytes of log for us, more than %d, and nothing of it was taken here: it is told to let go of it", e.bytes, e.limit)
+}
+
+// Hint says what helps.
+func (e *heldError) Hint() string {
+	return "see why the repositories take nothing; a base that log has to wait for needs a held_limit above what is written meanwhile"
+}
+
+// watchTaken looks after what a connected source keeps for us while nothing is taken from it: a shipment waits for a repository, or a base
+// that begins a line is copied. It gives up the session when that is more than it may be; the slot can be dropped only then.
+func (a *Archive) watchTaken(ctx context.Context, source engine.Source, give context.CancelCauseFunc) {
+	held := a.watchHeld()
+	held.give = give
+	defer held.stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-held.tick.C:
+		}
+		if a.c.Now().Sub(a.lastTaken()) < watchEvery {
+			held.forget()
+			continue
+		}
+		r, ok := source.(engine.Remainer)
+		if !ok || r.Remains() == "" {
+			continue
+		}
+		held.look(ctx)
+	}
+}
+
+// took notes that a shipment is where it must be.
+func (a *Archive) took() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.taken = a.c.Now()
+}
+
+func (a *Archive) lastTaken() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.taken
+}
+
+// letGo has the source let go of the log that it keeps, and waits until the spool's is where it must be: before that no more could be taken.
+func (a *Archive) letGo(ctx context.Context, e *heldError) {
+	if a.source.fail(e, a.c.Now()) == 1 {
+		a.emit(Event{Kind: SourceDown, Text: "the source is not followed until a repository takes what waits", Err: e})
+	}
+	held := a.watchHeld()
+	defer held.stop()
+	held.look(ctx)
+	for ctx.Err() == nil && a.c.Ack == AckRepository {
+		wait, end := context.WithTimeout(ctx, watchEvery)
+		err := a.waitAcked(wait, a.sp.Bookmark().Position)
+		late := wait.Err() != nil
+		end()
+		if err == nil || !late {
+			return // or it never comes, which the next session finds out
+		}
+		held.look(ctx) // it could not be told
 	}
 }

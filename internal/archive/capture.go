@@ -32,6 +32,11 @@ func (a *Archive) capture(ctx context.Context) {
 			a.c.Log.Info("the source is followed at another of its servers", "source", a.c.Source, "why", err)
 			continue
 		}
+		var held *heldError
+		if errors.As(err, &held) {
+			a.letGo(ctx, held)
+			continue
+		}
 		var full *spool.FullError
 		if errors.As(err, &full) {
 			a.waitForRoom(ctx, full.Need)
@@ -130,7 +135,7 @@ func (a *Archive) waitOpened(ctx context.Context, n int, limit time.Duration) bo
 }
 
 // session connects and follows until something fails. Gaps are healed inside it.
-func (a *Archive) session(ctx context.Context) error {
+func (a *Archive) session(ctx context.Context) (err error) {
 	source, err := a.c.Connect(ctx)
 	if err != nil {
 		return err
@@ -152,12 +157,20 @@ func (a *Archive) session(ctx context.Context) error {
 		a.identity = id
 		a.mu.Unlock()
 	}
-	var aside sync.WaitGroup
-	attended, leave := context.WithCancel(ctx)
-	aside.Go(func() { a.attend(attended, source) })
-	defer aside.Wait()
-	defer leave()
 	a.keeper.enter(ctx, source)
+	a.took()
+	var aside sync.WaitGroup
+	ctx, give := context.WithCancelCause(ctx)
+	aside.Go(func() { a.advise(ctx, source) })
+	aside.Go(func() { a.watchTaken(ctx, source, give) })
+	defer func() {
+		give(nil)
+		aside.Wait()
+		var held *heldError
+		if errors.As(context.Cause(ctx), &held) {
+			err = held
+		}
+	}()
 	if a.sp.Bookmark().Position.IsZero() {
 		if err := a.beginLine(ctx, source, nil); err != nil {
 			return err
@@ -262,9 +275,17 @@ func (a *Archive) ship(ctx context.Context, pieces []engine.Piece) error {
 		a.appended.wake()
 	}
 	if a.c.Ack == AckRepository {
-		return a.waitDurable(ctx, a.shippers, min(max(a.c.Copies, 1), len(a.shippers)), last.To)
+		if err := a.waitAcked(ctx, last.To); err != nil {
+			return err
+		}
 	}
+	a.took()
 	return nil
+}
+
+// waitAcked waits until the log up to p is in as many repositories as a commit waits for.
+func (a *Archive) waitAcked(ctx context.Context, p history.Position) error {
+	return a.waitDurable(ctx, a.shippers, min(max(a.c.Copies, 1), len(a.shippers)), p)
 }
 
 // idleKept is how often a piece without data is written to the spool when it brings nothing but time.

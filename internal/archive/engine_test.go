@@ -34,6 +34,8 @@ type world struct {
 	forks    []history.Fork
 	slot     bool // what was not acknowledged is kept, and counted
 	dropped  int  // slots
+	open     int  // sessions that used the slot when it was dropped
+	used     int  // calls of Follow and TakeBase that are under way
 	advice   string
 	moved    signal
 }
@@ -92,6 +94,12 @@ func (w *world) set(change func()) {
 	w.moved.wake()
 }
 
+// use counts who uses the slot, until it is told that it ended.
+func (w *world) use() (ended func()) {
+	w.set(func() { w.used++ })
+	return func() { w.set(func() { w.used-- }) }
+}
+
 func (w *world) connect(context.Context) (engine.Source, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -122,6 +130,7 @@ func (s *source) Advise(context.Context) ([]engine.Advice, error) {
 }
 
 func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine.BaseSink) (engine.BaseResult, error) {
+	defer s.w.use()()
 	s.w.mu.Lock()
 	start, slow, spread := len(s.w.lines), s.w.slowBase, s.w.spread
 	if s.w.refused > 0 {
@@ -165,6 +174,7 @@ func token(p history.Position) []byte { return []byte("at " + p.String()) }
 
 // Follow ships a piece for each commit, at most five at a time, and pieces without data when nothing happens.
 func (s *source) Follow(ctx context.Context, from engine.Bookmark, ship engine.Ship) error {
+	defer s.w.use()()
 	at, since := from.Position, from.Time
 	s.w.mu.Lock()
 	strict, trimmed, slow := s.w.strict, s.w.trimmed, s.w.slowJoin
@@ -273,7 +283,7 @@ func (s *source) Remains() string {
 func (s *source) Remove(context.Context) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	s.w.slot, s.w.trimmed = false, len(s.w.lines)
+	s.w.slot, s.w.trimmed, s.w.open = false, len(s.w.lines), s.w.open+s.w.used
 	s.w.dropped++
 	return nil
 }

@@ -180,3 +180,55 @@ func TestAGapIsToldUntilABaseStandsBehindIt(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatWaitsForARepositoryHoldsTheSourceOnlySoFar: with ack: repository a shipment waits for the store inside of the session, and so does
+// the slot; a base that begins a line keeps it from being moved on, too.
+func TestWhatWaitsForARepositoryHoldsTheSourceOnlySoFar(t *testing.T) {
+	for name, stuck := range map[string]func(h *house, d *daemon){
+		"dead store":    func(h *house, _ *daemon) { h.die(0) },
+		"hanging store": func(h *house, _ *daemon) { h.hang(0) },
+		"base": func(h *house, d *daemon) {
+			h.w.set(func() { h.w.down = errors.New("away") })
+			d.until("the loss", func(st Status) bool { return st.SourceError != nil })
+			h.w.commit(5, 10)
+			h.w.trim()
+			h.w.set(func() { h.w.down, h.w.slowBase = nil, 1000*time.Hour })
+			d.until("the gap", func(st Status) bool { return st.Gap != nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, func(t *testing.T, h *house) {
+				h.config.Ack, h.config.MaxHeld = AckRepository, 100<<10
+				h.w.set(func() { h.w.slot = true })
+				d := h.start()
+				h.work(10)
+				d.shipped()
+				stuck(h, d)
+				var seen int64
+				for dropped := 0; dropped == 0; h.w.set(func() { dropped = h.w.dropped }) {
+					h.w.commit(20, 500)
+					time.Sleep(time.Minute)
+					seen = max(seen, d.Status().Source.HeldBytes)
+				}
+				if open := h.w.open; open > 0 {
+					t.Errorf("the slot was dropped with %d sessions", open)
+				}
+				if seen < 70<<10 || seen > 130<<10 {
+					t.Errorf("Status tells of %d bytes at most", seen)
+				}
+				if n := h.saw(HeldAlarm); n != 3 {
+					t.Errorf("%d alarms", n)
+				}
+				h.w.set(func() { h.w.slowBase, h.w.slot = 0, true })
+				h.heal(0)
+				d.until("a new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
+				h.work(3)
+				d.shipped()
+				d.stop()
+				if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
+					t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
+				}
+			})
+		})
+	}
+}

@@ -11,19 +11,26 @@ import (
 // watchEvery is how often a source that is not followed is asked how much log it keeps for us.
 const watchEvery = time.Minute
 
-// holdWatch looks after what a source keeps for us while nobody here can take it: a slot holds a server's log back,
+// holdWatch looks after what a source keeps for us while nobody here takes it: a slot holds a server's log back,
 // and a server whose disk is full stands still. Beyond Config.MaxHeld the slot is dropped. What the server then throws
 // away is a gap and a new base, when there is room again.
 type holdWatch struct {
 	a    *Archive
 	tick *time.Ticker
-	told int // alarms given, in percent
+	told int                     // alarms given, in percent
+	give context.CancelCauseFunc // ends the session that uses the slot, which can't be dropped before; nil where there is none
 }
 
 func (a *Archive) watchHeld() *holdWatch { return &holdWatch{a: a, tick: time.NewTicker(watchEvery)} }
 
 func (h *holdWatch) stop() {
 	h.tick.Stop()
+	h.forget()
+}
+
+// forget is for a source that is followed again.
+func (h *holdWatch) forget() {
+	h.told = 0
 	h.a.mu.Lock()
 	defer h.a.mu.Unlock()
 	h.a.unfollowed = engine.Status{}
@@ -54,6 +61,10 @@ func (h *holdWatch) look(ctx context.Context) {
 	limit := h.a.c.MaxHeld
 	if st.HeldBytes <= limit {
 		h.tell(st.HeldBytes, limit)
+		return
+	}
+	if h.give != nil {
+		h.give(&heldError{st.HeldBytes, limit})
 		return
 	}
 	if err := r.Remove(ctx); err != nil {

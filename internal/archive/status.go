@@ -57,7 +57,11 @@ func (a *Archive) Status() Status {
 	a.mu.Unlock()
 	st.SourceSince, st.SourceError = a.source.state()
 	if source != nil {
+		asked := st.Source
 		st.Connected, st.Source = true, source.Status()
+		if asked.HeldBytes > st.Source.HeldBytes { // while nothing is taken the stream does not see what is written
+			st.Source.HeldBytes, st.Source.HeldRoom = asked.HeldBytes, asked.HeldRoom
+		}
 		if r, ok := source.(engine.Remainer); ok {
 			st.Remains = r.Remains()
 		}
