@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,9 @@ func (a *Archive) advise(ctx context.Context, source engine.Source) {
 		a.mu.Unlock()
 	}
 }
+
+// errLetGo is why a base is given up whose log the source need not keep any longer.
+var errLetGo = errors.New("the source was told to let go of log that the base needs")
 
 // heldError says that a source kept more log for us than it may, while nothing of it was taken.
 type heldError struct {

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,4 +184,55 @@ func TestOwnBasesAreStoodAround(t *testing.T) {
 		d.stop()
 		h.proveAll()
 	})
+}
+
+// TestABaseOutlivesItsSession: the log is followed anew while a base goes on that has connections of its own; it ends where it can be of no
+// use any more.
+func TestABaseOutlivesItsSession(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(h *house)
+		ends    string // what the base ends with; "": it is kept
+	}{
+		"nothing":        {func(*house) {}, ""},
+		"a gap":          {func(h *house) { h.w.trim() }, "the log was trimmed"},
+		"another source": {func(h *house) { h.w.set(func() { h.w.system = "2" }) }, "another one now"},
+		"a fork":         {func(h *house) { h.w.fork(h.w.count()) }, "timeline 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, func(t *testing.T, h *house) {
+				h.w.lasts = true
+				d := h.start()
+				h.work(10)
+				d.shipped()
+				h.w.set(func() { h.w.slowBase = 10 * time.Hour })
+				began := time.Now()
+				done := make(chan error, 1)
+				go func() { _, err := d.Backup(context.Background()); done <- err }()
+				time.Sleep(time.Hour)
+				for range 3 {
+					h.w.set(func() { h.w.down = errors.New("away") })
+					h.w.commit(5, 10)
+					time.Sleep(10 * time.Minute)
+					h.w.set(func() { h.w.down = nil })
+					time.Sleep(10 * time.Minute)
+				}
+				h.w.set(func() { h.w.down = errors.New("away") })
+				time.Sleep(time.Minute)
+				h.w.commit(5, 10)
+				h.w.set(func() { h.w.slowBase = 0 })
+				c.happens(h)
+				h.w.set(func() { h.w.down = nil })
+				err := <-done
+				took := time.Since(began)
+				if c.ends == "" && (err != nil || took < 10*time.Hour || h.w.bases != 2) {
+					t.Errorf("after %s: %v, %d bases were taken", took, err, h.w.bases)
+				}
+				if c.ends != "" && (err == nil || !strings.Contains(err.Error(), c.ends) || took > 3*time.Hour) {
+					t.Errorf("after %s: %v, want %q", took, err, c.ends)
+				}
+				d.shipped()
+				d.stop()
+			})
+		})
+	}
 }

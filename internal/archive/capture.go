@@ -30,6 +30,7 @@ func (a *Archive) capture(ctx context.Context) {
 		}
 		if errors.Is(err, engine.ErrMoved) {
 			a.c.Log.Info("the source is followed at another of its servers", "source", a.c.Source, "why", err)
+			a.keeper.giveUp(err)
 			continue
 		}
 		var held *heldError
@@ -147,15 +148,18 @@ func (a *Archive) session(ctx context.Context) (err error) {
 		a.mu.Lock()
 		a.connected, a.following, a.joined = nil, false, false
 		a.mu.Unlock()
-		a.keeper.leave() // a base that is being taken ends before the source is closed
-		if err := source.Close(); err != nil {
-			a.c.Log.Warn("close source", "source", a.c.Source, "err", err)
+		if !a.keeper.leave() {
+			a.close(source)
 		}
 	}()
 	if id, err := source.Identify(ctx); err == nil {
 		a.mu.Lock()
+		was := a.identity.SystemID
 		a.identity = id
 		a.mu.Unlock()
+		if was != "" && id.SystemID != was {
+			a.keeper.giveUp(fmt.Errorf("the source is another one now: its system identifier is %s and was %s", id.SystemID, was))
+		}
 	}
 	a.keeper.enter(ctx, source)
 	a.took()
@@ -206,6 +210,12 @@ func (a *Archive) closeGap(b history.Base) {
 	defer a.mu.Unlock()
 	if a.gap != nil && a.gap.From.Before(b.Stop) {
 		a.gap = nil
+	}
+}
+
+func (a *Archive) close(source engine.Source) {
+	if err := source.Close(); err != nil {
+		a.c.Log.Warn("close source", "source", a.c.Source, "err", err)
 	}
 }
 
@@ -334,6 +344,7 @@ func (a *Archive) noteForks(pieces []engine.Piece) {
 	defer a.mu.Unlock()
 	for i := range pieces {
 		if pieces[i].Fork != nil {
+			a.keeper.giveUpLeft(fmt.Errorf("the source went on to timeline %d", pieces[i].Fork.Child))
 			a.left[at.Timeline] = at
 		}
 		at = pieces[i].To

@@ -37,6 +37,8 @@ type world struct {
 	open     int  // sessions that used the slot when it was dropped
 	used     int  // calls of Follow and TakeBase that are under way
 	advice   string
+	lasts    bool // bases have connections of their own
+	system   string
 	moved    signal
 }
 
@@ -107,8 +109,16 @@ func (w *world) connect(context.Context) (engine.Source, error) {
 	if w.down != nil {
 		return nil, w.down
 	}
+	if w.lasts {
+		return lasting{&source{w: w}}, nil
+	}
 	return &source{w: w}, nil
 }
+
+// lasting is a source whose bases outlive its session.
+type lasting struct{ *source }
+
+func (lasting) Lasts() {}
 
 // source is the world as a connection sees it.
 type source struct {
@@ -119,7 +129,7 @@ type source struct {
 }
 
 func (s *source) Identify(context.Context) (engine.Identity, error) {
-	return engine.Identity{SystemID: "w", Mode: "lines"}, nil
+	return engine.Identity{SystemID: "w" + s.w.system, Mode: "lines"}, nil
 }
 
 // Advise says what was set last.
@@ -149,6 +159,9 @@ func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 	case <-ctx.Done():
 		return engine.BaseResult{}, ctx.Err()
 	case <-time.After(slow):
+	}
+	if s.isClosed() {
+		return engine.BaseResult{}, errors.New("the source was closed")
 	}
 	if spread > 0 {
 		s.w.commit(spread, 10)
@@ -286,6 +299,12 @@ func (s *source) Remove(context.Context) error {
 	s.w.slot, s.w.trimmed, s.w.open = false, len(s.w.lines), s.w.open+s.w.used
 	s.w.dropped++
 	return nil
+}
+
+func (s *source) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *source) Close() error {

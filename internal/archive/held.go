@@ -72,6 +72,7 @@ func (h *holdWatch) look(ctx context.Context) {
 			"the source keeps %d bytes of log for us, more than %d, and cannot be told to let go of it", st.HeldBytes, limit)})
 		return
 	}
+	h.a.keeper.giveUp(errLetGo)
 	h.a.mu.Lock()
 	h.a.unfollowed = engine.Status{}
 	h.a.mu.Unlock()

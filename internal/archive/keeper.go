@@ -27,7 +27,8 @@ type keeper struct {
 
 	source engine.Source // nil while there is none
 	inside context.Context
-	leaves context.CancelFunc
+	leaves context.CancelCauseFunc
+	using  *user     // the base that is being taken; nil while none is
 	tries  int       // commits that failed in a row
 	busy   int       // bases being taken or waiting for their log
 	healed time.Time // when a base was last taken because one was missing
@@ -102,19 +103,79 @@ func (k *keeper) enter(ctx context.Context, s engine.Source) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.source = s
-	k.inside, k.leaves = context.WithCancel(ctx)
+	k.inside, k.leaves = context.WithCancelCause(ctx)
 }
 
-// leave takes the source back and waits until no base uses it.
-func (k *keeper) leave() {
+// user is a base that is being taken from a source.
+type user struct {
+	source engine.Source
+	give   context.CancelCauseFunc
+	left   bool          // the session of the source has ended: it is closed with the base
+	done   chan struct{} // closed when the base is taken or given up
+}
+
+// use notes that a base is being taken from a source, until ended is called. It reports false where the session of the source has ended. The
+// caller holds the turn.
+func (k *keeper) use(s engine.Source) (ended func(), ok bool) {
 	k.mu.Lock()
-	if k.leaves != nil {
-		k.leaves()
+	defer k.mu.Unlock()
+	if k.source != s {
+		return nil, false
 	}
+	u := &user{source: s, give: k.leaves, done: make(chan struct{})}
+	k.using = u
+	return func() {
+		k.mu.Lock()
+		k.using = nil
+		k.mu.Unlock()
+		if u.left {
+			k.a.close(s)
+		}
+		close(u.done)
+	}, true
+}
+
+// giveUp ends the base that is being taken, if any, as it can be of no use any more.
+func (k *keeper) giveUp(why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.using != nil {
+		k.using.give(why)
+	}
+}
+
+// giveUpLeft does so with one that outlived its session.
+func (k *keeper) giveUpLeft(why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.using != nil && k.using.left {
+		k.using.give(why)
+	}
+}
+
+// leave takes the source back at the end of its session. A base that lasts goes on and closes the source when it ends; any other ends before
+// leave returns. It reports whether the source is left to a base.
+func (k *keeper) leave() bool {
+	k.mu.Lock()
+	u := k.using
+	if u != nil && u.source != k.source { // of an earlier session
+		u = nil
+	}
+	_, lasts := k.source.(engine.Lasting)
 	k.source = nil
+	if u != nil && lasts {
+		u.left = true
+		k.mu.Unlock()
+		return true
+	}
+	if k.leaves != nil {
+		k.leaves(nil)
+	}
 	k.mu.Unlock()
-	<-k.turn
-	k.turn <- struct{}{}
+	if u != nil {
+		<-u.done
+	}
+	return false
 }
 
 func (k *keeper) current() (engine.Source, context.Context) {
@@ -167,6 +228,12 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 		return
 	}
 	<-k.turn
+	ended, ok := k.use(source)
+	if !ok {
+		k.turn <- struct{}{}
+		k.want()
+		return
+	}
 	k.mu.Lock()
 	wanted := k.job != nil && !k.job.taken // a base taken for a new line may have served it
 	if wanted {
@@ -174,10 +241,12 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 	}
 	k.mu.Unlock()
 	if !wanted {
+		ended()
 		k.turn <- struct{}{}
 		return
 	}
 	t, err := k.takeFor(ctx, source, engine.BaseOptions{Type: history.Full, After: k.a.sp.Bookmark().Position})
+	ended()
 	k.turn <- struct{}{}
 	if err != nil {
 		k.finish(history.Base{}, err)
@@ -225,6 +294,9 @@ func (k *keeper) take(ctx context.Context, source engine.Source, o engine.BaseOp
 		refused, err := k.takeInto(ctx, source, o, r, t)
 		if err == nil {
 			return t, nil
+		}
+		if why := context.Cause(ctx); why != nil {
+			err = why
 		}
 		k.a.emit(Event{Kind: BaseFailed, Repository: s.c.Name, Text: "the base was not taken", Err: err})
 		errs = append(errs, fmt.Errorf("repository %s: %w", s.c.Name, err))

@@ -50,9 +50,18 @@ func (a *Archive) beginLine(ctx context.Context, source engine.Source, gap *hist
 	if !a.waitOpened(ctx, 1, 0) {
 		return ctx.Err()
 	}
+	if gap != nil {
+		k.giveUp(gap)
+	}
 	<-k.turn
+	used, ok := k.use(source)
+	if !ok {
+		k.turn <- struct{}{}
+		return ctx.Err()
+	}
 	ended := k.begins()
 	t, err := k.takeFor(ctx, source, o)
+	used()
 	k.turn <- struct{}{}
 	if err != nil {
 		ended()

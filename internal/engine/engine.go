@@ -181,6 +181,13 @@ type Adviser interface {
 	Advise(ctx context.Context) ([]Advice, error)
 }
 
+// Lasting is implemented by sources whose bases need nothing of what Follow has: a TakeBase goes on when Follow has ended, and while another
+// Source of the same thing is followed. Such a source is closed when its base has ended.
+type Lasting interface {
+	Source
+	Lasts()
+}
+
 // Restorer can bring a laid base to a position.
 type Restorer interface {
 	Engine

@@ -18,6 +18,7 @@ var (
 	_ engine.Protector = Engine{}
 	_ engine.Remainer  = (*Source)(nil)
 	_ engine.Adviser   = (*Source)(nil)
+	_ engine.Lasting   = (*Source)(nil)
 )
 
 // Kind is "postgres".

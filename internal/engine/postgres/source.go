@@ -69,6 +69,9 @@ func (s *Source) count(add func(*Counters)) {
 // Close releases nothing, as connections live no longer than the calls that need them. The slot stays.
 func (s *Source) Close() error { return nil }
 
+// Lasts is engine.Lasting's: a base has connections of its own.
+func (s *Source) Lasts() {}
+
 // closeTimeout is how long the goodbye to a server may take.
 const closeTimeout = 2 * time.Second
 
