@@ -81,7 +81,7 @@ func (h *Host) openSource(ctx context.Context, name string, g *guide) (*protecte
 	p.archive, err = archive.New(archive.Config{
 		Source: name, Engine: e, Repos: repos, Dir: h.sourceState(name, "spool"),
 		Connect: func(ctx context.Context) (engine.Source, error) {
-			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now, Awaits: awaits(cfg)})
+			return e.Connect(ctx, target, engine.Options{Name: name, StateDir: h.sourceState(name, "engine"), Log: h.Log, Now: h.Now, Awaits: awaits(cfg), Confirmed: p.archive.Confirmed})
 		},
 		MaxSpool: cfg.Limit(), MaxHeld: cfg.MostHeld(), SegmentBytes: int64(cfg.SegmentSize), Ack: archive.Ack(cfg.Ack), Copies: cfg.Copies(), Retry: again, Log: h.Log, Now: h.Now, Events: p.hear, Own: p.takeOwn,
 	})

@@ -295,7 +295,7 @@ func (a *Archive) ship(ctx context.Context, pieces []engine.Piece) error {
 
 // waitAcked waits until the log up to p is in as many repositories as a commit waits for.
 func (a *Archive) waitAcked(ctx context.Context, p history.Position) error {
-	return a.waitDurable(ctx, a.shippers, min(max(a.c.Copies, 1), len(a.shippers)), p)
+	return a.waitDurable(ctx, a.shippers, a.acked(), p)
 }
 
 // idleKept is how often a piece without data is written to the spool when it brings nothing but time.

@@ -33,6 +33,7 @@ type world struct {
 	acked    int // the newest commit that was acknowledged
 	forks    []history.Fork
 	slot     bool // what was not acknowledged is kept, and counted
+	blind    bool // whether there is a slot cannot be seen: it is always said to stay
 	dropped  int  // slots
 	open     int  // sessions that used the slot when it was dropped
 	used     int  // calls of Follow and TakeBase that are under way
@@ -276,7 +277,7 @@ func (s *source) Status() (st engine.Status) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	for _, line := range s.w.lines[min(s.w.acked, len(s.w.lines)):] {
-		if s.w.slot {
+		if s.w.slot || s.w.blind {
 			st.HeldBytes += int64(len(line))
 		}
 	}
@@ -286,7 +287,7 @@ func (s *source) Status() (st engine.Status) {
 func (s *source) Remains() string {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if !s.w.slot {
+	if !s.w.slot && !s.w.blind {
 		return ""
 	}
 	return "a slot"

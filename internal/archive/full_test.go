@@ -127,6 +127,13 @@ func TestAFullSpoolHoldsTheSourceOnlySoFar(t *testing.T) {
 			time.Sleep(time.Minute)
 			seen = max(seen, d.Status().Source.HeldBytes)
 		}
+		h.w.set(func() { h.w.blind = true }) // what was let go is not told again, though the source can't say that it is gone
+		time.Sleep(5 * time.Minute)
+		h.w.set(func() {
+			if h.w.blind = false; h.w.dropped != 1 {
+				t.Errorf("the source was told %d times to let go", h.w.dropped)
+			}
+		})
 		if seen < 70<<10 || seen > 100<<10 {
 			t.Errorf("Status tells of %d bytes at most", seen)
 		}

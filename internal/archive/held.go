@@ -18,6 +18,7 @@ type holdWatch struct {
 	a    *Archive
 	tick *time.Ticker
 	told int                     // alarms given, in percent
+	gone bool                    // the source was told to let go: until it is followed again nothing is kept
 	give context.CancelCauseFunc // ends the session that uses the slot, which can't be dropped before; nil where there is none
 }
 
@@ -30,7 +31,7 @@ func (h *holdWatch) stop() {
 
 // forget is for a source that is followed again.
 func (h *holdWatch) forget() {
-	h.told = 0
+	h.told, h.gone = 0, false
 	h.a.mu.Lock()
 	defer h.a.mu.Unlock()
 	h.a.unfollowed = engine.Status{}
@@ -38,6 +39,9 @@ func (h *holdWatch) forget() {
 
 // look asks once. A source that cannot be asked is asked again next time.
 func (h *holdWatch) look(ctx context.Context) {
+	if h.gone {
+		return
+	}
 	ctx, end := context.WithTimeout(ctx, watchEvery)
 	defer end()
 	source, err := h.a.c.Connect(ctx)
@@ -73,6 +77,7 @@ func (h *holdWatch) look(ctx context.Context) {
 		return
 	}
 	h.a.keeper.giveUp(errLetGo)
+	h.gone = true
 	h.a.mu.Lock()
 	h.a.unfollowed = engine.Status{}
 	h.a.mu.Unlock()

@@ -163,6 +163,9 @@ func TestAckWaitsForAsManyRepositoriesAsArePromised(t *testing.T) {
 		if after := h.w.ackedNow(); after != before || after >= h.w.count() {
 			t.Errorf("%d of %d commits were acknowledged with one repository of two, %d before", after, h.w.count(), before)
 		}
+		if at := d.Confirmed(); int(at.Seq) != before {
+			t.Errorf("%s is said to be confirmed, %d was", at, before)
+		}
 		h.heal(0)
 		d.shipped(0, 1)
 		d.until("the acknowledgement", func(Status) bool { return h.w.ackedNow() == h.w.count() })

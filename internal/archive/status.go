@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"slices"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
@@ -98,6 +99,25 @@ func (a *Archive) Stored() (at history.Position) {
 	}
 	return at
 }
+
+// Confirmed is up to where the source may have been told that its log is safe: what its ack says. It is zero before the spool was opened.
+func (a *Archive) Confirmed() history.Position {
+	if a.c.Ack != AckRepository {
+		return a.Received()
+	}
+	if a.workCtx() == nil {
+		return history.Position{}
+	}
+	var ends []history.Position
+	for _, s := range a.shippers {
+		ends = append(ends, s.durableEnd().Position)
+	}
+	slices.SortFunc(ends, func(x, y history.Position) int { return y.Compare(x) })
+	return ends[a.acked()-1]
+}
+
+// acked is how many repositories a piece waits for with AckRepository.
+func (a *Archive) acked() int { return min(max(a.c.Copies, 1), len(a.shippers)) }
 
 // status says how s is doing, where whole is up to when the source is known to have committed nothing more. What was committed after
 // a gap is not known, and counts from when the log was whole.

@@ -39,6 +39,10 @@ type Options struct {
 	Log      *slog.Logger     // never nil
 	Now      func() time.Time // the clock that commits are stamped with; never nil
 	Awaits   int              // in how many repositories a piece is when ship returns; zero: on this host, which is all that is sure
+
+	// Confirmed is up to where the source was told that its log is safe, as far as this host knows: for a source that
+	// does not say itself how much log it keeps for us. nil, or zero: not known.
+	Confirmed func() history.Position
 }
 
 // Source is one protected thing. TakeBase may be called while Follow runs, from another goroutine; there is at most

@@ -84,9 +84,13 @@ func (s *Source) learn(ctx context.Context, conn *replication.Conn) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slotMade = held.exists
-	if held.exists && held.restart != 0 && sys.Flushed > held.restart {
-		s.status.HeldBytes = int64(sys.Flushed - held.restart)
+	s.slotMade, s.slotMay = held.exists, held.unknown
+	from := held.restart
+	if held.unknown && s.options.Confirmed != nil {
+		from = wal.LSN(s.options.Confirmed().Seq)
+	}
+	if from != 0 && sys.Flushed > from {
+		s.status.HeldBytes = int64(sys.Flushed - from)
 	}
 	return nil
 }

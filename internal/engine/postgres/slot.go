@@ -35,7 +35,7 @@ type slotState struct {
 	exists  bool
 	lost    bool    // it holds nothing back any more
 	restart wal.LSN // everything from here on is held back
-	unknown bool    // the server cannot be asked over this connection
+	unknown bool    // the server cannot be asked over this connection: the slot may be there
 }
 
 // readSlot asks for our slot. Servers before 15 tell it over a connection to a database only.
@@ -97,7 +97,7 @@ func (s *Source) ensureSlot(ctx context.Context, conn *replication.Conn) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slotMade = true
+	s.slotMade, s.slotMay = true, false
 	return nil
 }
 
@@ -126,10 +126,14 @@ func (s *Source) dropSlot(ctx context.Context, conn *replication.Conn) error {
 func (s *Source) Remains() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.slotMade {
+	stays := ""
+	switch {
+	case s.slotMay:
+		stays = ", if it is there: the role may not look,"
+	case !s.slotMade:
 		return ""
 	}
-	return fmt.Sprintf("replication slot %s stays at %s and keeps the server's log (pg_wal) from being removed until Backstay runs again or the source is unprotected", s.slot, s.where())
+	return fmt.Sprintf("replication slot %s%s stays at %s and keeps the server's log (pg_wal) from being removed until Backstay runs again or the source is unprotected", s.slot, stays, s.where())
 }
 
 // Remove drops the slot. It is no error if there is none.
@@ -144,6 +148,6 @@ func (s *Source) Remove(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slotMade, s.status.HeldBytes = false, 0
+	s.slotMade, s.slotMay, s.status.HeldBytes = false, false, 0
 	return nil
 }

@@ -159,3 +159,52 @@ func TestLogWithoutWhatRecoveryNeedsIsAGap(t *testing.T) {
 		t.Errorf("%s rows were recovered", got)
 	}
 }
+
+// TestASlotThatCannotBeReadMayBeThere connects with the right to replicate only to servers before 15, which tell of slots over a connection to
+// a database alone.
+func TestASlotThatCannotBeReadMayBeThere(t *testing.T) {
+	takesLong(t)
+	for _, version := range pgtest.Versions(t) {
+		if version >= 15 {
+			continue
+		}
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			c := withSmallFiles(t, version, nil)
+			c.HBA(t, "local all postgres trust\nlocal replication all trust\n")
+			c.Reload(t)
+			first := connect(t, c)
+			b := newBook(here(t, first))
+			f := follow(t, first, b)
+			c.Exec(t, "create table t (x text)")
+			b.settled(t)
+			f.stop()
+			c.Exec(t, "insert into t select repeat(md5(i::text), 30) from generate_series(1, 5000) i")
+			confirmed := b.at().Position
+			fresh := func() *Source {
+				s, err := Engine{}.Connect(t.Context(), c.SocketURL(pgtest.Backup), engine.Options{Name: "Shop-1", Confirmed: func() history.Position { return confirmed }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s.(*Source)
+			}
+			s := fresh()
+			behind := int64(c.LSN(t)) - int64(confirmed.Seq)
+			if held := s.Status().HeldBytes; behind < 4<<20 || held < behind-1<<20 || held > behind+1<<20 {
+				t.Errorf("the slot is said to hold %d bytes, the server is %d further than was confirmed", held, behind)
+			}
+			if text := s.Remains(); !strings.Contains(text, s.slot+", if it is there") {
+				t.Errorf("what remains is %q", text)
+			}
+			for range 2 { // once to drop it, once where there is none
+				s = fresh()
+				if err := s.Remove(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := c.Ask(t, "select count(*) from pg_replication_slots"); n != "0" || s.Remains() != "" || s.Status().HeldBytes != 0 {
+					t.Errorf("%s slots are left, %q, %d bytes", n, s.Remains(), s.Status().HeldBytes)
+				}
+			}
+		})
+	}
+}
