@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -15,11 +17,13 @@ import (
 type UnprotectOptions struct {
 	DryRun       bool
 	DiscardSpool bool // also if log waits here that no repository has
+	LeaveBehind  bool // also if what was made at the source cannot be dropped
 }
 
 // Unprotect ends the protection of a source: what was made at the source is dropped, the source leaves
 // backstay.yaml, and its state on this host is removed. It returns what it did, or would do, line by line. It
-// refuses while log waits here that some repository lacks.
+// refuses while log waits here that some repository lacks, while commits at the source wait for us, and when what was
+// made there cannot be dropped.
 func (h *Host) Unprotect(ctx context.Context, source string, o UnprotectOptions) ([]string, error) {
 	unlock, err := lock(h.State())
 	if err != nil {
@@ -29,30 +33,9 @@ func (h *Host) Unprotect(ctx context.Context, source string, o UnprotectOptions)
 	if err := h.nothingWaits(ctx, source, o); err != nil {
 		return nil, err
 	}
-	var steps []string
-	remainder, err := h.remainder(ctx, source)
+	steps, err := h.leave(ctx, source, o)
 	if err != nil {
-		h.Log.Warn("the source cannot be asked what stays there", "source", source, "error", err)
-	}
-	if remainder != nil {
-		defer remainder.close()
-		if text := remainder.Remains(); text != "" {
-			steps = append(steps, "drop at the source: "+text)
-			if !o.DryRun {
-				if err := remainder.Remove(ctx); err != nil {
-					return steps, &SourceError{Source: source, Err: err}
-				}
-			}
-		}
-	}
-	if err == nil { // else it was said that the source does not answer
-		what, err := h.dropSentinel(ctx, source, o.DryRun)
-		if err != nil {
-			return steps, &SourceError{Source: source, Err: err}
-		}
-		if what != "" {
-			steps = append(steps, "drop at the source: "+what)
-		}
+		return steps, &SourceError{Source: source, Err: err}
 	}
 	steps = append(steps, "take "+source+" out of "+config.Name, "remove "+h.sourceState(source), fmt.Sprintf("leave the history in %v", h.Config.Sources[source].Repositories))
 	if o.DryRun {
@@ -124,27 +107,106 @@ func (e *waitingError) Hint() string {
 	return `start "backstay run" until status shows no lag, then try again; --discard-spool throws that log away`
 }
 
-// sourceRemainder is a connected source that may leave something behind.
-type sourceRemainder struct {
-	engine.Remainer
-	source engine.Source
+// leave drops what was made at the source. Where that fails it is an error, unless o says otherwise or the engine leaves
+// nothing behind that matters.
+func (h *Host) leave(ctx context.Context, source string, o UnprotectOptions) (steps []string, err error) {
+	e, target, err := protectorOf(h.Config.Sources[source].URL, h.Config)
+	if err != nil {
+		h.Log.Warn("the source cannot be asked what stays there", "source", source, "error", err)
+		return nil, nil
+	}
+	leaver, leaves := e.(engine.Leaver)
+	s, err := e.Connect(ctx, target, engine.Options{Name: source, StateDir: h.sourceState(source, "engine"), Log: h.Log, Now: h.Now})
+	switch {
+	case err == nil:
+		defer s.Close() // nothing was begun on it
+		if steps, err = h.dropAtSource(ctx, source, s, o.DryRun); err == nil {
+			return steps, nil
+		}
+	case !leaves && ctx.Err() == nil:
+		h.Log.Warn("the source cannot be asked what stays there", "source", source, "error", err)
+		return nil, nil
+	}
+	var awaited *awaitedError
+	if !leaves || ctx.Err() != nil || errors.As(err, &awaited) {
+		return steps, err
+	}
+	left := &leftError{err: err, commands: leaver.Leaves(source, h.systemOf(ctx, source))}
+	if !o.LeaveBehind {
+		return steps, left
+	}
+	h.Log.Warn("what was made at the source stays there", "source", source, "error", err)
+	for _, c := range left.commands {
+		steps = append(steps, "leave it to you to run at the source: "+c)
+	}
+	return steps, nil
 }
 
-func (r *sourceRemainder) close() { _ = r.source.Close() } // Nothing was begun on it.
+// dropAtSource drops what was made at a source that answers. It refuses while commits there wait for us.
+func (h *Host) dropAtSource(ctx context.Context, source string, s engine.Source, dry bool) (steps []string, err error) {
+	if a, ok := s.(engine.Awaited); ok {
+		advice, err := a.Awaits(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if advice.Text != "" {
+			return nil, &awaitedError{advice}
+		}
+	}
+	if r, ok := s.(engine.Remainer); ok && r.Remains() != "" {
+		step := "drop at the source: " + r.Remains()
+		if !dry {
+			if err := r.Remove(ctx); err != nil {
+				return nil, err
+			}
+		}
+		steps = append(steps, step)
+	}
+	what, err := h.dropSentinel(ctx, source, dry)
+	if what != "" && err == nil {
+		steps = append(steps, "drop at the source: "+what)
+	}
+	return steps, err
+}
 
-// remainder asks the source what stays there; nil if its engine leaves nothing behind.
-func (h *Host) remainder(ctx context.Context, source string) (*sourceRemainder, error) {
-	p, target, err := protectorOf(h.Config.Sources[source].URL, h.Config)
-	if err != nil {
-		return nil, err
+// systemOf is the identifier that a repository has of the source's system, "" if none answers.
+func (h *Host) systemOf(ctx context.Context, source string) string {
+	for _, name := range h.Config.Sources[source].Repositories {
+		repo, err := h.openRepository(ctx, Reach{Source: source}, name, Key{})
+		if err != nil {
+			continue
+		}
+		if bases := repo.Facts.History.Bases; len(bases) > 0 {
+			return bases[len(bases)-1].SystemID
+		}
 	}
-	s, err := p.Connect(ctx, target, engine.Options{Name: source, StateDir: h.sourceState(source, "engine"), Log: h.Log, Now: h.Now})
-	if err != nil {
-		return nil, err
+	return ""
+}
+
+// awaitedError says that commits at the source would wait for ever.
+type awaitedError struct{ advice engine.Advice }
+
+func (e *awaitedError) Error() string { return "unprotect: " + e.advice.Text }
+
+// Hint says what ends that.
+func (e *awaitedError) Hint() string { return "end that first, or they wait for ever: " + e.advice.Do }
+
+// leftError says that what was made at the source would stay there.
+type leftError struct {
+	err      error
+	commands []string
+}
+
+func (e *leftError) Error() string {
+	return fmt.Sprintf("unprotect: what was made there cannot be dropped: %v", e.err)
+}
+func (e *leftError) Unwrap() error { return e.err }
+
+// Hint says how it can be done by hand.
+func (e *leftError) Hint() string {
+	anyway := "to end the protection all the same give --leave-behind, and run there: " + strings.Join(e.commands, " ")
+	if hint := hintOf(e.err); hint != "" {
+		return hint + "; " + anyway
 	}
-	r, ok := s.(engine.Remainer)
-	if !ok {
-		return nil, s.Close()
-	}
-	return &sourceRemainder{r, s}, nil
+	return anyway
 }

@@ -50,6 +50,7 @@ type Archive struct {
 	full       bool
 	taken      time.Time                   // when a shipment was last where it must be, or a session began
 	unfollowed engine.Status               // of the source when it was last asked while nothing is taken from it
+	remains    string                      // what stays behind at the source, as known when it was connected last
 	left       map[uint32]history.Position // by timeline: where its log ended when the source went on to another
 }
 

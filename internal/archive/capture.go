@@ -145,8 +145,9 @@ func (a *Archive) session(ctx context.Context) (err error) {
 	a.connected = source
 	a.mu.Unlock()
 	defer func() {
+		stays := remains(source)
 		a.mu.Lock()
-		a.connected, a.following, a.joined = nil, false, false
+		a.connected, a.following, a.joined, a.remains = nil, false, false, stays
 		a.mu.Unlock()
 		if !a.keeper.leave() {
 			a.close(source)

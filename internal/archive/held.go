@@ -79,7 +79,7 @@ func (h *holdWatch) look(ctx context.Context) {
 	h.a.keeper.giveUp(errLetGo)
 	h.gone = true
 	h.a.mu.Lock()
-	h.a.unfollowed = engine.Status{}
+	h.a.unfollowed, h.a.remains = engine.Status{}, ""
 	h.a.mu.Unlock()
 	h.a.emit(Event{Kind: HeldAlarm, Percent: 100, Text: fmt.Sprintf(
 		"the source kept %d bytes of log for us, more than %d: it was told to let go of it; what is missing then is a gap, and a new base is taken when there is room", st.HeldBytes, limit)})

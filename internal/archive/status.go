@@ -53,18 +53,15 @@ type RepositoryStatus struct {
 // Status says how everything is doing. It is cheap and asks no store.
 func (a *Archive) Status() Status {
 	a.mu.Lock()
-	st := Status{Identity: a.identity, Following: a.following, Gap: a.gap, Whole: a.whole, Source: a.unfollowed, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool}
+	st := Status{Identity: a.identity, Following: a.following, Gap: a.gap, Whole: a.whole, Source: a.unfollowed, SpoolFull: a.full, SpoolMaxBytes: a.c.MaxSpool, Remains: a.remains}
 	source, open := a.connected, a.work != nil
 	a.mu.Unlock()
 	st.SourceSince, st.SourceError = a.source.state()
 	if source != nil {
 		asked := st.Source
-		st.Connected, st.Source = true, source.Status()
+		st.Connected, st.Source, st.Remains = true, source.Status(), remains(source)
 		if asked.HeldBytes > st.Source.HeldBytes { // while nothing is taken the stream does not see what is written
 			st.Source.HeldBytes, st.Source.HeldRoom = asked.HeldBytes, asked.HeldRoom
-		}
-		if r, ok := source.(engine.Remainer); ok {
-			st.Remains = r.Remains()
 		}
 	}
 	if !open {
@@ -77,6 +74,14 @@ func (a *Archive) Status() Status {
 		st.Repositories = append(st.Repositories, s.status(a.c.Now(), st.Whole, st.Gap))
 	}
 	return st
+}
+
+// remains is what stays behind at a source, "" for nothing.
+func remains(source engine.Source) string {
+	if r, ok := source.(engine.Remainer); ok {
+		return r.Remains()
+	}
+	return ""
 }
 
 // Received is the end of the log that is durable in the spool; zero before the spool was opened.

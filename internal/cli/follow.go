@@ -140,11 +140,6 @@ func (l *live) end() {
 
 // stop takes note of how it ended.
 func (l *live) stop(s api.Status) {
-	for i, source := range s.Sources {
-		if source.Remains == "" && i < len(l.last.Sources) {
-			s.Sources[i].Remains = l.last.Sources[i].Remains // Known only while the source is connected.
-		}
-	}
 	l.last = s
 }
 

@@ -14,6 +14,7 @@ type unprotectOptions struct {
 	change
 	reasoned
 	force bool
+	leave bool
 }
 
 func (o *unprotectOptions) flags(cmd *cobra.Command) {
@@ -21,6 +22,7 @@ func (o *unprotectOptions) flags(cmd *cobra.Command) {
 	o.change.flags(cmd)
 	o.reasoned.flags(cmd)
 	cmd.Flags().BoolVar(&o.force, "discard-spool", false, "end it also if log waits here that no repository has; that log is lost")
+	cmd.Flags().BoolVar(&o.leave, "leave-behind", false, "end it also if what was made at the source, a replication slot, cannot be dropped; prints what to run there")
 }
 
 func (o *unprotectOptions) run(ctx context.Context, c *console, args []string) error {
@@ -32,7 +34,7 @@ func (o *unprotectOptions) run(ctx context.Context, c *console, args []string) e
 	if err != nil {
 		return err
 	}
-	host, work := app.NewHost(cfg, c.log), app.UnprotectOptions{DryRun: o.dryRun, DiscardSpool: o.force}
+	host, work := app.NewHost(cfg, c.log), app.UnprotectOptions{DryRun: o.dryRun, DiscardSpool: o.force, LeaveBehind: o.leave}
 	var steps []string
 	if o.dryRun {
 		steps, err = host.Unprotect(ctx, name, work)

@@ -192,6 +192,20 @@ type Lasting interface {
 	Lasts()
 }
 
+// Leaver is implemented by engines whose sources are Remainers, for a source that cannot be asked.
+type Leaver interface {
+	Engine
+	// Leaves lists the commands with which a person removes, at a source of that name, what may have been left there.
+	// systemID is Identity's, "" where it is not known.
+	Leaves(name, systemID string) []string
+}
+
+// Awaited is implemented by sources that can be made to have their commits wait for us.
+type Awaited interface {
+	// Awaits says that commits wait while nothing follows the source, and what ends that; the zero value if they do not.
+	Awaits(ctx context.Context) (Advice, error)
+}
+
 // Restorer can bring a laid base to a position.
 type Restorer interface {
 	Engine

@@ -83,6 +83,15 @@ const (
 	featureNotEnabled = "0A000"
 )
 
+// noDatabaseFor reports whether the server refused a connection to a database because of who we are, or as it has no such database: it will again.
+func noDatabaseFor(err error) bool {
+	switch code(err) {
+	case noAuthorization, wrongPassword, noPrivilege, noDatabase:
+		return true
+	}
+	return false
+}
+
 // explain puts a refusal into words that say what to do about it.
 func (s *Source) explain(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {

@@ -16,6 +16,7 @@ type Engine struct{}
 
 var (
 	_ engine.Protector = Engine{}
+	_ engine.Leaver    = Engine{}
 	_ engine.Remainer  = (*Source)(nil)
 	_ engine.Adviser   = (*Source)(nil)
 	_ engine.Lasting   = (*Source)(nil)
@@ -82,13 +83,13 @@ func (s *Source) learn(ctx context.Context, conn *replication.Conn) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.slotMade, s.slotMay = held.exists, held.unknown
 	from := held.restart
 	if held.unknown && s.options.Confirmed != nil {
 		from = wal.LSN(s.options.Confirmed().Seq)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slotMade, s.slotMay = held.exists, held.unknown
 	if from != 0 && sys.Flushed > from {
 		s.status.HeldBytes = int64(sys.Flushed - from)
 	}

@@ -153,6 +153,11 @@ func (f *follower) look(ctx context.Context, conn *replication.Conn) (serverStat
 	if st.standby, err = inRecovery(ctx, conn); err != nil {
 		return st, s.explain(ctx, "ask whether the server is a standby", err)
 	}
+	list, err := s.readDemand(ctx, conn)
+	if err != nil {
+		return st, s.explain(ctx, "ask whom commits wait for", err)
+	}
+	s.demands(list)
 	timeout, err := conn.Show(ctx, "wal_sender_timeout")
 	if err != nil {
 		return st, s.explain(ctx, "ask for wal_sender_timeout", err)

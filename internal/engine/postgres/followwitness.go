@@ -27,7 +27,11 @@ func (r *receiver) attend(ctx context.Context, every time.Duration) {
 	defer w.close()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for asked := time.Now(); ctx.Err() == nil; {
+		if time.Since(asked) >= demandEvery {
+			asked = time.Now()
+			w.lookDemand(ctx)
+		}
 		if before := r.stamp.Load(); r.quiet(every/2) && r.confirm(true) == nil && r.answered(ctx, before, every) {
 			r.hear(ctx, w)
 		}
@@ -87,27 +91,57 @@ const (
 
 // flushed gives the end of the log that is flushed now; ok is false if nobody can say.
 func (w *witness) flushed(ctx context.Context) (at wal.LSN, ok bool) {
+	ok = w.hears(ctx, func(ctx context.Context) (err error) {
+		at, err = w.ask(ctx)
+		return err
+	})
+	return at, ok
+}
+
+// hears puts a question, and reports whether it was answered.
+func (w *witness) hears(ctx context.Context, question func(context.Context) error) bool {
 	if time.Now().Before(w.rest) {
-		return 0, false
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, witnessLimit)
 	defer cancel()
-	at, err := w.ask(ctx)
+	var err error
+	if w.session == nil && w.sender == nil {
+		err = w.open(ctx)
+	}
+	if err == nil {
+		err = question(ctx)
+	}
 	if err != nil {
 		w.close()
 		w.rest = time.Now().Add(witnessRest)
-		w.s.options.Log.DebugContext(ctx, "nobody says how far the log is flushed", "source", w.s.options.Name, "err", err)
-		return 0, false
+		w.s.options.Log.DebugContext(ctx, "the witness does not answer", "source", w.s.options.Name, "err", err)
 	}
-	return at, true
+	return err == nil
+}
+
+// demandEvery is how often it is looked whether commits wait for us: people turn that on and off while the log is followed.
+const demandEvery = 5 * time.Second
+
+// lookDemand asks whether commits wait for us.
+func (w *witness) lookDemand(ctx context.Context) {
+	w.hears(ctx, func(ctx context.Context) error {
+		if w.sender != nil {
+			list, err := w.s.readDemand(ctx, w.sender)
+			if err == nil {
+				w.s.demands(list)
+			}
+			return err
+		}
+		row, err := queryRow(ctx, w.session, "SELECT current_setting('synchronous_standby_names')")
+		if err == nil {
+			w.s.demands(w.s.demandOf(row[0]))
+		}
+		return err
+	})
 }
 
 func (w *witness) ask(ctx context.Context) (wal.LSN, error) {
-	if w.session == nil && w.sender == nil {
-		if err := w.open(ctx); err != nil {
-			return 0, err
-		}
-	}
 	if w.session != nil {
 		return w.askSession(ctx)
 	}

@@ -210,3 +210,8 @@ func (s *groupSource) dropOn(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// Leaves is engine.Leaver's: the slot is on each server. Whom commits wait for is the cluster's own.
+func (g Group) Leaves(name, systemID string) []string {
+	return []string{"on each of " + strings.Join(slices.Sorted(maps.Keys(g.Servers)), ", ") + ": " + g.Engine.Leaves(name, systemID)[0]}
+}

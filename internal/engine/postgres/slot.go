@@ -16,6 +16,12 @@ import (
 // that stand for the cluster and the whole name. It can always be found again, so that the loss of this host's files
 // leaves no slot behind that nobody knows and that holds log back for ever.
 func slotName(source, system string) string {
+	sum := sha256.Sum256([]byte(system + "\x00" + source))
+	return fmt.Sprintf("%s%x", slotPrefix(source), sum[:3])
+}
+
+// slotPrefix is what our slots for a source of that name begin with, at whatever cluster.
+func slotPrefix(source string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z' || '0' <= r && r <= '9':
@@ -25,9 +31,7 @@ func slotName(source, system string) string {
 		}
 		return '_'
 	}, source)
-	clean = clean[:min(len(clean), 40)]
-	sum := sha256.Sum256([]byte(system + "\x00" + source))
-	return fmt.Sprintf("backstay_%s_%x", clean, sum[:3])
+	return "backstay_" + clean[:min(len(clean), 40)] + "_"
 }
 
 // slotState is what the server says of our slot.
@@ -126,14 +130,18 @@ func (s *Source) dropSlot(ctx context.Context, conn *replication.Conn) error {
 func (s *Source) Remains() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stays := ""
+	may := ""
 	switch {
 	case s.slotMay:
-		stays = ", if it is there: the role may not look,"
+		may = ", if it is there: the role may not look,"
 	case !s.slotMade:
 		return ""
 	}
-	return fmt.Sprintf("replication slot %s%s stays at %s and keeps the server's log (pg_wal) from being removed until Backstay runs again or the source is unprotected", s.slot, stays, s.where())
+	text := fmt.Sprintf("replication slot %s%s stays at %s and keeps the server's log (pg_wal) from being removed until Backstay runs again or the source is unprotected", s.slot, may, s.where())
+	if waits := s.waiting(); waits != "" {
+		text += "; " + waits
+	}
+	return text
 }
 
 // Remove drops the slot. It is no error if there is none.
@@ -150,4 +158,14 @@ func (s *Source) Remove(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.slotMade, s.slotMay, s.status.HeldBytes = false, false, 0
 	return nil
+}
+
+// Leaves is engine.Leaver's.
+func (Engine) Leaves(name, systemID string) []string {
+	drop := fmt.Sprintf("SELECT pg_drop_replication_slot('%s');", slotName(name, systemID))
+	if systemID == "" {
+		drop = fmt.Sprintf("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ '^%s[0-9a-f]{6}$';", slotPrefix(name))
+	}
+	return []string{drop + " (until then the slot, if it is there, keeps the server's log)",
+		"ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf(); (if it names Backstay: until then commits wait)"}
 }

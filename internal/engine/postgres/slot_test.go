@@ -208,3 +208,52 @@ func TestASlotThatCannotBeReadMayBeThere(t *testing.T) {
 		})
 	}
 }
+
+// TestCommitsThatWaitAreTold reads synchronous_standby_names as a server does, and asks one whether anybody else answers.
+func TestCommitsThatWaitAreTold(t *testing.T) {
+	takesLong(t)
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{})
+	one, err := Engine{}.Connect(t.Context(), c.SocketURL(pgtest.Admin), engine.Options{Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := one.(*Source)
+	asked := func(list, want, do string) {
+		t.Helper()
+		c.Exec(t, "alter system set synchronous_standby_names = '"+list+"'", "select pg_reload_conf()")
+		enginetest.Until(t, waitLimit, "the setting to count", func() bool { return c.Ask(t, "show synchronous_standby_names") == list })
+		advice, err := s.Awaits(t.Context())
+		if err != nil || (advice.Text != "") != (want != "") || !strings.Contains(advice.Do, do) {
+			t.Errorf("%s: %+v, %v", list, advice, err)
+		}
+		s.demands(s.demandOf(list))
+		s.slotMade = true
+		if text := s.Remains(); want != "" && !strings.HasSuffix(text, want+", as synchronous_standby_names is '"+list+"'") || want == "" && strings.Contains(text, "commits") {
+			t.Errorf("%s: %q", list, text)
+		}
+	}
+	asked("", "", "")
+	asked("s1, s2", "", "")
+	asked("Backstay", "without Backstay commits wait there", "= ''")
+	asked(`FIRST 2 ("backstay", s1)`, "without Backstay commits wait there unless enough other standbys answer", "without backstay: ")
+	asked("ANY 2 (*)", "without Backstay commits wait there unless enough other standbys answer", "without backstay: ")
+	asked("*", "without Backstay commits wait there unless enough other standbys answer", "without backstay: ")
+
+	r := c.Standby(t, "s1")
+	enginetest.Until(t, waitLimit, "the standby to count", func() bool {
+		return c.Ask(t, "select count(*) from pg_stat_replication where sync_state = 'sync'") == "1"
+	})
+	if advice, err := s.Awaits(t.Context()); err != nil || advice.Text != "" {
+		t.Errorf("with another standby: %+v, %v", advice, err)
+	}
+	standby, err := Engine{}.Connect(t.Context(), r.SocketURL(pgtest.Admin), engine.Options{Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Set(t, map[string]string{"synchronous_standby_names": "backstay"})
+	r.Reload(t)
+	if advice, err := standby.(*Source).Awaits(t.Context()); err != nil || advice.Text != "" {
+		t.Errorf("a standby, on which nobody commits: %+v, %v", advice, err)
+	}
+}

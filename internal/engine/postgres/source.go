@@ -31,6 +31,7 @@ type Source struct {
 	mu       sync.Mutex // guards what follows
 	slotMade bool       // the slot is there, as far as is known
 	slotMay  bool       // it is not known whether the slot is there, and so it may be
+	demand   string     // synchronous_standby_names where commits wait for us by it, as last seen; "" else
 	status   engine.Status
 	shipped  wal.LSN // of Follow
 	end      wal.LSN // where the server's log ends, as it last said
