@@ -24,15 +24,17 @@ import (
 //
 //	the server sends one tar for each tablespace, then that of the data directory, then the manifest;
 //	files go on to the sink as they come, their pages verified on the way;
-//	the configuration that lies elsewhere is added, and listed in the manifest.
+//	the configuration that lies elsewhere, read before, is added, and listed in the manifest.
 type remoteBase struct {
-	conn  *replication.Conn
-	sql   *pgconn.PgConn // nil where the role may not connect to a database
-	clock func(context.Context) (time.Time, error)
-	label string
-	sink  engine.BaseSink
-	log   *slog.Logger
+	conn    *replication.Conn
+	sql     *pgconn.PgConn // nil where the role may not connect to a database
+	refused error          // why it may not
+	clock   func(context.Context) (time.Time, error)
+	label   string
+	sink    engine.BaseSink
+	log     *slog.Logger
 
+	config   []configFile // that lies elsewhere
 	checker  *datadir.Checker
 	manifest []byte
 	started  time.Time
@@ -46,6 +48,9 @@ const maxManifest = 1 << 30
 func (b *remoteBase) take(ctx context.Context) (*takenBase, error) {
 	control, err := showControl(ctx, b.conn)
 	if err != nil {
+		return nil, err
+	}
+	if b.config, err = b.readConfig(ctx); err != nil {
 		return nil, err
 	}
 	major := b.conn.Version()
@@ -157,7 +162,11 @@ func (b *remoteBase) finish(ctx context.Context, spaces []replication.Tablespace
 			return err
 		}
 	}
-	added, err := b.config(ctx)
+	var added []datadir.ManifestFile
+	err := putConfig(ctx, b.sink, b.config, b.started, func(f datadir.ManifestFile) {
+		b.bytes += f.Size
+		added = append(added, f)
+	})
 	if err != nil || b.manifest == nil {
 		return err
 	}
@@ -169,23 +178,19 @@ func (b *remoteBase) finish(ctx context.Context, spaces []replication.Tablespace
 	return putBytes(ctx, b.sink, datadir.ManifestName, b.manifest, b.started)
 }
 
-func (b *remoteBase) config(ctx context.Context) (added []datadir.ManifestFile, err error) {
+// readConfig reads the configuration that lies elsewhere. That comes first, and ends the session: a base takes hours, and servers end
+// sessions that rest for long (idle_session_timeout), as do firewalls.
+func (b *remoteBase) readConfig(ctx context.Context) ([]configFile, error) {
 	if b.sql == nil {
-		b.log.WarnContext(ctx, "the role may not connect to a database: configuration outside the data directory is not in the base")
+		b.log.WarnContext(ctx, "configuration outside the data directory is not in the base", "why", b.refused)
 		return nil, nil
 	}
+	defer closeSoon(b.sql.Close)
 	files, missing, err := readConfig(ctx, b.sql, false)
-	if err != nil {
-		return nil, err
-	}
 	if missing != "" {
 		b.log.WarnContext(ctx, missing)
 	}
-	err = putConfig(ctx, b.sink, files, b.started, func(f datadir.ManifestFile) {
-		b.bytes += f.Size
-		added = append(added, f)
-	})
-	return added, err
+	return files, err
 }
 
 // showControl asks for what pg_control would say of pages.

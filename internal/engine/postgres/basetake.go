@@ -28,7 +28,7 @@ func (s *Source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 	}
 	defer closeSoon(conn.Close)
 	b, err := s.takeBase(ctx, conn, o, sink)
-	if code(err) != "" {
+	if code(err) != "" && !errors.As(err, new(interface{ Hint() string })) {
 		err = s.explain(ctx, "copy "+s.where(), err)
 	}
 	var res engine.BaseResult
@@ -58,24 +58,27 @@ func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, o engine.
 	if err := s.ensureSlot(ctx, conn); err != nil {
 		return nil, err
 	}
-	db, err := s.baseSQL(ctx)
-	if err != nil {
-		return nil, err
+	db, refused := s.baseSQL(ctx)
+	if refused != nil && !noDatabaseFor(refused) {
+		return nil, refused
 	}
 	if db != nil {
 		defer closeSoon(db.Close)
 	}
-	b, err := s.copyBase(ctx, conn, db, sink)
+	b, err := s.copyBase(ctx, conn, db, refused, sink)
 	if err != nil {
 		return nil, err
 	}
 	return b, s.stillPinned(ctx)
 }
 
-// copyBase takes the base.
-func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgconn.PgConn, sink engine.BaseSink) (*takenBase, error) {
+// copyBase takes the base. refused is why db is nil.
+func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgconn.PgConn, refused error, sink engine.BaseSink) (*takenBase, error) {
 	label, log := "backstay "+s.options.Name, s.options.Log.With("source", s.options.Name)
-	dir, err := s.localDir(ctx, db, conn.Version())
+	dir, err := "", fmt.Errorf("%w: %w", errElsewhere, refused)
+	if db != nil {
+		dir, err = s.localDir(ctx, db, conn.Version())
+	}
 	if err == nil {
 		s.count(func(n *Counters) { n.FileBases++ })
 		f := &fileBase{conn: db, dir: dir, major: conn.Version(), label: label, sink: sink, log: log}
@@ -90,16 +93,12 @@ func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgcon
 	}
 	log.InfoContext(ctx, "taking the base over the network", "why", err)
 	s.count(func(n *Counters) { n.StreamBases++ })
-	r := &remoteBase{conn: conn, sql: db, clock: func(ctx context.Context) (time.Time, error) { return s.serverClock(ctx, db) },
-		label: label, sink: sink, log: log}
+	r := &remoteBase{conn: conn, sql: db, refused: refused, clock: s.serverClock, label: label, sink: sink, log: log}
 	return r.take(ctx)
 }
 
 // localDir is the data directory, if its files can be read from here.
 func (s *Source) localDir(ctx context.Context, db *pgconn.PgConn, major int) (string, error) {
-	if db == nil {
-		return "", fmt.Errorf("%w: the role may not connect to a database", errElsewhere)
-	}
 	system, err := strconv.ParseUint(s.system, 10, 64)
 	if err != nil {
 		return "", fmt.Errorf("read system identifier %q: %w", s.system, err)
@@ -130,21 +129,14 @@ func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error)
 	return conn, nil
 }
 
-// baseSQL connects to a database. A role that may not gets none, and a base all the same.
+// baseSQL connects to a database. A role for which noDatabaseFor the error gets a base all the same; any other error may
+// be gone the next time.
 func (s *Source) baseSQL(ctx context.Context) (*pgconn.PgConn, error) {
 	settings, err := s.baseSettings()
 	if err != nil {
 		return nil, err
 	}
-	db, err := pgconn.ConnectConfig(ctx, settings)
-	if err == nil {
-		return db, nil
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	s.options.Log.DebugContext(ctx, "no connection to a database", "source", s.options.Name, "err", err)
-	return nil, nil
+	return s.database(ctx, settings)
 }
 
 // stillPinned sees that the log which the base needs was held back all the time.
@@ -165,15 +157,8 @@ func (s *Source) stillPinned(ctx context.Context) error {
 		"replication slot %s was lost while the base was taken, and with it log that the base needs", s.slot)
 }
 
-// serverClock asks for the server's time: over db, or with nothing but the right to replicate from a stream.
-func (s *Source) serverClock(ctx context.Context, db *pgconn.PgConn) (time.Time, error) {
-	if db != nil {
-		row, err := queryRow(ctx, db, "SELECT extract(epoch FROM clock_timestamp())")
-		if err != nil {
-			return time.Time{}, fmt.Errorf("ask for the time: %w", err)
-		}
-		return parseEpoch(row[0])
-	}
+// serverClock asks for the server's time, with nothing but the right to replicate.
+func (s *Source) serverClock(ctx context.Context) (time.Time, error) {
 	conn, err := s.baseReplication(ctx)
 	if err != nil {
 		return time.Time{}, err

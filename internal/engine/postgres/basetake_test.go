@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
@@ -142,5 +143,45 @@ func TestConfigurationIsCollectedWithWhatItIncludes(t *testing.T) {
 	delete(host, "/etc/pg/hba")
 	if _, err := collectConfig(t.Context(), host, configPlaces{dataDir: "/data", config: "/etc/pg/postgresql.conf", hba: "/etc/pg/hba", ident: "/data/pg_ident.conf"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing pg_hba.conf: %v", err)
+	}
+}
+
+// TestABaseOutlivesIdleSessions takes a base that lasts longer than the server lets a session rest.
+func TestABaseOutlivesIdleSessions(t *testing.T) {
+	long(t)
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{Debian: true, Settings: map[string]string{"idle_session_timeout": "4s"}})
+	c.Exec(t, "grant pg_read_all_settings, pg_read_server_files to backstay", "grant execute on function pg_read_binary_file(text, bigint, bigint, boolean), pg_ls_dir(text) to backstay")
+	s := connectBase(t, c.SocketURL(pgtest.Backup))
+	slept := false
+	sink := &folderSink{dir: pgtest.Folder(t), before: func(string) {
+		if !slept {
+			slept = true
+			time.Sleep(6 * time.Second)
+		}
+	}}
+	if _, err := s.TakeBase(t.Context(), engine.BaseOptions{}, sink); err != nil || s.Counters().StreamBases != 1 {
+		t.Fatalf("%d bases over the network, %v", s.Counters().StreamBases, err)
+	}
+	if !slices.Contains(sink.names, configFolder+"/pg_hba.conf") {
+		t.Error("the configuration is not in the base")
+	}
+	verify(t, c, sink.dir)
+}
+
+// TestABusyServerIsNoRefusal takes no base without configuration because the server has no connection to give at the moment.
+func TestABusyServerIsNoRefusal(t *testing.T) {
+	long(t)
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{Debian: true})
+	s := connectBase(t, c.SocketURL(pgtest.Backup))
+	c.Exec(t, "alter role backstay connection limit 0") // walsenders are not counted
+	_, err := s.TakeBase(t.Context(), engine.BaseOptions{}, &folderSink{dir: pgtest.Folder(t)})
+	if err == nil || !strings.Contains(err.Error(), "too many connections for role") || !strings.Contains(hint(err), "max_connections") || s.Counters().StreamBases != 0 {
+		t.Errorf("a base of a server that has no connection left: %v, hint %q", err, hint(err))
+	}
+	c.Exec(t, "alter role backstay connection limit -1")
+	if _, err := s.TakeBase(t.Context(), engine.BaseOptions{}, &folderSink{dir: pgtest.Folder(t)}); err != nil {
+		t.Error(err)
 	}
 }

@@ -48,11 +48,20 @@ func (s *Source) sql(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.database(ctx, settings)
+}
+
+// database connects to a database.
+func (s *Source) database(ctx context.Context, settings *pgconn.Config) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, settings)
-	if err != nil {
-		return nil, s.explain(ctx, fmt.Sprintf("connect to database %s of %s", settings.Database, s.where()), err)
+	if err == nil {
+		return conn, nil
 	}
-	return conn, nil
+	what := fmt.Sprintf("connect to database %s of %s", settings.Database, s.where())
+	if code(err) == tooMany && ctx.Err() == nil { // it is not about max_wal_senders
+		return nil, engine.WithHint("raise max_connections and restart the server, or end connections that are not used", "%s: %w", what, err)
+	}
+	return nil, s.explain(ctx, what, err)
 }
 
 // code is the server's code of an error (SQLSTATE), "" if it is none of its errors.
