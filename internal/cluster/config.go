@@ -32,7 +32,8 @@ type Peer struct {
 	NoFailover bool   // never promoted by itself; its position counts
 	Receiver   bool   // Backstay's own receiver: it flushes and acknowledges, and serves its log; it is never promoted
 	Bare       bool   // it has no agent and is reached over SQL alone: its server can't be stopped, rewound or cloned
-	Guard      bool   // a guard process or a watchdog stops the server by the deadline though its agent is dead
+	Guard      bool   // a process of its own stops the server by the deadline though its agent is dead or frozen
+	Watchdog   bool   // beside Guard: a device restarts the host by then though it stands still as a whole
 }
 
 // WithDefaults fills in what was left out.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
 )
@@ -99,12 +100,13 @@ func (l *look) lastKnown() history.Position {
 	return last
 }
 
-// tenureOver reports whether the last holder's permission has ended by any clock that is no faster or slower than Drift allows.
+// tenureOver reports whether the last holder's permission ended grace ago, by any clock that is no faster or slower than Drift allows.
 //
 // It had two ways to get one: a beat, which this observer saw at BeatSeen at the latest, and, without coordination, the word of
 // every other member that it knows no newer epoch. One member that has promised ends the second way; what it said before is told as Vouched.
-func (l *look) tenureOver() bool {
-	if l.now < l.view.BeatSeen+l.cfg.tenure() {
+func (l *look) tenureOver(grace time.Duration) bool {
+	over := l.cfg.tenure() + grace
+	if l.now < l.view.BeatSeen+over {
 		return false
 	}
 	others := 0
@@ -114,7 +116,7 @@ func (l *look) tenureOver() bool {
 		}
 		others++
 		f := l.view.fact(p.Name)
-		if f.Answered != Never && f.Promised >= l.state.Epoch && l.now >= f.Vouched+l.cfg.tenure() {
+		if f.Answered != Never && f.Promised >= l.state.Epoch && l.now >= f.Vouched+over {
 			return true
 		}
 	}
@@ -130,7 +132,7 @@ func (l *look) openRoutes() string {
 			break
 		}
 	}
-	if open == "" || l.tenureOver() {
+	if open == "" || l.tenureOver(0) {
 		return ""
 	}
 	return fmt.Sprintf("proxy %s has not confirmed that it is closed, and %s's tenure is not over", open, l.state.Primary)
@@ -139,13 +141,8 @@ func (l *look) openRoutes() string {
 // uncut says which old primary may still acknowledge a write to a client that bypasses the proxies, or nothing.
 func (l *look) uncut() string {
 	for _, q := range l.state.Quorums {
-		n, _ := l.witnesses(q)
-		switch {
-		case q.Witnesses() > 0 && n >= q.Witnesses():
-		case l.view.fact(q.Primary).Promised >= l.state.Epoch && l.view.fact(q.Primary).Role != Primary:
-		case l.guarded(q.Primary) && l.tenureOver() && l.now >= l.view.BeatSeen+l.cfg.tenure()+l.cfg.StopGrace:
-		case l.cfg.Unfenced: // the routes are closed, which is a row of its own, and a person answers for the rest
-		default:
+		if _, ok := l.cut(q); !ok {
+			n, _ := l.witnesses(q)
 			return fmt.Sprintf("%s may still acknowledge writes: it neither answers nor is guarded, and %d of its standbys are detached", q.Primary, n)
 		}
 	}
@@ -155,6 +152,27 @@ func (l *look) uncut() string {
 // guarded reports whether a guard stops a member's server by the deadline: the file says so, and the member did not tell last that none runs.
 func (l *look) guarded(name string) bool {
 	return l.cfg.peer(name).Guard && !l.view.fact(name).Unguarded
+}
+
+// cut reports whether q's primary acknowledges nothing more to a client that bypasses the proxies, or a person answers for it. but says what a fence
+// leaves open, or nothing.
+func (l *look) cut(q Quorum) (but string, ok bool) {
+	n, _ := l.witnesses(q)
+	switch {
+	case q.Witnesses() > 0 && n >= q.Witnesses():
+		return "", true
+	case l.view.fact(q.Primary).Promised >= l.state.Epoch && l.view.fact(q.Primary).Role != Primary:
+		return "", true
+	case l.guarded(q.Primary) && l.tenureOver(l.cfg.StopGrace):
+		if l.cfg.peer(q.Primary).Watchdog {
+			return "", true
+		}
+		return fmt.Sprintf("if %s's host stands still as a whole, its guard stops it when it goes on, and clients that bypass the proxies may be answered until then", q.Primary), true
+	case l.cfg.Unfenced: // the routes are closed, which is a row of its own, and a person answers for the rest
+		return "", true
+	default:
+		return "", false
+	}
 }
 
 // lossOf is how many bytes of the history that ends at last are not in a log that ends at have. A log of the timeline before the

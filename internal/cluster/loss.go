@@ -13,10 +13,25 @@ func (l *look) appointment() string {
 	if r := l.state.Request; r != nil && r.To != "" && r.To != c.Name {
 		text += fmt.Sprintf(" (%s, which was asked for, %s)", r.To, cmp.Or(l.unfit(l.view.fact(r.To)), "has not promised"))
 	}
-	if risk := l.risk(c); risk != "" {
+	risk, open := l.risk(c), l.leftOpen()
+	switch {
+	case risk != "" && open != "":
+		return text + "; " + risk + "; " + open
+	case risk != "":
 		return text + "; " + risk
+	default:
+		return text + ", which is all that was acknowledged; " + cmp.Or(open, "nobody else can write")
 	}
-	return text + ", which is all that was acknowledged; nobody else can write"
+}
+
+// leftOpen is what the fence of an old primary leaves open, or nothing.
+func (l *look) leftOpen() string {
+	for _, q := range l.state.Quorums {
+		if but, _ := l.cut(q); but != "" {
+			return but
+		}
+	}
+	return ""
 }
 
 // risk says what is not known to be safe if c is made primary as it is, and who said that it may be done all the same; or nothing.

@@ -24,6 +24,10 @@ func TestAnAppointmentSaysWhatMayBeLost(t *testing.T) {
 		{"within max_loss", func(*Config, *State, *View) {},
 			"db2 has 3/700; up to 300 bytes behind it, to 3/1000, and what db1 wrote after that may be lost, which max_loss allows",
 			"db2 is primary; up to 300 bytes behind it, to 3/1000, and what db1 wrote after that may be lost, which max_loss allows"},
+		{"within max_loss, and a guard stands still with its host", func(c *Config, _ *State, _ *View) { c.Peers[0].Watchdog = false },
+			"db2 has 3/700; up to 300 bytes behind it, to 3/1000, and what db1 wrote after that may be lost, which max_loss allows; " +
+				"if db1's host stands still as a whole, its guard stops it when it goes on, and clients that bypass the proxies may be answered until then",
+			"db2 is primary; up to 300 bytes behind it, to 3/1000, and what db1 wrote after that may be lost, which max_loss allows"},
 		{"as far as was heard", func(_ *Config, s *State, _ *View) { s.Reached = history.At(3, 700) },
 			"db2 has 3/700; what db1 wrote after that may be lost, which max_loss allows", "db2 is primary; what db1 wrote after that may be lost, which max_loss allows"},
 		{"more, and a person accepted it", func(c *Config, s *State, _ *View) { c.MaxLoss, s.Request = 0, lose },
@@ -36,6 +40,7 @@ func TestAnAppointmentSaysWhatMayBeLost(t *testing.T) {
 			"db2 is primary; what db1 wrote after that may be lost, which max_loss allows; db1 may still take writes of clients that bypass the proxies, which unfenced allows"},
 	} {
 		cfg, s, v := asynchronous(500)
+		cfg.Peers[0].Watchdog = true
 		c.change(&cfg, &s, &v)
 		d := Decide(cfg, s, v, time.Second)
 		if d.Row != "promote" || d.Reason != c.want || d.Next.Reason != c.want {

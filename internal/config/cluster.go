@@ -164,7 +164,7 @@ func (c *Config) Decided(name string, address func(url string) string) cluster.C
 		Sync: f.Synchronous(), Degraded: f.Degraded, MaxLoss: uint64(f.MaxLoss), Unfenced: f.Unfenced}
 	for _, member := range own.Order {
 		m := own.Members[member]
-		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Guard: m.Guard, Receiver: m.Receiver, Bare: m.Host == ""}
+		p := cluster.Peer{Name: member, Priority: m.Priority, NoFailover: m.NoFailover, Guard: m.Guard, Watchdog: m.Watchdog != "", Receiver: m.Receiver, Bare: m.Host == ""}
 		if m.URL != "" {
 			p.Address = address(m.URL)
 		}

@@ -40,17 +40,50 @@ func (a *agent) boot() {
 	a.serial, a.heard, a.prepared = 0, 0, false
 	a.asked = map[route.ID]time.Duration{}
 	a.round()
-	a.watch(&a.proc)
+	a.watch()
 }
 
-// watch stops the server at the deadline. The guard does the same beside the agent, which may be dead or frozen.
-func (a *agent) watch(p *proc) {
-	s := a.server
-	if s.running && s.primary && s.up && a.stopBy.Left(a.clock()) <= 0 && s.epoch > 0 && !a.w.has("deadline") && a.w.mode != Routed {
-		a.w.tell("%s: tenure of epoch %d over, server stopped", a.name, s.epoch)
-		s.halt()
+// watching is how often it is looked at the deadline.
+const watching = 60 * ms
+
+// watch stops the server at the deadline.
+func (a *agent) watch() {
+	if a.overdue() {
+		a.stop()
 	}
-	a.w.after(60*ms, p, func() { a.watch(p) })
+	a.w.after(watching, &a.proc, a.watch)
+}
+
+// watchBeside is the guard, which does the same beside the agent, dead or frozen as that may be, and to a server that is about to be primary too.
+// It takes all the time that it has.
+func (a *agent) watchBeside() {
+	over := func() bool { return a.overdue() || a.server.rising && a.stopBy.Left(a.clock()) <= 0 }
+	if !over() {
+		a.w.after(watching, &a.guard, a.watchBeside)
+		return
+	}
+	a.w.after(time.Duration(a.w.rng.Int64N(int64(a.w.cfg.StopGrace-watching))), &a.guard, func() {
+		if over() {
+			a.stop()
+		}
+		a.watchBeside()
+	})
+}
+
+func (a *agent) overdue() bool {
+	s := a.server
+	return s.running && s.primary && s.up && a.stopBy.Left(a.clock()) <= 0 && s.epoch > 0 && !a.w.has("deadline") && a.w.mode != Routed
+}
+
+// thawing: the host stood still as a whole and goes on since less time than its guard has, and no watchdog reset it.
+func (a *agent) thawing() bool {
+	own := a.w.cfg.Peers[a.server.number]
+	return own.Guard && !own.Watchdog && a.w.now-a.guard.frozen <= a.w.cfg.StopGrace
+}
+
+func (a *agent) stop() {
+	a.w.tell("%s: tenure of epoch %d over, server stopped", a.name, a.server.epoch)
+	a.server.halt()
 }
 
 // round renews the tenure, and keeps a standby connected.
@@ -114,7 +147,7 @@ func (a *agent) renew(epoch uint64, sent time.Duration) {
 	a.tenure = a.tenure.Renew(epoch, sent, a.w.cfg.Lease)
 	a.stopBy = a.tenure
 	s := a.server
-	if s.up && !s.running && !s.stalled && a.state.Phase != cluster.Promoting && s.epoch == epoch {
+	if s.up && !s.running && !s.stalled && a.tenure.Left(a.clock()) > 0 && a.state.Phase != cluster.Promoting && s.epoch == epoch {
 		a.w.tell("%s: tenure of epoch %d again, server started", a.name, epoch)
 		s.start()
 		s.primary = true

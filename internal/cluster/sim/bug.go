@@ -30,6 +30,7 @@ var Bugs = map[string]Bug{
 	"stale count":     {What: "a late command brings an old quorum back", Seed: 61, Mode: Degrading, Faults: []string{"late count"}},
 	"untenured":       {What: "a server is promoted without holding the epoch's tenure", Seed: 33, Mode: Asynchronous, Faults: []string{"late promotion", "failover asked"}},
 	"rising":          {What: "a member whose promotion was begun promises without being stopped", Seed: 195, Mode: Synchronous, Faults: []string{"slow promotion"}},
+	"grace":           {What: "a guard is given no time to stop the server", Mode: Asynchronous, Faults: []string{"deaf", "freeze agent", "failover asked"}},
 	"deadline":        {What: "the server is not stopped when the tenure ends", Mode: Asynchronous},
 }
 

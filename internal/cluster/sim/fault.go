@@ -250,25 +250,34 @@ func (w *World) reboot(h int) {
 func (w *World) bootGuard(a *agent) {
 	w.boot(&a.guard, func() {
 		if w.cfg.Peers[a.server.number].Guard {
-			a.watch(&a.guard)
+			a.watchBeside()
 		}
 	})
 }
 
-// freezeHost stands everything still. A watchdog device, which is what a guard is there, resets a host that stood still past the deadline.
+// freezeHost stands everything still, the guard too, which stops the server when all go on. A watchdog device resets a host whose guard has not
+// petted it, by the same deadline and grace.
 func (w *World) freezeHost(h int, d time.Duration) {
 	for _, p := range w.procs(h) {
 		w.freeze(p, d)
 	}
-	if h < len(w.agents) && w.cfg.Peers[h].Guard {
-		a := w.agents[h]
-		w.at(w.now+d-time.Microsecond, nil, 0, func() {
-			if a.guard.up && a.stopBy.Left(a.clock()) <= 0 {
-				w.crash(h)
+	if h >= len(w.agents) || !w.cfg.Peers[h].Watchdog || !w.agents[h].server.primary && !w.agents[h].server.rising {
+		return
+	}
+	a, thaws := w.agents[h], w.now+d
+	resets := a.stopBy.Left(a.clock()) + time.Duration(w.rng.Int64N(int64(w.cfg.StopGrace)))
+	w.at(w.now+max(0, resets), nil, 0, func() {
+		if !a.guard.up || a.guard.frozen <= w.now || w.now >= thaws {
+			return
+		}
+		w.tell("%s: its host is reset by the watchdog", a.name)
+		w.crash(h)
+		w.at(thaws, nil, 0, func() {
+			if !a.server.up {
 				w.reboot(h)
 			}
 		})
-	}
+	})
 }
 
 // wipe loses a member's disk: log and oath. Not while another one's log is not whole: two lost disks are lost data, and so is

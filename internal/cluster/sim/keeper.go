@@ -217,6 +217,8 @@ func (w *World) lied(s cluster.State, v cluster.View) (cluster.Config, cluster.S
 		s.Proxies = nil
 	case "tenure":
 		cfg.Lease /= 4
+	case "grace":
+		cfg.StopGrace = 0
 	case "witnesses":
 		if p := w.number(s.Primary); s.Phase != cluster.Fencing && (p < 0 || w.agents[p].up) {
 			break // only what counts promises is lied to, not what tells the server whom to count

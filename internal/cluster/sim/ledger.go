@@ -34,6 +34,9 @@ func (g *ledger) released(s *server, c commit) {
 		return // what counts there is what a proxy hands on
 	}
 	if s.epoch < g.epoch && !g.has(g.log, c.id) && (g.w.cfg.Sync > 0 || !g.w.opt.Unbounded) {
+		if g.w.agents[s.number].thawing() {
+			return // to a client that bypasses the proxies: handedOn holds that
+		}
 		g.w.breakdown("%s acknowledged a write at epoch %d that the primary of epoch %d does not have", g.w.agents[s.number].name, s.epoch, g.epoch)
 	}
 	g.acked = append(g.acked, c.id)
@@ -94,9 +97,7 @@ func (g *ledger) write(p *proxy, epoch uint64, to int) {
 		s.write(id, func() {
 			w.answer(&s.proc, &p.proc, life, func() {
 				end()
-				if w.mode == Routed {
-					g.handedOn(p, epoch, id)
-				}
+				g.handedOn(p, epoch, id)
 				if p.passes(epoch) {
 					g.gaps = max(g.gaps, w.now-g.served)
 					g.served = w.now
@@ -136,7 +137,7 @@ func (p *proxy) passes(epoch uint64) bool {
 	return p.lease.Live(p.clock()) && p.lease.Route.Epoch == epoch
 }
 
-// handedOn: where nobody stops an old primary, what it acknowledges must end at the proxies.
+// handedOn: what an old primary acknowledges that nobody has stopped, or not yet, must end at the proxies.
 func (g *ledger) handedOn(p *proxy, epoch uint64, id int) {
 	w := g.w
 	if !p.passes(epoch) && !w.has("answer") {
@@ -145,8 +146,10 @@ func (g *ledger) handedOn(p *proxy, epoch uint64, id int) {
 	if epoch < g.epoch && !g.has(g.log, id) && !w.opt.Unbounded {
 		w.breakdown("%s hands on that a write is committed at epoch %d, which the primary of epoch %d does not have", p.name, epoch, g.epoch)
 	}
-	g.acked = append(g.acked, id)
-	w.stats.Acked++
+	if w.mode == Routed {
+		g.acked = append(g.acked, id)
+		w.stats.Acked++
+	}
 }
 
 // strangers bypass the proxies: they write to whichever server takes it.

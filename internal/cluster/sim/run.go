@@ -108,8 +108,9 @@ func build(opt Options) *World {
 // set up draws one of the ways in which people set a cluster up, or takes the one that is asked for.
 func (w *World) setUp(members int) {
 	w.mode = cmp.Or(w.opt.Mode, []Mode{Synchronous, Synchronous, Synchronous, Degrading, Asynchronous, Routed}[w.rng.IntN(6)])
+	watchdog := w.mode == Asynchronous && w.rng.IntN(2) == 0
 	for m := range members {
-		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: fmt.Sprintf("db%d", m+1), Priority: w.rng.IntN(3), NoFailover: m == members-1 && w.rng.IntN(3) == 0, Guard: w.mode == Asynchronous})
+		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: fmt.Sprintf("db%d", m+1), Priority: w.rng.IntN(3), NoFailover: m == members-1 && w.rng.IntN(3) == 0, Guard: w.mode == Asynchronous, Watchdog: watchdog})
 	}
 	switch w.mode {
 	case Synchronous, Degrading:
