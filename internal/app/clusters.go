@@ -263,7 +263,11 @@ func clusterNotices(c api.Cluster) []notify.Notice {
 		if c.Next != "" {
 			reason += "; " + c.Next
 		}
-		add(notify.Critical, "primary", "", reason, status)
+		do := status
+		if c.Phase == string(cluster.Fencing) || c.Phase == string(cluster.Serving) {
+			do += "; bring back who is missing, or, if that can't be, backstay failover " + c.Name + " --lose goes on with who answers, and may lose what was acknowledged"
+		}
+		add(notify.Critical, "primary", "", reason, do)
 	}
 	for _, m := range c.Members {
 		if m.Role == "unknown" || m.Role == "stopped" {

@@ -119,13 +119,21 @@ func (m *managed) moved(ctx context.Context, r cluster.Request) (api.ClusterOutc
 	}
 	store, key := &m.house.coordination.store, stateKey(m.name)
 	asked, err := keeper.Ask(ctx, store, key, r)
+	var busy *cluster.BusyError
+	if errors.As(err, &busy) && busy.Release {
+		return api.ClusterOutcome{}, &hostError{err, "wait, or bring back who is missing; if that can't be, backstay failover " + m.name + " --lose goes on with who answers, and may lose what was acknowledged"}
+	}
 	if err != nil {
 		return api.ClusterOutcome{}, err
 	}
 	s, err := keeper.Outcome(ctx, store, key, asked, nil)
 	var refused *keeper.RefusedError
 	if errors.As(err, &refused) {
-		return api.ClusterOutcome{}, &hostError{refused, "nothing was changed; backstay cluster status " + m.name + " shows the members"}
+		hint := "nothing was changed; backstay cluster status " + m.name + " shows the members"
+		if r.Kind == cluster.Failover && !r.Lose {
+			hint += ", and --lose goes on with who answers"
+		}
+		return api.ClusterOutcome{}, &hostError{refused, hint}
 	}
 	if err != nil {
 		return api.ClusterOutcome{}, err

@@ -135,7 +135,7 @@ func (l *look) worthFetching(c *Fact) bool {
 		if _, ok := l.covers(q); ok {
 			continue
 		}
-		return l.now-l.view.Since < l.cfg.Patience || !l.accepted() && l.lossOf(c.Received, l.lastKnown()) > l.cfg.MaxLoss
+		return l.now-l.view.Since < l.cfg.Patience || !l.loses() && l.lossOf(c.Received, l.lastKnown()) > l.cfg.MaxLoss
 	}
 	return false
 }
@@ -153,7 +153,7 @@ func (l *look) hindrance() string {
 	if len(l.able()) == 0 {
 		return "no other member is fit to be primary"
 	}
-	if l.accepted() {
+	if l.loses() {
 		return ""
 	}
 	for _, q := range l.state.Quorums {
@@ -202,9 +202,6 @@ func (l *look) unsuited() string {
 // refusal says why a failover that is asked for does not begin.
 func (l *look) refusal() string { return cmp.Or(l.unsuited(), l.hindrance()) }
 
-// accepted: a person goes on though acknowledged writes may be lost.
-func (l *look) accepted() bool { return l.state.Request != nil && l.state.Request.Lose }
-
 func (l *look) outOfReach(q Quorum) string {
 	if f := l.view.fact(q.Primary); l.fresh(f) && f.Stalled == Never && !l.cfg.peer(q.Primary).Bare {
 		return "" // it answers: it can be fenced, and tell its position
@@ -230,5 +227,5 @@ func (l *look) outOfReach(q Quorum) string {
 }
 
 func (l *look) tooFar(f *Fact) bool {
-	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && !l.accepted() && l.state.Reached.Seq > l.withStored(f.Received).Seq+l.cfg.MaxLoss
+	return l.cfg.MaxLoss > 0 && l.cfg.Sync == 0 && !l.loses() && l.state.Reached.Seq > l.withStored(f.Received).Seq+l.cfg.MaxLoss
 }

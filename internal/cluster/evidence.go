@@ -53,7 +53,7 @@ func (l *look) required() history.Position {
 
 // unaccounted says which writes nobody can vouch for, or nothing.
 func (l *look) unaccounted() string {
-	if l.state.Request != nil && l.state.Request.Lose {
+	if l.loses() && !l.promisesMayCome() {
 		return ""
 	}
 	for _, q := range l.state.Quorums {
@@ -169,6 +169,8 @@ func (l *look) cut(q Quorum) (but string, ok bool) {
 		}
 		return fmt.Sprintf("if %s's host stands still as a whole, its guard stops it when it goes on, and clients that bypass the proxies may be answered until then", q.Primary), true
 	case l.cfg.Unfenced: // the routes are closed, which is a row of its own, and a person answers for the rest
+		return "", true
+	case l.loses() && l.tenureOver(l.cfg.StopGrace): // so does who asked; what has an agent that lives is stopped by then
 		return "", true
 	default:
 		return "", false

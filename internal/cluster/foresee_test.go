@@ -45,10 +45,10 @@ func TestWhatWouldBeDoneIsForeseen(t *testing.T) {
 			c.Sync, c.MaxLoss, s.Quorums[0].K, s.Reached, v.Facts[0].Answered = 0, 50, 0, history.At(3, 130), Never
 			c.Peers[0].Guard, v.Stored, v.BeatSeen = true, history.At(3, 120), now-time.Second
 		}, "take over", "db2", 120, "up to 10 bytes", []string{"wait for cut, for ", "fill db2 from (repository) up to 3/120"}, "which max_loss allows"},
-		{"and nobody can stop it", func(c *Config, s *State, v *View) {
+		{"and nobody can stop it, which a person accepts", func(c *Config, s *State, v *View) {
 			failover(c, s, v)
 			c.Sync, c.MaxLoss, s.Quorums[0].K, s.Request.Lose, v.Facts[0].Answered = 0, 50, 0, true, Never
-		}, "take over", "", 0, "", nil, "db1 may still acknowledge writes"},
+		}, "take over", "db2", 100, "what db1 wrote after that may be lost, which anna accepted; db1 may still take writes", nil, "which anna accepted"},
 	} {
 		cfg, s, v := planned(Serving)
 		v.Asked, v.Facts[1].Role = now-cfg.Ahead, Standby

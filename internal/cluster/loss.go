@@ -43,10 +43,13 @@ func (l *look) risk(c *Fact) string {
 			break
 		}
 	}
-	strict := *l
-	strict.cfg.Unfenced = false
+	strict, allowed := *l, "unfenced allows"
+	strict.cfg.Unfenced, strict.state.Request = false, nil
+	if l.loses() {
+		allowed = l.state.Request.By + " accepted"
+	}
 	if strict.uncut() != "" {
-		risks = append(risks, cmp.Or(l.state.Primary, "an old primary")+" may still take writes of clients that bypass the proxies, which unfenced allows")
+		risks = append(risks, cmp.Or(l.state.Primary, "an old primary")+" may still take writes of clients that bypass the proxies, which "+allowed)
 	}
 	return strings.Join(risks, "; ")
 }
@@ -54,7 +57,7 @@ func (l *look) risk(c *Fact) string {
 // loss says what may be lost of what the primary of q acknowledged, which nobody vouches for. How far it came after it was last heard, nobody knows.
 func (l *look) loss(c *Fact, q Quorum) string {
 	allowed := "max_loss allows"
-	if l.accepted() {
+	if l.loses() {
 		allowed = l.state.Request.By + " accepted"
 	}
 	last := l.lastKnown()

@@ -15,9 +15,12 @@ func withdraw(_ *look, s *State) { s.Request = nil }
 
 func claim(_ *look, s *State) { s.Epoch++ }
 
+// claimUnplanned drops what was asked for. That something may be lost is accepted until somebody serves.
 func claimUnplanned(l *look, s *State) {
 	claim(l, s)
-	s.Request = nil
+	if !l.loses() {
+		s.Request = nil
+	}
 }
 
 func adopt(l *look, s *State) {

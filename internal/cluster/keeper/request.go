@@ -10,21 +10,11 @@ import (
 	"github.com/backstaydb/backstay/internal/lease"
 )
 
-// Ask writes a person's request into the state. Whichever keeper leads carries it out or refuses it; Outcome waits for that.
+// Ask writes a person's request into the state, as cluster.State.Asked has it. Whichever keeper leads carries it out or refuses it; Outcome waits for that.
 func Ask(ctx context.Context, store lease.Store, key string, r cluster.Request) (cluster.State, error) {
-	s, err := Change(ctx, store, key, func(s *cluster.State) error {
-		switch {
-		case s.Request != nil && *s.Request == r:
-			return nil // a first try was not answered, and was carried out
-		case s.Request != nil:
-			return fmt.Errorf("a %s asked for by %s is under way", s.Request.Kind, s.Request.By)
-		case s.Phase != cluster.Serving:
-			return fmt.Errorf("the cluster is %s: %s", s.Phase, s.Reason)
-		case r.Kind == cluster.Switchover && r.To == s.Primary:
-			return fmt.Errorf("%s is the primary already", r.To)
-		}
-		s.Request = &r
-		return nil
+	s, err := Change(ctx, store, key, func(s *cluster.State) (err error) {
+		*s, err = s.Asked(r)
+		return err
 	})
 	if err != nil {
 		return s, fmt.Errorf("ask for a %s: %w", r.Kind, err)
@@ -74,7 +64,7 @@ func Outcome(ctx context.Context, store lease.Store, key string, asked cluster.S
 		switch {
 		case broken != nil:
 			return last, fmt.Errorf("wait for the outcome: %w", broken)
-		case over(last) && last.Epoch == asked.Epoch:
+		case over(last) && last.Epoch == asked.Epoch && asked.Phase == cluster.Serving: // else the ballot had begun
 			return last, &RefusedError{last.Reason}
 		case over(last):
 			return last, nil

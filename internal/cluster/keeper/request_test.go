@@ -143,3 +143,40 @@ func TestRequestsAreRefusedInPlainWords(t *testing.T) {
 		}
 	})
 }
+
+// TestAStuckBallotIsReleased: a second member dies before it has promised. What was acknowledged is then known to nobody, and the cluster waits until
+// a person accepts that.
+func TestAStuckBallotIsReleased(t *testing.T) {
+	run(t, three, func(w *world) {
+		_, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		w.mu.Lock()
+		w.tell = func(e Event) {
+			if e.Kind == Changed && e.Phase == cluster.Fencing {
+				w.kill("db2")
+			}
+		}
+		w.mu.Unlock()
+		w.kill("db1")
+		w.until("the ballot begins", 5*time.Second, func(s cluster.State) bool { return s.Phase == cluster.Fencing })
+		time.Sleep(10 * time.Second)
+		if s := w.state(); s.Phase != cluster.Fencing || s.Epoch != 2 {
+			w.t.Fatalf("it is %s at epoch %d", s.Phase, s.Epoch)
+		}
+		r := cluster.Request{Kind: cluster.Failover, By: "anna"}
+		var busy *cluster.BusyError
+		if _, err := Ask(w.t.Context(), w.store, "cluster-shop", r); !errors.As(err, &busy) || !busy.Release {
+			t.Errorf("a failover that may lose nothing: %v", err)
+		}
+		r.Lose = true
+		asked, err := Ask(w.t.Context(), w.store, "cluster-shop", r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		after, err := Outcome(w.t.Context(), w.store, "cluster-shop", asked, nil)
+		if err != nil || after.Primary != "db3" || after.Epoch != 2 {
+			t.Errorf("after it %s is primary of epoch %d, %v", after.Primary, after.Epoch, err)
+		}
+	})
+}

@@ -368,22 +368,17 @@ func (w *World) elect() { w.lead = w.rng.IntN(len(w.keepers)) }
 
 // resign is a person who, after a long time in which nothing is served, accepts that something is lost.
 func (w *World) resign() {
-	w.swap(&w.proxies[len(w.proxies)-1].proc, func(s cluster.State, _ uint64) (cluster.State, bool) {
-		if s.Request != nil {
-			return s, false
-		}
-		s.Request = &cluster.Request{Kind: cluster.Failover, By: "anna", Lose: true}
-		w.stats.Resigned++
-		return s, true
-	}, func(cluster.State, uint64, bool) {})
+	w.stats.Resigned++
+	w.ask(cluster.Request{Kind: cluster.Failover, By: "anna", Lose: true})
 }
 
 func (w *World) request(kind cluster.Kind, to string) {
+	w.ask(cluster.Request{Kind: kind, To: to, By: "anna"})
+}
+
+func (w *World) ask(r cluster.Request) {
 	w.swap(&w.proxies[len(w.proxies)-1].proc, func(s cluster.State, _ uint64) (cluster.State, bool) {
-		if s.Phase != cluster.Serving || s.Request != nil {
-			return s, false
-		}
-		s.Request = &cluster.Request{Kind: kind, To: to, By: "anna"}
-		return s, true
+		next, err := s.Asked(r)
+		return next, err == nil
 	}, func(cluster.State, uint64, bool) {})
 }

@@ -62,7 +62,8 @@ func (g *ledger) promoted(s *server) {
 	}
 	g.acked = kept
 	w.stats.Lost += lost
-	if bound := int(w.cfg.MaxLoss); lost > 0 && (w.cfg.Sync > 0 || lost > bound+slack && w.store.state.Request == nil) {
+	r := w.store.state.Request
+	if bound := int(w.cfg.MaxLoss); lost > 0 && (r == nil || !r.Lose) && (w.cfg.Sync > 0 || lost > bound+slack && r == nil) {
 		w.breakdown("%s became primary at epoch %d without %d acknowledged writes", w.agents[s.number].name, s.epoch, lost)
 	}
 }

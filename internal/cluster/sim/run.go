@@ -31,6 +31,7 @@ type Stats struct {
 	Lost      int // acknowledged writes, where replication is asynchronous
 	Fetched   int // entries that candidates took from the repository
 	Resigned  int // times that a person had to accept a loss
+	Released  int // of them, that a ballot without enough witnesses went on by that
 	Rows      map[string]int
 	Virtual   time.Duration
 	History   string          // where it was traced

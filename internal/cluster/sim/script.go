@@ -114,6 +114,7 @@ func (w *World) lateCommands(restart func(*agent)) {
 // rare are faults that are never drawn by chance.
 var rare = []fault{
 	{"slow promotion", func(w *World, _ int, _ time.Duration) func() { return w.slowPromotion() }},
+	{"witnesses lost", func(w *World, _ int, _ time.Duration) func() { return w.witnessesLost() }},
 }
 
 // slowPromotion: who is appointed next has much to replay, and is given up before it is primary. Its standbys are out of the keepers' reach by then, and
@@ -143,5 +144,51 @@ func (w *World) slowPromotion() func() {
 		done, w.replay = true, 0
 		clear(w.mute)
 		w.join()
+	}
+}
+
+// witnessesLost: a primary is gone with its agent, and as soon as another one is to be made so are as many others as it waited for; their hosts vote
+// on. Who is left can't know what was acknowledged, and a person who will not have them back accepts that.
+func (w *World) witnessesLost() func() {
+	before, done := w.store.state, false
+	h := w.number(before.Primary)
+	if h < 0 || before.Holder() == "" || w.cfg.Sync == 0 {
+		return nil
+	}
+	var gone []int
+	lose := func(i int) {
+		gone = append(gone, i)
+		w.agents[i].server.halt()
+		for _, p := range []*proc{&w.agents[i].proc, &w.agents[i].guard, &w.agents[i].server.proc} {
+			w.stop(p)
+		}
+	}
+	lose(h)
+	var look func()
+	look = func() {
+		switch s := w.store.state; {
+		case done || s.Epoch > before.Epoch+1:
+		case s.Epoch > before.Epoch && s.Phase == cluster.Fencing:
+			for _, i := range w.rng.Perm(len(w.agents)) {
+				if i != h && len(gone) <= w.cfg.Sync {
+					lose(i)
+				}
+			}
+		default:
+			w.at(w.now+ms, nil, 0, look)
+		}
+	}
+	look()
+	w.until(w.now + 3*time.Second + w.cfg.Patience)
+	if s := w.store.state; len(gone) > 1 && s.Epoch == before.Epoch+1 && s.Phase == cluster.Fencing {
+		w.resign()
+		w.until(w.now + 3*time.Second)
+		w.stats.Released += digit(w.store.state.Phase == cluster.Serving)
+	}
+	return func() {
+		done = true
+		for _, i := range gone {
+			w.reboot(i)
+		}
 	}
 }

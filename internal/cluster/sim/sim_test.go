@@ -68,6 +68,7 @@ func (s *Stats) add(t Stats) {
 	s.Lost += t.Lost
 	s.Fetched += t.Fetched
 	s.Resigned += t.Resigned
+	s.Released += t.Released
 	s.Virtual += t.Virtual
 	s.Gaps = append(s.Gaps, t.Gaps...)
 	for row, n := range t.Rows {
@@ -165,6 +166,9 @@ func TestRareFaultsBreakNothing(t *testing.T) {
 	}
 	if sum.Rows["try again"] == 0 {
 		t.Error("no promotion was given up")
+	}
+	if sum.Released == 0 || sum.Released < sum.Resigned/2 { // other faults may keep a ballot where it is
+		t.Errorf("a person released %d of %d ballots", sum.Released, sum.Resigned)
 	}
 }
 
