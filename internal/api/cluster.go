@@ -19,6 +19,7 @@ type Cluster struct {
 	Keeper    string            `json:"keeper,omitempty" doc:"host that decides now"`
 	Sync      string            `json:"sync,omitempty" doc:"who must have a commit before it is acknowledged; absent for nobody"`
 	Degraded  bool              `json:"degraded,omitempty" doc:"fewer members must have a commit than was promised, since too few are there"`
+	Hindrance string            `json:"hindrance,omitempty" doc:"why nobody could take over by itself if the primary were lost now; absent where somebody could, and while there is no primary"`
 	Stored    string            `json:"stored,omitempty" doc:"how far a repository has the primary's log, as its users write it; absent where the cluster is no source, or nobody says"`
 	Members   []ClusterMember   `json:"members" doc:"in the order of the file"`
 	Listeners []ClusterListener `json:"listeners,omitempty" doc:"of this host"`

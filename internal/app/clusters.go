@@ -245,7 +245,7 @@ func (d *daemon) judgeClusters(ctx context.Context) error {
 }
 
 // settles says how long something must last until people are told: a failover is over sooner, and so is a restart.
-var settles = map[string]time.Duration{"primary": 15 * time.Second, "member": time.Minute, "sync": 30 * time.Second, "lag": time.Minute, "disk": 15 * time.Second}
+var settles = map[string]time.Duration{"primary": 15 * time.Second, "member": time.Minute, "sync": 30 * time.Second, "lag": time.Minute, "heir": time.Minute, "disk": 15 * time.Second}
 
 // clusterNotices are what is wrong with a cluster now.
 func clusterNotices(c api.Cluster) []notify.Notice {
@@ -280,6 +280,9 @@ func clusterNotices(c api.Cluster) []notify.Notice {
 		if m.Full {
 			add(notify.Critical, "disk", m.Name, m.Name+": "+m.Error, "make room on the disk of its data and its log: a full one ends its server, and slots of those that are gone hold log there")
 		}
+	}
+	if c.Hindrance != "" && !c.Degraded { // which is told by itself
+		add(notify.Warning, "heir", "", "if "+c.Primary+" were lost now, nobody could take over: "+c.Hindrance, "bring the missing members back; "+status)
 	}
 	if c.Degraded {
 		add(notify.Critical, "sync", "", "commits are acknowledged by fewer members than was promised, for want of them: the loss of the primary would lose some", "bring the missing members back")

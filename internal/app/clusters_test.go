@@ -26,6 +26,11 @@ func TestPeopleAreToldOfSickClusters(t *testing.T) {
 	if got := clusterNotices(well); len(got) > 0 {
 		t.Errorf("of a cluster that is well: %+v", got)
 	}
+	alone := well
+	alone.Primary, alone.Hindrance = "db1", "no other member is fit to be primary"
+	if got := clusterNotices(alone); len(got) != 1 || got[0].Fingerprint != "heir/shop" || settles["heir"] == 0 || got[0].Do == "" {
+		t.Errorf("of one whose primary nobody could replace: %+v", got)
+	}
 	sick := api.Cluster{Name: "shop", State: "closed", Reason: "db1 was silent for 2s", Next: "endure: nobody can take over", Degraded: true,
 		Members: []api.ClusterMember{{Name: "db1", Role: "unknown", Error: "connection refused"}, {Name: "db2", Role: "replica"}}}
 	got := map[string]notify.Severity{}

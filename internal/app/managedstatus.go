@@ -49,6 +49,9 @@ func (c *clustered) managedStatus() api.Cluster {
 			out.Sync += ", as soon as they have all that was acknowledged before"
 		}
 	}
+	if s.Known {
+		out.Hindrance = cluster.Hindrance(m.decided, s.State, s.View, s.Now)
+	}
 	if n := len(s.State.Quorums); n > 0 {
 		out.Degraded = s.State.Quorums[n-1].K < m.decided.Sync
 	}

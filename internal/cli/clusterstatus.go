@@ -108,7 +108,7 @@ func (o *clusterWatchOptions) run(ctx context.Context, c *console, args []string
 func told(all []api.Cluster) string {
 	text := ""
 	for _, cl := range all {
-		text += fmt.Sprintln(cl.Name, cl.State, cl.Phase, cl.Primary, cl.Epoch, cl.Reason, cl.Paused, cl.Request)
+		text += fmt.Sprintln(cl.Name, cl.State, cl.Phase, cl.Primary, cl.Epoch, cl.Reason, cl.Paused, cl.Request, cl.Hindrance)
 		for _, m := range cl.Members {
 			text += fmt.Sprintln(m.Name, m.Role, m.Timeline, m.Following, m.NoStream, m.Error)
 		}
@@ -138,7 +138,7 @@ func (c *console) cluster(cl api.Cluster) error {
 		state = "no daemon is running here; the members say"
 	}
 	c.printf("%s  %s, failover %s  %s, epoch %d: %s\n", cl.Name, cl.Kind, cl.Mode, state, cl.Epoch, cl.Reason)
-	for _, line := range []struct{ word, text string }{{"paused", pausedText(cl)}, {"asked for", cl.Request}, {"next", cl.Next}, {"a commit needs", cl.Sync}, {"log stored", cl.Stored}, {"decided on", cl.Keeper}} {
+	for _, line := range []struct{ word, text string }{{"paused", pausedText(cl)}, {"asked for", cl.Request}, {"next", cl.Next}, {"a commit needs", cl.Sync}, {"nobody could take over now", cl.Hindrance}, {"log stored", cl.Stored}, {"decided on", cl.Keeper}} {
 		if line.text != "" {
 			c.printf("  %s: %s\n", line.word, line.text)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/history"
 )
@@ -201,6 +202,23 @@ func (l *look) unsuited() string {
 
 // refusal says why a failover that is asked for does not begin.
 func (l *look) refusal() string { return cmp.Or(l.unsuited(), l.hindrance()) }
+
+// Hindrance says of a cluster that serves why nobody could take over by itself if its primary were lost now, or nothing: also where no other member
+// may ever be primary, or failover is left to people.
+func Hindrance(cfg Config, s State, v View, now time.Duration) string {
+	heir := func(p Peer) bool { return p.Name != s.Primary && !p.Receiver && !p.NoFailover }
+	if s.Phase != Serving || cfg.Manual || !slices.ContainsFunc(cfg.Peers, heir) || now-v.Began < cfg.After {
+		return ""
+	}
+	s.Request, v.Facts = nil, slices.Clone(v.Facts)
+	for i := range v.Facts {
+		if v.Facts[i].Name == s.Primary {
+			v.Facts[i].Answered = Never
+		}
+	}
+	l := &look{cfg: cfg, state: s, view: v, now: now}
+	return l.hindrance()
+}
 
 func (l *look) outOfReach(q Quorum) string {
 	if f := l.view.fact(q.Primary); l.fresh(f) && f.Stalled == Never && !l.cfg.peer(q.Primary).Bare {

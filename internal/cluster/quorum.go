@@ -61,8 +61,30 @@ func (l *look) wished(p *Fact) Quorum {
 	if p.Short == Never || p.Answered-p.Short < l.cfg.Patience {
 		able = max(able, l.last().K)
 	}
-	return l.wish(l.state.Epoch, l.state.Primary, able)
+	q := l.wish(l.state.Epoch, l.state.Primary, able)
+	for _, fits := range []func(string) bool{l.there, l.named} { // where too few are there nothing is gained by a change
+		names := slices.DeleteFunc(slices.Clone(q.Names), func(name string) bool { return !fits(name) || l.view.fact(name).Blank })
+		if q.K > 0 && len(names) >= q.K {
+			q.Names = names
+			break
+		}
+	}
+	return q
 }
+
+// there reports whether a member streams and answers, or did a moment ago. One that is away is left out of the quorum where enough others are there: it
+// can't say what was acknowledged, and they would not be enough without it. It is away only after Patience, and named again as soon as it
+// streams, so that one that comes and goes changes little.
+func (l *look) there(name string) bool {
+	f := l.view.fact(name)
+	last := min(f.Streamed, f.Answered)
+	if l.named(name) {
+		last = max(last, l.view.Began, l.view.Since)
+	}
+	return l.now-last < l.cfg.Patience
+}
+
+func (l *look) named(name string) bool { return slices.Contains(l.last().Names, name) }
 
 // settled: the server counts the last quorum, and so many of it have what the server had when it began to.
 func (l *look) settled() bool {

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,4 +80,85 @@ func TestNobodyGoesOnAloneUnasked(t *testing.T) {
 			t.Errorf("answered %s ago: %s: %s; want %s", now-answered, d.Row, d.Reason, want)
 		}
 	}
+}
+
+// TestAMemberThatIsAwayIsNotCounted: who alone can have acknowledged may take over without it, and it is counted again when it streams.
+func TestAMemberThatIsAwayIsNotCounted(t *testing.T) {
+	cfg := Config{Cluster: "shop", Sync: 1, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
+	both := Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2", "db3"}, K: 1}
+	s := State{Epoch: 1, Phase: Serving, Step: 1, Primary: "db1", Timeline: 1, Quorums: []Quorum{both}}
+	v := View{Facts: []Fact{noFact, noFact, noFact}}
+	for i, p := range cfg.Peers {
+		v.Facts[i].Name = p.Name
+	}
+	at := time.Minute
+	look := func(streams ...string) Decision { // a second later, those stream and answer
+		at += time.Second
+		for _, name := range append(streams, "db1") {
+			f := noFact
+			f.Name, f.Answered, f.Role, f.SystemID, f.Received, f.Promised, f.Following = name, at, Standby, "1", history.At(1, 100), 1, "db1"
+			if name == "db1" {
+				f.Role, f.Following, f.Epoch, f.Counting, f.Switched = Primary, "", 1, s.Quorums[len(s.Quorums)-1], history.At(1, 100)
+				for _, other := range streams {
+					f.Streams = append(f.Streams, Stream{other, history.At(1, 100)})
+				}
+			}
+			v.Note(f)
+		}
+		v.BeatSeen = at
+		d := Decide(cfg, s, v, at)
+		s = d.Next
+		return d
+	}
+	expect := func(row, names string, streams ...string) {
+		t.Helper()
+		d := look(streams...)
+		if got := fmt.Sprint(s.Quorums[len(s.Quorums)-1].Names); d.Row != row || got != names {
+			t.Fatalf("%v stream: %s: %s; counted are %s, want %s", streams, d.Row, d.Reason, got, names)
+		}
+	}
+	expect("serve", "[db2 db3]", "db2", "db3")
+	for range 5 { // it comes and goes
+		expect("serve", "[db2 db3]", "db2")
+		expect("serve", "[db2 db3]", "db2")
+		expect("serve", "[db2 db3]", "db2", "db3")
+	}
+	expect("serve", "[db2 db3]", "db2")
+	expect("serve", "[db2 db3]", "db2")
+	if why := Hindrance(cfg, s, v, at); !strings.Contains(why, "1 of [db2 db3] answer, 2 are needed") {
+		t.Errorf("while db3 is counted and away: %q", why)
+	}
+	expect("change quorum", "[db2]", "db2")
+	expect("drop old quorum", "[db2]", "db2")
+	if why := Hindrance(cfg, s, v, at); why != "" {
+		t.Errorf("while it is left out: %q", why)
+	}
+	if d := Decide(cfg, s, v, at+time.Minute); d.Row == "take over" {
+		t.Errorf("nobody answers: %s", d.Reason)
+	}
+	silent := v
+	silent.Facts = slices.Clone(v.Facts)
+	silent.Facts[1].Answered, silent.Facts[1].Heard = at+2*time.Second, at
+	if d := Decide(cfg, s, silent, at+2*time.Second); d.Row != "take over" {
+		t.Errorf("the primary is lost: %s: %s", d.Row, d.Reason)
+	}
+	for range 5 { // nobody is there: nothing is gained by another set
+		expect("serve", "[db2]")
+	}
+	if why := Hindrance(cfg, s, v, at); why == "" {
+		t.Error("nobody is there, and all is well")
+	}
+	expect("change quorum", "[db3]", "db3") // what was acknowledged is db2's until db3 has it
+	if why := Hindrance(cfg, s, v, at); !strings.Contains(why, "0 of [db2] answer") {
+		t.Errorf("before db3 has what db2 acknowledged: %q", why)
+	}
+	expect("drop old quorum", "[db3]", "db3")
+	expect("change quorum", "[db2 db3]", "db2", "db3")
+	expect("drop old quorum", "[db2 db3]", "db2", "db3")
+
+	v.Began, v.Since = at, at // another keeper, which has seen nothing yet
+	v.Facts[2].Streamed, v.Facts[2].Answered = Never, Never
+	expect("serve", "[db2 db3]", "db2")
+	s.Quorums[0].Names = []string{"db2"}
+	expect("serve", "[db2]", "db2") // one that was left out is not named for want of knowledge
 }

@@ -54,6 +54,7 @@ type Fact struct {
 	Prepared  bool             // as Primary: it has done what Prepare asks, a moment ago
 	Counting  Quorum           // as Primary: whom its server waits for
 	Streams   []Stream         // as Primary: how far its standbys have flushed
+	Streamed  time.Duration    `json:"-"` // when a primary last told that it streams: Note's, nobody is asked for it
 	Switched  history.Position // as Primary: its position right after it began to count Counting
 }
 
@@ -74,7 +75,20 @@ type Proxy struct {
 	Drained  uint64        // version of a holding route for which no transaction is open any more
 }
 
-var noFact = Fact{Answered: Never, Heard: Never, Vouched: Never, Stalled: Never, Short: Never}
+var noFact = Fact{Answered: Never, Heard: Never, Vouched: Never, Stalled: Never, Short: Never, Streamed: Never}
+
+// Note keeps a member's newest answer, and of a primary's who streams from it.
+func (v *View) Note(f Fact) {
+	for i := range v.Facts {
+		have := &v.Facts[i]
+		if have.Name == f.Name {
+			f.Streamed = have.Streamed
+			*have = f
+		} else if _, ok := f.flushed(have.Name); ok && f.Role == Primary {
+			have.Streamed = max(have.Streamed, f.Answered)
+		}
+	}
+}
 
 func (v *View) fact(name string) *Fact {
 	for i := range v.Facts {

@@ -14,6 +14,7 @@ type nemesis struct {
 	over    func(s *site, primary string)
 	changes bool          // another member must be primary afterwards
 	rounds  int           // how often it happens in a short run; zero: once
+	brief   int           // and in TestBriefly; zero: never
 	planned bool          // no request may fail
 	disk    bool          // it needs a disk that can be frozen
 	within  time.Duration // the longest gap between writes that is right; zero: any
@@ -28,20 +29,21 @@ const most = 8 * time.Second
 const missing = 3 * time.Second
 
 var nemeses = []nemesis{
-	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most, goal: missing},
-	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most, goal: missing, rounds: 2},
-	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most, goal: missing, rounds: 2},
+	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most, goal: missing, brief: 2},
+	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most, goal: missing, rounds: 2, brief: 2},
+	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most, goal: missing, rounds: 2, brief: 2},
 	{name: "nothing reaches the primary's host", do: func(s *site, p string) { s.cut(p, false) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "nothing leaves the primary's host", do: func(s *site, p string) { s.cut(p, true) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "connections to the primary's host are refused", do: func(s *site, p string) { s.refuse(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "the primary's host is frozen", do: func(s *site, p string) { s.lab.Host(p).Freeze() }, lasts: 6 * time.Second, over: func(s *site, p string) { s.lab.Host(p).Thaw() }, changes: true, within: most},
-	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most, goal: missing, rounds: 2, disk: true},
+	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most, goal: missing, rounds: 2, brief: 2, disk: true},
 	{name: "the primary's agent is killed", do: func(s *site, p string) { s.daemons[p].Kill() }, within: most},
 	{name: "the primary's agent is frozen", do: func(s *site, p string) { s.freeze(p) }, lasts: 6 * time.Second, over: func(s *site, p string) { s.thaw(p) }, within: most},
 	{name: "a voter's host is killed", do: func(s *site, _ string) { s.lab.Host("v1").Kill() }, within: most},
 	{name: "a voter is frozen", do: func(s *site, _ string) { s.freeze("v2") }, lasts: 4 * time.Second, over: func(s *site, _ string) { s.thaw("v2") }, within: most},
 	{name: "two voters are killed", do: func(s *site, _ string) { s.lab.Host("v1").Kill(); s.lab.Host("v2").Kill() }, lasts: 4 * time.Second, over: nil, within: most},
 	{name: "a replica's host is killed", do: func(s *site, p string) { s.lab.Host(s.other(p)).Kill() }, within: most},
+	{name: "a replica is away, then the primary's host is killed", do: func(s *site, p string) { s.away(p) }, over: func(s *site, p string) { s.serving(20*time.Second, s.members[p].name); s.daemon(s.other(p)) }, changes: true, brief: 1},
 	{name: "a listener is cut off from the primary", do: func(s *site, p string) { s.lab.Part([]string{"a1"}, []string{p}) }, lasts: 4 * time.Second, over: healed},
 	{name: "the primary is changed as planned", do: func(s *site, p string) { s.switchover(p) }, changes: true, planned: true, within: most},
 }
@@ -94,6 +96,13 @@ func (s *site) other(one string) string {
 		}
 	}
 	return ""
+}
+
+// away takes a replica's host, and when commits have not waited for it for a while the primary's.
+func (s *site) away(primary string) {
+	s.lab.Host(s.other(primary)).Kill()
+	time.Sleep(6 * time.Second)
+	s.lab.Host(primary).Kill()
 }
 
 func (s *site) switchover(from string) {

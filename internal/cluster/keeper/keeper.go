@@ -184,7 +184,7 @@ func (k *Keeper) begin() {
 	k.turned, k.known = now, false
 	k.view = cluster.View{Since: now, Began: now, BeatSeen: now}
 	for _, p := range k.c.Cluster.Peers {
-		k.view.Facts = append(k.view.Facts, cluster.Fact{Name: p.Name, Answered: cluster.Never, Heard: cluster.Never, Vouched: cluster.Never, Stalled: cluster.Never, Short: cluster.Never})
+		k.view.Facts = append(k.view.Facts, cluster.Fact{Name: p.Name, Answered: cluster.Never, Heard: cluster.Never, Vouched: cluster.Never, Stalled: cluster.Never, Short: cluster.Never, Streamed: cluster.Never})
 	}
 }
 

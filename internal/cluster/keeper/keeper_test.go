@@ -412,3 +412,31 @@ func TestAServerThatStoppedIsNotWaitedFor(t *testing.T) {
 		w.whole()
 	})
 }
+
+// TestAReplicaIsAwayThenThePrimary: it was left out by then, so that the other one is known to have all that was acknowledged.
+func TestAReplicaIsAwayThenThePrimary(t *testing.T) {
+	run(t, three, func(w *world) {
+		k, stop := w.keep(w.config())
+		defer stop()
+		w.settle()
+		hindrance := func() string {
+			s := k.Status()
+			return cluster.Hindrance(w.cfg, s.State, s.View, s.Now)
+		}
+		w.kill("db3")
+		time.Sleep(2 * time.Second)
+		if why := hindrance(); !strings.Contains(why, "1 of [db2 db3] answer") {
+			t.Errorf("while db3 is counted: %q", why)
+		}
+		w.until("db3 is left out", 5*time.Second, func(s cluster.State) bool {
+			return serves("db1")(s) && slices.Equal(s.Quorums[0].Names, []string{"db2"})
+		})
+		time.Sleep(500 * time.Millisecond)
+		if why := hindrance(); why != "" || !w.commit(10) {
+			t.Errorf("while it is left out: %q", why)
+		}
+		w.kill("db1")
+		w.until("db2 takes over", 5*time.Second, func(s cluster.State) bool { return s.Phase == cluster.Serving && s.Primary == "db2" })
+		w.whole()
+	})
+}

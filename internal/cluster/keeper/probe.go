@@ -82,7 +82,7 @@ func (k *Keeper) note(ctx context.Context, i int, f cluster.Fact) {
 	if f.Role != have.Role {
 		k.passage.mark(fmt.Sprintf("%s is %s", f.Name, f.Role), k.now())
 	}
-	*have = f
+	k.view.Note(f)
 	if news || k.state.Phase == cluster.Draining || k.state.Request != nil {
 		k.decide(ctx)
 	}

@@ -54,7 +54,7 @@ func (k *keeper) begin() {
 	k.leading, k.known = true, false
 	k.view = cluster.View{Since: now, Began: now, BeatSeen: now}
 	for _, p := range k.w.cfg.Peers {
-		k.view.Facts = append(k.view.Facts, cluster.Fact{Name: p.Name, Answered: cluster.Never, Heard: cluster.Never, Vouched: cluster.Never, Stalled: cluster.Never, Short: cluster.Never})
+		k.view.Facts = append(k.view.Facts, cluster.Fact{Name: p.Name, Answered: cluster.Never, Heard: cluster.Never, Vouched: cluster.Never, Stalled: cluster.Never, Short: cluster.Never, Streamed: cluster.Never})
 	}
 	k.view.Proxies = nil
 }
@@ -125,7 +125,7 @@ func (k *keeper) note(i int, f cluster.Fact, asked time.Duration, old ages) {
 		f.Short = asked - old.short
 	}
 	news := f.Promised != k.view.Facts[i].Promised || f.Role != k.view.Facts[i].Role
-	k.view.Facts[i] = f
+	k.view.Note(f)
 	if news && k.state.Phase != cluster.Serving {
 		k.decide()
 	}

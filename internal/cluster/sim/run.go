@@ -32,6 +32,8 @@ type Stats struct {
 	Fetched   int // entries that candidates took from the repository
 	Resigned  int // times that a person had to accept a loss
 	Released  int // of them, that a ballot without enough witnesses went on by that
+	Away      int // primaries that were lost while a standby was away
+	Replaced  int // of them, without it
 	Rows      map[string]int
 	Virtual   time.Duration
 	History   string          // where it was traced

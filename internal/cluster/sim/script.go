@@ -115,6 +115,7 @@ func (w *World) lateCommands(restart func(*agent)) {
 var rare = []fault{
 	{"slow promotion", func(w *World, _ int, _ time.Duration) func() { return w.slowPromotion() }},
 	{"witnesses lost", func(w *World, _ int, _ time.Duration) func() { return w.witnessesLost() }},
+	{"away, then lost", func(w *World, _ int, _ time.Duration) func() { return w.awayThenLost() }},
 }
 
 // slowPromotion: who is appointed next has much to replay, and is given up before it is primary. Its standbys are out of the keepers' reach by then, and
@@ -158,10 +159,7 @@ func (w *World) witnessesLost() func() {
 	var gone []int
 	lose := func(i int) {
 		gone = append(gone, i)
-		w.agents[i].server.halt()
-		for _, p := range []*proc{&w.agents[i].proc, &w.agents[i].guard, &w.agents[i].server.proc} {
-			w.stop(p)
-		}
+		w.lose(i)
 	}
 	lose(h)
 	var look func()
@@ -191,4 +189,32 @@ func (w *World) witnessesLost() func() {
 			w.reboot(i)
 		}
 	}
+}
+
+// lose takes a member, and leaves its host.
+func (w *World) lose(i int) {
+	a := w.agents[i]
+	a.server.halt()
+	for _, p := range []*proc{&a.proc, &a.guard, &a.server.proc} {
+		w.stop(p)
+	}
+}
+
+// awayThenLost: a standby is away until commits wait for the others only, and then the primary is lost. Of three members the last one knows all.
+func (w *World) awayThenLost() func() {
+	before := w.store.state
+	h := w.number(before.Primary)
+	if h < 0 || before.Holder() == "" || w.cfg.Sync != 1 || len(w.agents) != 3 {
+		return nil
+	}
+	away := (h + 1 + w.rng.IntN(2)) % 3
+	w.lose(away)
+	w.until(w.now + w.cfg.Patience + 1500*ms)
+	if s := w.store.state; s.Epoch == before.Epoch && s.Phase == cluster.Serving {
+		w.stats.Away++
+		w.lose(h)
+		w.until(w.now + 6*time.Second)
+		w.stats.Replaced += digit(w.store.state.Epoch > before.Epoch && w.store.state.Phase == cluster.Serving)
+	}
+	return func() { w.reboot(away); w.reboot(h) }
 }

@@ -69,6 +69,8 @@ func (s *Stats) add(t Stats) {
 	s.Fetched += t.Fetched
 	s.Resigned += t.Resigned
 	s.Released += t.Released
+	s.Away += t.Away
+	s.Replaced += t.Replaced
 	s.Virtual += t.Virtual
 	s.Gaps = append(s.Gaps, t.Gaps...)
 	for row, n := range t.Rows {
@@ -170,6 +172,10 @@ func TestRareFaultsBreakNothing(t *testing.T) {
 	if sum.Released == 0 || sum.Released < sum.Resigned/2 { // other faults may keep a ballot where it is
 		t.Errorf("a person released %d of %d ballots", sum.Released, sum.Resigned)
 	}
+	if sum.Replaced == 0 || sum.Replaced < sum.Away/4 { // who is left may be one that is never promoted
+		t.Errorf("%d of %d primaries were replaced while a standby was away", sum.Replaced, sum.Away)
+	}
+	t.Logf("a person released %d of %d ballots; %d of %d primaries were replaced while a standby was away", sum.Released, sum.Resigned, sum.Replaced, sum.Away)
 }
 
 // TestUnboundedClocks: nothing that a client was told is committed rests on a clock, where replication is synchronous.
