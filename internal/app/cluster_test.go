@@ -181,3 +181,51 @@ func TestClientsAreLedToWhoeverIsPrimary(t *testing.T) {
 		t.Errorf("health %d %s, %v", answer.StatusCode, body, err)
 	}
 }
+
+// TestAServerThatHangsIsLedToNoMore: it takes connections, also ours, and answers nobody.
+func TestAServerThatHangsIsLedToNoMore(t *testing.T) {
+	serve := func(answer string) (address string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					_, _ = conn.Write([]byte(answer))
+					_, _ = io.Copy(io.Discard, conn)
+					conn.Close()
+				}()
+			}
+		}()
+		return l.Addr().String()
+	}
+	rw := freeAddress(t)
+	h := runFile(t, fmt.Sprintf(`clusters:
+  cache:
+    members: { a: { url: "tcp://%s?send=version%%0D%%0A&expect=VERSION" }, b: { url: "tcp://%s?send=version%%0D%%0A&expect=VERSION" } }
+    listen: { rw: "%s" }
+    failover: external
+`, serve(""), serve("VERSION 1.6\r\n"), rw))
+	until(t, "clients are led to the one that answers", func() bool {
+		s, err := h.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Clusters[0].Primary == "b" && strings.Contains(s.Clusters[0].Members[0].Error, "does not answer")
+	})
+	conn, err := net.Dial("tcp", rw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got := make([]byte, len("VERSION 1.6"))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "VERSION 1.6" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

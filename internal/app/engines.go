@@ -28,7 +28,7 @@ var engines = []struct {
 	{postgres.Engine{}, "postgres://USER@HOST:PORT", "PostgreSQL 12 to 18, a whole server, over its replication protocol", false},
 	{mysql.Engine{}, "mysql://USER@HOST:PORT", "MySQL and MariaDB, as members of a cluster that somebody else manages", false},
 	{redis.Engine{}, "redis://HOST:PORT", "Redis and Valkey, as members of a cluster that somebody else manages", false},
-	{tcp.Engine{}, "tcp://HOST:PORT", "any service, as a member of a cluster: clients are led to the first that takes connections", false},
+	{tcp.Engine{}, "tcp://HOST:PORT", "any service, as a member of a cluster: clients are led to the first that takes connections, and answers ?send= with ?expect= where those stand in the URL", false},
 }
 
 // EngineInfo says what one engine can do.

@@ -21,7 +21,7 @@ type Cluster struct {
 
 // Member is one server of a cluster.
 type Member struct {
-	URL        string   `yaml:"url,omitempty" json:"url,omitempty" doc:"how the server is reached: postgres://backstay@10.0.0.2:5432/, mysql://…, redis://…, or tcp://HOST:PORT for anything else"`
+	URL        string   `yaml:"url,omitempty" json:"url,omitempty" doc:"how the server is reached: postgres://backstay@10.0.0.2:5432/, mysql://…, redis://…, or tcp://HOST:PORT for anything else, with ?send=PING%0D%0A&expect=+PONG where it is to be asked something"`
 	Host       string   `yaml:"host,omitempty" json:"host,omitempty" doc:"name of the host on which the server runs and an agent of Backstay acts: the one that says run --host of it. Without an agent nobody can stop the server, or bring it back as a replica"`
 	Priority   int      `yaml:"priority,omitempty" json:"priority,omitempty" doc:"the higher is taken where nothing else decides"`
 	NoFailover bool     `yaml:"nofailover,omitempty" json:"nofailover,omitempty" doc:"it never becomes primary by itself"`
