@@ -88,6 +88,15 @@ func TestAFailoverThatCannotBeIsRefusedThoughThePrimaryIsLost(t *testing.T) {
 	if d := Decide(cfg, s, v, now); d.Row != "endure" {
 		t.Errorf("nothing is asked: %s: %s", d.Row, d.Reason)
 	}
+
+	cfg, s, v = planned(Serving) // its agent says that its server is down, and nobody could take over
+	v.Facts[0].Role, v.Since, v.Asked = Stopped, 0, 0
+	cfg.Peers[1].NoFailover, cfg.Peers[2].NoFailover = true, true
+	s.Request.To = "db3"
+	v.Facts[1].Blank, v.Facts[2].Stalled = true, 0
+	if d := Decide(cfg, s, v, 2*time.Second); d.Row != "refuse switchover" || !strings.Contains(d.Reason, "db1 answers that its server is stopped") {
+		t.Errorf("a switchover from a primary that is lost: %s: %s", d.Row, d.Reason)
+	}
 }
 
 // TestWhoWasAskedForIsNamedWhereAnotherIsTaken, with the reason.

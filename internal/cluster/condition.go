@@ -160,6 +160,8 @@ func (l *look) unready() string {
 		return fmt.Sprintf("%q is no member that can be primary", to)
 	case !l.fresh(p):
 		return l.state.Primary + " does not answer"
+	case l.lost() != "":
+		return l.lost()
 	case !l.fresh(f):
 		return to + " does not answer"
 	case f.Role != Standby || f.Following != l.state.Primary || f.Blank:
