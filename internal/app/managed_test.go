@@ -430,3 +430,27 @@ func TestTheHealthAddressAlone(t *testing.T) {
 	}
 	until(t, "it says where the next primary is", func() bool { return asked().Primary == "db2" })
 }
+
+// TestServersThatDemandAPassword: over SQL alone the password is where the URL says, for Backstay and for replicas that follow another primary.
+func TestServersThatDemandAPassword(t *testing.T) {
+	w := newTrio(t, true)
+	w.serving(t, "")
+	t.Setenv("SHOP_PASSWORD", pgtest.Password)
+	t.Setenv("PGPASSWORD", "wrong")
+	for _, s := range w.servers {
+		s.HBA(t, "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n")
+		s.Exec(t, "select pg_reload_conf()")
+	}
+	reload(t, w.Host, strings.ReplaceAll(w.file, "?sslmode=disable", "?sslmode=disable&auth=env:SHOP_PASSWORD"))
+	first := w.serving(t, "")
+	w.servers[0].Crash(t)
+	after := w.serving(t, first.Primary)
+	until(t, "the other replica follows the new primary, and commits wait for it", func() bool {
+		for i, s := range w.servers[1:] {
+			if fmt.Sprintf("db%d", i+2) == after.Primary {
+				return s.Ask(t, "select count(*)::text from pg_stat_replication where state = 'streaming'") == "1"
+			}
+		}
+		return false
+	})
+}

@@ -2,14 +2,18 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/backstaydb/backstay/internal/agent"
 	"github.com/backstaydb/backstay/internal/cluster/bare"
+	"github.com/backstaydb/backstay/internal/engine/postgres"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
 	"github.com/backstaydb/backstay/internal/history"
@@ -152,13 +156,31 @@ func (m *managed) bareOf(name string, say func(managedEvent)) *bare.Member {
 	h := m.host
 	return bare.New(bare.Config{
 		Cluster: m.decided, Member: name, Host: m.house.name, Store: &m.house.coordination.store, Key: stateKey(m.name), Alone: h.Config.Coordination == nil,
-		URL: func() (string, error) { return m.config.Members[name].URL, nil },
-		Upstream: func(from string) (string, error) {
-			info, err := conninfo(m.config.Members[from].URL)
-			return info + " application_name=" + quoted(name), err
+		Settings: func(ctx context.Context) (*pgconn.Config, error) {
+			return postgres.Settings(ctx, m.config.Members[name].URL)
+		},
+		Upstream: func(ctx context.Context, from string) (string, error) {
+			return upstream(ctx, m.config.Members[from].URL, name)
 		},
 		Tell: func(e bare.Event) {
 			say(managedEvent{agent: &agent.Event{Member: e.Member, What: "bare", Text: e.Text, Err: e.Err}})
 		},
 	})
+}
+
+// upstream is how a server that is reached over SQL alone streams from another one. Nobody can put a file with a password beside it, so the one that the
+// URL's auth stands for is in it.
+func upstream(ctx context.Context, url, name string) (string, error) {
+	info, err := conninfo(url)
+	if err != nil {
+		return "", err
+	}
+	password, err := postgres.Password(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	if password != "" {
+		info += " password=" + quoted(password)
+	}
+	return info + " application_name=" + quoted(name), nil
 }

@@ -36,6 +36,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/lease"
@@ -50,8 +52,8 @@ type Config struct {
 	Member  string // of Cluster.Peers
 	Host    string // this one; the server's sessions bear it
 
-	URL      func() (string, error)              // of the server, read for each connection: a password may have been changed
-	Upstream func(member string) (string, error) // primary_conninfo with which this member streams from another; its application_name is Member
+	Settings func(context.Context) (*pgconn.Config, error)            // of the server, read for each connection: a password may have been changed
+	Upstream func(ctx context.Context, member string) (string, error) // primary_conninfo with which this member streams from another; its application_name is Member
 
 	Store lease.Store
 	Key   string // of the state's document

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
@@ -28,13 +30,14 @@ type world struct {
 
 func newWorld(t *testing.T, replicas int) *world {
 	t.Helper()
-	w := &world{t: t, store: mem.New(), servers: map[string]*pgtest.Cluster{}, cfg: cluster.Config{Cluster: "shop", Sync: 1, Peers: []cluster.Peer{{Name: "db1", Bare: true}}}}
+	w := &world{t: t, store: mem.New(), servers: map[string]*pgtest.Cluster{}, cfg: cluster.Config{Cluster: "shop", Sync: 1}}
 	w.servers["db1"] = pgtest.New(t, pgtest.Options{Settings: map[string]string{"wal_retrieve_retry_interval": "100ms", "wal_receiver_status_interval": "1s"}})
+	w.cfg.Peers = []cluster.Peer{{Name: "db1", Address: fmt.Sprintf("127.0.0.1:%d", w.servers["db1"].Port), Bare: true}}
 	w.servers["db1"].Exec(t, "create table t (n int)", rights(t))
 	for i := range replicas {
 		name := fmt.Sprint("db", i+2)
 		w.servers[name] = w.servers["db1"].Standby(t, name)
-		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: name, Bare: true})
+		w.cfg.Peers = append(w.cfg.Peers, cluster.Peer{Name: name, Address: fmt.Sprintf("127.0.0.1:%d", w.servers[name].Port), Bare: true})
 	}
 	return w
 }
@@ -58,8 +61,10 @@ func rights(t *testing.T) string {
 func (w *world) member(db, host string, alone bool) *Member {
 	return New(Config{
 		Cluster: w.cfg, Member: db, Host: host, Store: w.store, Key: "cluster-shop", Alone: alone,
-		URL: func() (string, error) { return w.servers[db].URL(pgtest.Backup), nil },
-		Upstream: func(from string) (string, error) {
+		Settings: func(context.Context) (*pgconn.Config, error) {
+			return pgconn.ParseConfig(w.servers[db].URL(pgtest.Backup))
+		},
+		Upstream: func(_ context.Context, from string) (string, error) {
 			return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' application_name=%s", w.servers[from].Port, pgtest.Backup, pgtest.Password, db), nil
 		},
 		Tell: func(e Event) { w.t.Logf("%s: %s: %v", host, e.Text, e.Err) },

@@ -112,7 +112,7 @@ func (m *Member) follow(ctx context.Context, s *session, now sight, a cluster.Ac
 
 // attach has a standby stream from a member, without a slot of its own there: nobody can have made one.
 func (m *Member) attach(ctx context.Context, s *session, from string) error {
-	upstream, err := m.c.Upstream(from)
+	upstream, err := m.c.Upstream(ctx, from)
 	if err != nil {
 		return err
 	}

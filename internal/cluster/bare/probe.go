@@ -3,6 +3,7 @@ package bare
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,12 +144,9 @@ func (m *Member) following(conninfo string) string {
 	if err != nil {
 		return ""
 	}
+	address := net.JoinHostPort(have.Host, strconv.Itoa(int(have.Port)))
 	for _, p := range m.c.Cluster.Peers {
-		text, err := m.c.Upstream(p.Name)
-		if p.Name == m.c.Member || err != nil {
-			continue
-		}
-		if want, err := pgconn.ParseConfig(text); err == nil && want.Host == have.Host && want.Port == have.Port {
+		if p.Name != m.c.Member && p.Address == address {
 			return p.Name
 		}
 	}

@@ -2,7 +2,6 @@ package bare
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -101,13 +100,9 @@ const settings = `set synchronous_commit = local; set lock_timeout = '2s'; set i
 set tcp_keepalives_idle = 2; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3; set default_transaction_read_only = off; set search_path = pg_catalog`
 
 func (m *Member) dial(ctx context.Context, l *line) (*session, error) {
-	text, err := m.c.URL()
+	config, err := m.c.Settings(ctx)
 	if err != nil {
 		return nil, err
-	}
-	config, err := pgconn.ParseConfig(text)
-	if err != nil {
-		return nil, errors.New("read the URL: it is not one") // the library's error has the URL in it
 	}
 	if config.Database == "" {
 		config.Database = "postgres"

@@ -108,8 +108,8 @@ func (s *Source) localDir(ctx context.Context, db *pgconn.PgConn, major int) (st
 
 // baseSettings is the configuration for connections of a base: a name of their own, so that no commit ever waits for
 // them.
-func (s *Source) baseSettings() (*pgconn.Config, error) {
-	c, err := s.settings()
+func (s *Source) baseSettings(ctx context.Context) (*pgconn.Config, error) {
+	c, err := s.settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (s *Source) baseSettings() (*pgconn.Config, error) {
 }
 
 func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error) {
-	settings, err := s.baseSettings()
+	settings, err := s.baseSettings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (s *Source) baseReplication(ctx context.Context) (*replication.Conn, error)
 // baseSQL connects to a database. A role for which noDatabaseFor the error gets a base all the same; any other error may
 // be gone the next time.
 func (s *Source) baseSQL(ctx context.Context) (*pgconn.PgConn, error) {
-	settings, err := s.baseSettings()
+	settings, err := s.baseSettings(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 
 // settings is the configuration for a connection, with secrets and certificates as they are now: a password may have
 // been changed since the last one.
-func (s *Source) settings() (*pgconn.Config, error) { return parseURL(s.url) }
+func (s *Source) settings(ctx context.Context) (*pgconn.Config, error) { return Settings(ctx, s.url) }
 
 // replication opens a connection in replication mode. Whoever opens it closes it.
 func (s *Source) replication(ctx context.Context) (*replication.Conn, error) {
@@ -28,7 +28,7 @@ func (s *Source) streaming(ctx context.Context) (*replication.Conn, error) {
 
 // replicationAs opens one under a name; "": that which all connections have.
 func (s *Source) replicationAs(ctx context.Context, name string) (*replication.Conn, error) {
-	settings, err := s.settings()
+	settings, err := s.settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s *Source) replicationAs(ctx context.Context, name string) (*replication.C
 
 // sql opens a connection to a database. Not every role that may replicate may have one.
 func (s *Source) sql(ctx context.Context) (*pgconn.PgConn, error) {
-	settings, err := s.settings()
+	settings, err := s.settings(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 func TestURLs(t *testing.T) {
 	for _, bad := range []string{
 		"postgres://u:secret@h/db", "postgres://u@h/db?password=secret", "postgres://u@h?sslpassword=secret", "mysql://h", "postgres://u:secret@h:x/db",
-		"postgres://u@h?sslmode=nonsense", "postgres://u@[secret",
+		"postgres://u@h?sslmode=nonsense", "postgres://u@h?auth=secret", "postgres://u@[secret",
 	} {
 		_, err := parseURL(bad)
 		if err == nil {
@@ -109,5 +109,34 @@ func TestDurations(t *testing.T) {
 		if d, err := parseDuration(bad); err == nil {
 			t.Errorf("%q was read as %s", bad, d)
 		}
+	}
+}
+
+// TestConnectWithAReferenceToAPassword: env and file, as with the other engines; it is found for each connection anew.
+func TestConnectWithAReferenceToAPassword(t *testing.T) {
+	takesLong(t)
+	c := pgtest.New(t, pgtest.Options{})
+	url := strings.Replace(c.URL(pgtest.Backup), ":not%20a%20secret@", "@", 1)
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(pgtest.Password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGPASSWORD", "wrong") // the URL counts
+	t.Setenv("SHOP_PASSWORD", pgtest.Password)
+	for _, auth := range []string{"env:SHOP_PASSWORD", "file:" + file} {
+		if _, err := (Engine{}).Connect(t.Context(), url+"&auth="+auth, engine.Options{Name: "shop"}); err != nil {
+			t.Errorf("with auth=%s: %v", auth, err)
+		}
+		l, err := Engine{}.Member(url + "&auth=" + auth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Look(t.Context()); err != nil {
+			t.Errorf("a look with auth=%s: %v", auth, err)
+		}
+		_ = l.Close()
+	}
+	if _, err := (Engine{}).Connect(t.Context(), url+"&auth=env:NOWHERE", engine.Options{Name: "shop"}); err == nil || !strings.Contains(err.Error(), "NOWHERE") {
+		t.Errorf("a variable that is not set: %v", err)
 	}
 }

@@ -83,7 +83,7 @@ func (s *Source) readable(ctx context.Context) ([]string, error) {
 
 // session opens one for a fingerprint.
 func (s *Source) session(ctx context.Context, database string) (*pgconn.PgConn, error) {
-	settings, err := s.settings()
+	settings, err := s.settings(ctx)
 	if err != nil {
 		return nil, err
 	}

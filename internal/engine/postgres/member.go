@@ -79,7 +79,7 @@ func (l *looker) explain(ctx context.Context, err error) error {
 }
 
 func pgconnConnect(ctx context.Context, raw string) (*pgconn.PgConn, error) {
-	config, err := parseURL(raw) // the password may have been changed
+	config, err := Settings(ctx, raw)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/secret"
 )
 
 // ApplicationName is what we are called in pg_stat_replication, and in synchronous_standby_names, unless the URL or
@@ -25,11 +26,60 @@ const connectTimeout = 15 * time.Second
 
 // whereSecretsGo is the hint for a password in a URL.
 const whereSecretsGo = "leave it out of the URL, which is shown and logged; put it into ~/.pgpass (or the file that PGPASSFILE or " +
-	"?passfile= names), a service file, or the environment variable PGPASSWORD"
+	"?passfile= names), a service file, or the environment variable PGPASSWORD, or say where it is: ?auth=env:NAME or ?auth=file:PATH"
+
+// Settings are what a connection to the server at raw is made with, its password as it is now: a URL's auth, which libpq does not know, says where
+// that is found.
+func Settings(ctx context.Context, raw string) (*pgconn.Config, error) {
+	config, err := parseURL(raw)
+	if err != nil {
+		return nil, err
+	}
+	password, err := Password(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	if password != "" {
+		config.Password = password
+	}
+	return config, nil
+}
+
+// Password is what the auth of a URL stands for; "" where it has none.
+func Password(ctx context.Context, raw string) (string, error) {
+	_, auth, err := splitAuth(raw)
+	if err != nil || auth == "" {
+		return "", err
+	}
+	return secret.Find(ctx, auth)
+}
+
+// splitAuth takes auth out of a URL.
+func splitAuth(raw string) (rest, auth string, err error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", "", errors.New("read URL: it is not of the form postgres://user@host:5432") // the cause would show it
+	}
+	q := u.Query()
+	if !q.Has("auth") {
+		return raw, "", nil
+	}
+	auth = q.Get("auth")
+	if !secret.IsReference(auth) {
+		return "", "", engine.WithHint("say where the password is found: auth=env:NAME or auth=file:PATH", "read URL: auth is no reference")
+	}
+	q.Del("auth")
+	u.RawQuery = q.Encode()
+	return u.String(), auth, nil
+}
 
 // parseURL reads postgres://user@host:5432/database?sslmode=verify-full&… as libpq does, with its environment
 // variables, password and service files.
 func parseURL(raw string) (*pgconn.Config, error) {
+	raw, _, err := splitAuth(raw)
+	if err != nil {
+		return nil, err
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, errors.New("read URL: it is not of the form postgres://user@host:5432") // the cause would show it
