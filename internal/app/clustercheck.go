@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
@@ -57,8 +60,6 @@ func (e *RefusedError) Hint() string { return e.Refusals[0].Hint }
 // CheckClusters says what in the file cannot be kept here, of clusters. It asks no member. Ports count as taken where nobody of this folder
 // listens on them.
 func (h *Host) CheckClusters(ctx context.Context) error {
-	_, err := api.Dial(h.State()).Status(ctx)
-	running := err == nil
 	owners := map[string]string{}
 	for _, name := range h.Config.ClusterNames() {
 		own := h.Config.Clusters[name]
@@ -81,9 +82,7 @@ func (h *Host) CheckClusters(ctx context.Context) error {
 			}
 		}
 		ask := cluster.Ask{Config: h.decided(name), Voters: h.voters()}
-		if !running {
-			ask.Taken = takenPorts(own.Listen)
-		}
+		ask.Taken, ask.Foreign = h.closedPorts(ctx, own.Listen)
 		if err := refused(name, own, ask); err != nil {
 			return err
 		}
@@ -109,21 +108,40 @@ func refused(name string, own config.Cluster, ask cluster.Ask) error {
 	return nil
 }
 
-// takenPorts are those of a cluster's addresses that can't be listened on.
-func takenPorts(l config.Listen) []string {
-	var taken []string
+// letsGo is how long a port may stay taken by a daemon that was told to end.
+const letsGo = 2 * time.Second
+
+// closedPorts are those of a cluster's addresses that this host is to listen on and can't: taken by somebody else, or none of its own. While the daemon
+// of this folder runs they are its.
+func (h *Host) closedPorts(ctx context.Context, l config.Listen) (taken, foreign []string) {
+	if _, err := api.Dial(h.State()).Status(ctx); err == nil || !l.Listens(HostName("")) {
+		return nil, nil
+	}
+	late := time.Now().Add(letsGo)
 	for _, at := range []string{l.RW, l.RO, l.Health} {
 		if at == "" {
 			continue
 		}
-		s, err := net.Listen("tcp", at)
-		if err != nil {
-			taken = append(taken, at)
-			continue
+		err := tryPort(at)
+		for errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(late) && backoff.Sleep(ctx, 100*time.Millisecond) == nil {
+			err = tryPort(at)
 		}
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			taken = append(taken, at)
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			foreign = append(foreign, at)
+		}
+	}
+	return taken, foreign
+}
+
+func tryPort(at string) error {
+	s, err := net.Listen("tcp", at)
+	if err == nil {
 		_ = s.Close() // nobody was served through it
 	}
-	return taken
+	return err
 }
 
 // HostName is what a host is called in the file: as it says, or as the system does.
@@ -153,6 +171,7 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 	}
 	all.Wait()
 	ask := cluster.Ask{Config: h.decided(name), Voters: h.voters()}
+	ask.Taken, ask.Foreign = h.closedPorts(ctx, own.Listen)
 	for i, m := range out.Members {
 		if m.Away {
 			continue
@@ -161,6 +180,8 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 			Agent: own.Members[m.Name].Host != "", Checksums: found[i].Checksums}
 		if !own.Managed() {
 			r.Agent = false
+		} else {
+			r.Owner = otherOwner(name, found[i].Owners)
 		}
 		ask.Members = append(ask.Members, r)
 		collect(&out, found[i])
@@ -175,6 +196,16 @@ func (h *Host) InspectCluster(ctx context.Context, name string) (api.ClusterChec
 		}
 	}
 	return out, nil
+}
+
+// otherOwner is a cluster other than name among those that have a server.
+func otherOwner(name string, owners []string) string {
+	for _, owner := range owners {
+		if owner != fmt.Sprintf("%.30s", name) {
+			return owner
+		}
+	}
+	return ""
 }
 
 // inspect asks one member.

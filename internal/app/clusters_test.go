@@ -89,6 +89,8 @@ func TestClustersAreRefused(t *testing.T) {
 		"more than there are":                     {`failover: { sync: 3 }`, "cluster shop: sync: 3, but a primary has 2 other members"},
 		"all of them":                             {`failover: { sync: 2 }`, "cluster shop: sync: 2 of 2: the loss of any member stops all writes"},
 		"a port that is taken":                    {`listen: { rw: "` + taken + `" }`, "cluster shop: the port of listener " + taken + " is taken"},
+		"an address of another host":              {`listen: { rw: "192.0.2.7:6432" }`, "cluster shop: the address of listener 192.0.2.7:6432 is none of this host's"},
+		"another host listens there":              {`listen: { rw: "` + taken + `", ro: "192.0.2.7:6432", hosts: [web1] }`, ""},
 		"somebody else manages it":                {`failover: external`, ""},
 		"the same server, spelled in another way": {`failover: external` + "\n  crm: { failover: external, members: { a: { url: \"postgresql://b@10.0.0.2\" } } }", "cluster shop: member db1: 10.0.0.2:5432 is the server of member a of cluster crm too: a server belongs to one cluster, once"},
 	} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/backstaydb/backstay/internal/api"
+	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
@@ -453,4 +456,32 @@ func TestServersThatDemandAPassword(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// TestAServerOfAnotherClusterIsRefused: by the agents' sessions, or by those of the keeper that has the lock.
+func TestAServerOfAnotherClusterIsRefused(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		t.Run(fmt.Sprintf("bare %t", bare), func(t *testing.T) {
+			w := newTrio(t, bare)
+			first := w.serving(t, "")
+			cfg, err := config.Parse("f", []byte(strings.Replace(w.file, "  shop:", "  crm:", 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Path = filepath.Join(t.TempDir(), "f")
+			found, err := NewHost(cfg, nil).InspectCluster(t.Context(), "crm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused := func(member, reason string) bool {
+				return slices.ContainsFunc(found.Refused, func(r api.ClusterRefusal) bool { return r.Member == member && strings.Contains(r.Reason, reason) })
+			}
+			if !refused(first.Primary, "belongs to cluster shop") || !refused("", w.rw+" is taken") {
+				t.Errorf("refused: %+v", found.Refused)
+			}
+			if own, err := w.InspectCluster(t.Context(), "shop"); err != nil || len(own.Refused) > 0 {
+				t.Errorf("its own cluster: %+v, %v", own.Refused, err)
+			}
+		})
+	}
 }

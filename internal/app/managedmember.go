@@ -73,7 +73,7 @@ func (h *Host) memberState(cluster, member string) string {
 // serverOf is how this host's member is reached and acted on.
 func (m *managed) serverOf(name string) (member.Config, error) {
 	h, own := m.host, m.config.Members[name]
-	c := member.Config{Name: name, Dir: own.Data, Members: map[string]string{}, Known: m.config.Order, Arguments: own.Arguments, Aside: filepath.Join(h.memberState(m.name, name), "aside")}
+	c := member.Config{Cluster: m.name, Name: name, Dir: own.Data, Members: map[string]string{}, Known: m.config.Order, Arguments: own.Arguments, Aside: filepath.Join(h.memberState(m.name, name), "aside")}
 	if !filepath.IsAbs(c.Dir) {
 		c.Dir = filepath.Join(h.Config.Dir(), c.Dir)
 	}

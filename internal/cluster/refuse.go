@@ -25,6 +25,7 @@ type Ask struct {
 	Members []Report
 	Voters  []string // of the coordination; empty: one host decides
 	Taken   []string // listeners whose port is taken, as host:port
+	Foreign []string // listeners whose address is none of this host's
 }
 
 // Refusal says in plain words why a cluster can't be run as it is written, and what to do.
@@ -63,6 +64,9 @@ func refuseShape(a Ask, refuse refuser) {
 	}
 	for _, at := range a.Taken {
 		refuse("", "choose another port under listen, or stop what listens there", "the port of listener %s is taken", at)
+	}
+	for _, at := range a.Foreign {
+		refuse("", "name an address of this host, or under listen the hosts that have it", "the address of listener %s is none of this host's", at)
 	}
 	seen := map[string]string{}
 	for _, p := range a.Config.Peers {

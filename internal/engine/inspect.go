@@ -22,6 +22,7 @@ type Inspection struct {
 	Primary   bool
 	Timeline  uint32
 	Checksums bool     // an old primary can be rewound
+	Owners    []string // clusters whose agents or keepers are at work there, the first 30 bytes of their names
 	Missing   []string // rights and settings, each the SQL that gives it, to be run on the primary by a superuser
 	Restart   bool     // some of them need a restart of the server
 	Wishes    []string // SQL for what works without, and better with

@@ -76,7 +76,7 @@ type Member struct {
 	now  func() time.Duration
 	tag  string // before the names of slots
 	life string // of this process, in the names of its sessions
-	lock int64  // key of the advisory lock
+	lock int64  // key of the advisory lock, the same for all clusters: a server is in one of them
 
 	eyes  *line // what is asked
 	hands *line // what is commanded: the session that has the lock
@@ -112,9 +112,9 @@ var _ interface {
 // New makes a member. It connects to nothing yet.
 func New(c Config) *Member {
 	c.Cluster = c.Cluster.WithDefaults()
-	sum := sha256.Sum256([]byte("backstay cluster " + c.Cluster.Cluster))
+	sum, one := sha256.Sum256([]byte("backstay cluster "+c.Cluster.Cluster)), sha256.Sum256([]byte("backstay member"))
 	m := &Member{
-		c: c, now: c.Now, tag: "backstay_" + hex.EncodeToString(sum[:4]) + "_", lock: int64(binary.BigEndian.Uint64(sum[:])),
+		c: c, now: c.Now, tag: "backstay_" + hex.EncodeToString(sum[:4]) + "_", lock: int64(binary.BigEndian.Uint64(one[:])),
 		asked: cluster.Never, short: cluster.Never, writing: cluster.Never, ended: cluster.Never, silenced: cluster.Never,
 		granted: map[route.ID]time.Duration{}, dropped: map[route.ID]bool{}, complain: map[string]string{},
 	}

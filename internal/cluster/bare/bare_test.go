@@ -303,6 +303,14 @@ func TestOneCommandsAServer(t *testing.T) {
 	if err := act(alone, cluster.Action{Verb: cluster.Fence, Epoch: 9}); !errors.As(err, &locked) || !strings.Contains(locked.Who, "ha2") {
 		t.Errorf("a second decider: %v", err)
 	}
+	// One that decides for another cluster does so too, though it has a coordination of its own, and ends nobody's session.
+	w.cfg.Cluster = "crm"
+	other := w.member("db2", "ha4", false)
+	w.cfg.Cluster = "shop"
+	defer other.hands.end()
+	if err := act(other, cluster.Action{Verb: cluster.Fence, Epoch: 9}); !errors.As(err, &locked) || locked.Cluster != "shop" || !strings.Contains(err.Error(), "belongs to cluster shop") {
+		t.Errorf("a decider of another cluster: %v", err)
+	}
 	if err := act(now, cluster.Action{Verb: cluster.Fence, Epoch: 9}); err != nil {
 		t.Errorf("the first one, after that: %v", err)
 	}

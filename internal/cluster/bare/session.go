@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -125,22 +126,43 @@ func (m *Member) dial(ctx context.Context, l *line) (*session, error) {
 	return s, nil
 }
 
-// name of a line's sessions: of this life of this process.
-func (m *Member) name(l *line) string { return "backstay " + l.name + " " + m.life + " " + m.c.Host }
+// name of a line's sessions: of this life of this process, and for whom. Servers keep 63 bytes of it.
+func (m *Member) name(l *line) string {
+	return fmt.Sprintf("%.63s", fmt.Sprintf("backstay %s %s %.30s %s", l.name, m.life, m.c.Cluster.Cluster, m.c.Host))
+}
+
+// clusterOf is the cluster in the name of a keeper's session, as far as it stands there; "" for any other session.
+func clusterOf(name string) string {
+	words := strings.Fields(name)
+	if len(words) < 4 || words[0] != "backstay" || words[1] != "keeper" {
+		return ""
+	}
+	return words[3]
+}
 
 // LockedError says who else decides about a server.
-type LockedError struct{ Member, Who string }
+type LockedError struct {
+	Member, Who string
+	Cluster     string // another one that has the server; "": the same
+}
 
 func (e *LockedError) Error() string {
+	if e.Cluster != "" {
+		return fmt.Sprintf("%s belongs to cluster %s: %s holds its lock", e.Member, e.Cluster, e.Who)
+	}
 	return fmt.Sprintf("%s is commanded by another one: %s holds its lock", e.Member, e.Who)
 }
 
 // Hint says what helps.
 func (e *LockedError) Hint() string {
+	if e.Cluster != "" {
+		return "a server belongs to one cluster: take it out of one of the files, or give the cluster one name in all of them"
+	}
 	return "let one host decide, or write coordination into the file so that they agree"
 }
 
-// take locks the server for this session, from another one's where there is coordination to agree upon.
+// take locks the server for this session, from another one's where there is coordination to agree upon. Those who decide for another cluster agree with
+// nobody of this one.
 func (m *Member) take(ctx context.Context, s *session) error {
 	for {
 		got, err := s.ask(ctx, fmt.Sprintf("select pg_try_advisory_lock(%d)", m.lock))
@@ -159,8 +181,12 @@ where l.locktype = 'advisory' and l.classid::bigint = %d and l.objid::bigint = %
 			continue // gone meanwhile
 		}
 		own := who.text(0, 1) == m.name(m.hands) // one that this process gave up, and the server has not noticed yet
-		if !own && m.c.Alone {
-			return &LockedError{m.c.Member, who.text(0, 1)}
+		locked := &LockedError{Member: m.c.Member, Who: who.text(0, 1)}
+		if other := clusterOf(locked.Who); other != clusterOf(m.name(m.hands)) {
+			locked.Cluster = other
+		}
+		if !own && (m.c.Alone || locked.Cluster != "") {
+			return locked
 		}
 		if own || m.mayEnd() {
 			if _, err := s.ask(ctx, "select pg_terminate_backend("+who.text(0, 0)+")"); err != nil {
@@ -172,7 +198,7 @@ where l.locktype = 'advisory' and l.classid::bigint = %d and l.objid::bigint = %
 		}
 		select {
 		case <-ctx.Done():
-			return &LockedError{m.c.Member, who.text(0, 1)}
+			return locked
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -43,8 +43,23 @@ func inspect(ctx context.Context, conn *pgconn.PgConn, role string, n engine.Nee
 	}
 	i.Major = number / 10000
 	i.Checksums = settings["data_checksums"] == "on" || settings["wal_log_hints"] == "on"
+	if i.Owners, err = owners(ctx, conn); err != nil {
+		return i, err
+	}
 	lackSettings(&i, settings, n)
 	return i, lackRights(ctx, conn, &i, role, n)
+}
+
+// owners reads in the names of sessions whose they are: those of agents, and of keepers that have a member without one.
+func owners(ctx context.Context, conn *pgconn.PgConn) (all []string, err error) {
+	rows, err := queryRows(ctx, conn, `SELECT DISTINCT pg_catalog.split_part(application_name, ' ', CASE WHEN application_name LIKE 'backstay agent %' THEN 3 ELSE 4 END)
+		FROM pg_catalog.pg_stat_activity WHERE application_name LIKE 'backstay agent %' OR application_name LIKE 'backstay keeper %' ORDER BY 1`)
+	for _, r := range rows {
+		if r[0] != "" {
+			all = append(all, r[0])
+		}
+	}
+	return all, err
 }
 
 func settingsOf(ctx context.Context, conn *pgconn.PgConn) (map[string]string, error) {

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,9 +31,10 @@ import (
 
 // Config is one member's server.
 type Config struct {
-	Name string // of the member: standbys call themselves so, and quorums name them so
-	Dir  string // the data directory
-	URL  string // how a superuser reaches the server on this host: postgres://postgres@/postgres?host=/run/postgresql&port=5432
+	Cluster string // whose sessions the agent's are; "": they don't say
+	Name    string // of the member: standbys call themselves so, and quorums name them so
+	Dir     string // the data directory
+	URL     string // how a superuser reaches the server on this host: postgres://postgres@/postgres?host=/run/postgresql&port=5432
 
 	// Members is how this server streams from each of the others, and rewinds from it: "host=… port=… user=… passfile=… sslmode=…".
 	Members map[string]string
@@ -94,8 +96,8 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the URL of %s: it is not one of PostgreSQL", c.Name) // the cause may show a password
 	}
-	conf.RuntimeParams["application_name"] = "backstay agent"
-	conf.RuntimeParams["synchronous_commit"] = "local" // ours waits for nobody
+	conf.RuntimeParams["application_name"] = strings.TrimSpace(fmt.Sprintf("backstay agent %.30s", c.Cluster)) // a check sees whose it is
+	conf.RuntimeParams["synchronous_commit"] = "local"                                                         // ours waits for nobody
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return nil, err
 	}
