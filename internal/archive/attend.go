@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/backstaydb/backstay/internal/backoff"
 	"github.com/backstaydb/backstay/internal/engine"
 )
 
@@ -97,12 +98,14 @@ func (a *Archive) lastTaken() time.Time {
 
 // letGo has the source let go of the log that it keeps, and waits until the spool's is where it must be: before that no more could be taken.
 func (a *Archive) letGo(ctx context.Context, e *heldError) {
-	if a.source.fail(e, a.c.Now()) == 1 {
+	failures := a.source.fail(e, a.c.Now())
+	if failures == 1 {
 		a.emit(Event{Kind: SourceDown, Text: "the source is not followed until a repository takes what waits", Err: e})
 	}
 	held := a.watchHeld()
 	defer held.stop()
 	held.look(ctx)
+	_ = backoff.Sleep(ctx, a.c.delay(failures))
 	for ctx.Err() == nil && a.c.Ack == AckRepository {
 		wait, end := context.WithTimeout(ctx, watchEvery)
 		err := a.waitAcked(wait, a.sp.Bookmark().Position)

@@ -236,3 +236,46 @@ func TestABaseOutlivesItsSession(t *testing.T) {
 		})
 	}
 }
+
+// TestTheLogIsFollowedWhileABaseBeginsItsLine: the first base, and one after a gap; what breaks the stream does not end it, and when the base
+// fails the log is kept, and another one taken beside it.
+func TestTheLogIsFollowedWhileABaseBeginsItsLine(t *testing.T) {
+	for name, fails := range map[string]bool{"": false, "the base fails": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, func(t *testing.T, h *house) {
+				h.w.lasts, h.w.slowBase, h.w.failBase = true, 10*time.Hour, fails
+				h.w.commit(5, 10)
+				d := h.start()
+				time.Sleep(time.Hour)
+				h.work(5)
+				d.shipped()
+				if st := d.Status(); !st.Following || st.Repositories[0].Bases != 0 {
+					t.Errorf("in the middle of the first base: %+v", st)
+				}
+				h.w.set(func() { h.w.down = errors.New("away") })
+				time.Sleep(time.Minute)
+				h.w.set(func() { h.w.down = nil })
+				h.work(2)
+				d.shipped()
+				h.w.set(func() { h.w.slowBase = 0 }) // of the next one
+				time.Sleep(9 * time.Hour)
+				if fails {
+					if st := d.Status(); st.Repositories[0].Error == nil || !st.Following || h.w.bases > 4 {
+						t.Errorf("after the base failed: %d were taken, %+v", h.w.bases, st)
+					}
+				}
+				h.w.set(func() { h.w.failBase = false })
+				d.until("the base", func(st Status) bool { return st.Repositories[0].Bases == 1 && st.Repositories[0].Error == nil })
+				h.work(2)
+				d.shipped()
+				if !fails && h.w.bases != 1 {
+					t.Errorf("%d bases were taken", h.w.bases)
+				}
+				d.stop()
+				if p := h.prove(0); len(p.windows) != 1 || len(p.history.Gaps) != 0 {
+					t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
+				}
+			})
+		})
+	}
+}

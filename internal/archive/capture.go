@@ -21,9 +21,7 @@ func (a *Archive) capture(ctx context.Context) {
 	}
 	close(a.settled)
 	a.changed.wake()
-	failures := 0
 	for ctx.Err() == nil {
-		began := a.c.Now()
 		err := a.session(ctx)
 		if ctx.Err() != nil {
 			return
@@ -51,11 +49,8 @@ func (a *Archive) capture(ctx context.Context) {
 		if err == nil {
 			err = errors.New("the engine stopped following without a reason")
 		}
-		if a.c.Now().Sub(began) > time.Minute {
-			failures = 0
-		}
-		failures++
-		if a.source.fail(err, a.c.Now()) == 1 {
+		failures := a.source.fail(err, a.c.Now()) // since something was shipped: how long a session took says nothing, it may be that of a base
+		if failures == 1 {
 			a.emit(Event{Kind: SourceDown, Text: "the source cannot be followed; trying again", Err: err})
 		}
 		_ = backoff.Sleep(ctx, a.c.delay(failures))

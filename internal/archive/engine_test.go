@@ -38,6 +38,7 @@ type world struct {
 	open     int  // sessions that used the slot when it was dropped
 	used     int  // calls of Follow and TakeBase that are under way
 	advice   string
+	failBase bool // when it is copied
 	lasts    bool // bases have connections of their own
 	system   string
 	moved    signal
@@ -152,7 +153,19 @@ func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 	s.w.bases++
 	began := time.Now()
 	data := strings.Join(s.w.lines, "")
+	lasts := s.w.lasts
 	s.w.mu.Unlock()
+	line := max(o.After.Timeline, 1)
+	if o.NewTimeline {
+		line = o.After.Timeline + 1
+	}
+	from := history.At(line, uint64(start))
+	mark := engine.Bookmark{Position: from, Time: began, Token: token(from)}
+	if lasts && o.Begun != nil {
+		if err := o.Begun(engine.Begun{Bookmark: mark, Stands: from}); err != nil {
+			return engine.BaseResult{}, err
+		}
+	}
 	if err := sink.Put(ctx, engine.File{Name: "lines", Mode: fs.FileMode(0o600), Size: int64(len(data))}, strings.NewReader(data)); err != nil {
 		return engine.BaseResult{}, err
 	}
@@ -161,22 +174,26 @@ func (s *source) TakeBase(ctx context.Context, o engine.BaseOptions, sink engine
 		return engine.BaseResult{}, ctx.Err()
 	case <-time.After(slow):
 	}
+	s.w.mu.Lock()
+	fails := s.w.failBase
+	s.w.mu.Unlock()
+	if fails {
+		return engine.BaseResult{}, errors.New("the copy failed")
+	}
 	if s.isClosed() {
 		return engine.BaseResult{}, errors.New("the source was closed")
 	}
 	if spread > 0 {
 		s.w.commit(spread, 10)
 	}
-	line := max(o.After.Timeline, 1)
-	if o.NewTimeline {
-		line = o.After.Timeline + 1
-	}
 	s.mu.Lock()
 	s.line = line
 	s.mu.Unlock()
 	now := time.Now()
-	from, to := history.At(line, uint64(start)), history.At(line, uint64(start+spread))
-	mark := engine.Bookmark{Position: from, Time: began, Token: token(from)}
+	to := history.At(line, uint64(start+spread))
+	if lasts {
+		to = history.At(line, uint64(s.w.count())) // it is followed meanwhile
+	}
 	return engine.BaseResult{Base: history.Base{SystemID: "w", Start: from, Stop: to, StartTime: began, StopTime: now, DamagedPages: int64(len(s.w.damage))},
 		Bookmark: mark, Damage: s.w.damage}, nil
 }

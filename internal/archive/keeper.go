@@ -245,7 +245,7 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 		k.turn <- struct{}{}
 		return
 	}
-	t, err := k.takeFor(ctx, source, engine.BaseOptions{Type: history.Full, After: k.a.sp.Bookmark().Position})
+	t, err := k.takeFor(ctx, source, &engine.BaseOptions{Type: history.Full, After: k.a.sp.Bookmark().Position})
 	ended()
 	k.turn <- struct{}{}
 	if err != nil {
@@ -256,7 +256,7 @@ func (k *keeper) serve(ctx context.Context, source engine.Source) {
 }
 
 // takeFor takes a base, with Config.Own around it if nobody asked for one. The caller holds the turn.
-func (k *keeper) takeFor(ctx context.Context, source engine.Source, o engine.BaseOptions) (t *taken, err error) {
+func (k *keeper) takeFor(ctx context.Context, source engine.Source, o *engine.BaseOptions) (t *taken, err error) {
 	k.mu.Lock()
 	asked := k.job != nil && k.job.asked
 	k.mu.Unlock()
@@ -281,7 +281,7 @@ type taken struct {
 
 // take copies the source into the first repository that accepts it. The caller holds the turn, and commits what was
 // taken or gives it up.
-func (k *keeper) take(ctx context.Context, source engine.Source, o engine.BaseOptions) (*taken, error) {
+func (k *keeper) take(ctx context.Context, source engine.Source, o *engine.BaseOptions) (*taken, error) {
 	k.count(+1)
 	var errs []error
 	for _, s := range k.byFavour() {
@@ -291,7 +291,7 @@ func (k *keeper) take(ctx context.Context, source engine.Source, o engine.BaseOp
 			continue
 		}
 		t := &taken{to: s, began: k.a.c.Now()}
-		refused, err := k.takeInto(ctx, source, o, r, t)
+		refused, err := k.takeInto(ctx, source, *o, r, t)
 		if err == nil {
 			return t, nil
 		}

@@ -59,29 +59,82 @@ func (a *Archive) beginLine(ctx context.Context, source engine.Source, gap *hist
 		k.turn <- struct{}{}
 		return ctx.Err()
 	}
-	ended := k.begins()
+	l := &newLine{a: a, book: book, gap: gap, ended: k.begins(), begun: make(chan struct{})}
+	done := make(chan error, 1)
+	_, inside := k.current()
+	k.commits.Go(func() { l.base(inside, source, &o, used, done) })
+	select {
+	case <-l.begun:
+		return nil
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		k.giveUp(context.Cause(ctx))
+		return errors.Join(<-done, ctx.Err())
+	}
+}
+
+// newLine is a line that a base begins. Where the source can say where at once, it is followed while the base is still being taken: else the
+// source would have to keep all the log that is written meanwhile.
+type newLine struct {
+	a     *Archive
+	book  engine.Bookmark // where the line before it ends
+	gap   *history.GapError
+	ended func()
+	begun chan struct{} // closed when the line is durable
+	on    bool          // it is
+}
+
+// base takes the base that begins the line, and commits it. done hears when the line can be followed at the latest, or why it cannot. The
+// caller has the turn, which base gives back.
+func (l *newLine) base(ctx context.Context, source engine.Source, o *engine.BaseOptions, used func(), done chan<- error) {
+	defer l.ended()
+	k := l.a.keeper
+	o.Begun = func(b engine.Begun) error {
+		// Nothing was committed after the source stood there that the line will not have.
+		err := l.begin(engine.BaseResult{Base: history.Base{Stop: b.Stands, StopTime: b.Bookmark.Time}, Bookmark: b.Bookmark})
+		if err == nil { // another try of the base is one beside the log
+			*o = engine.BaseOptions{Type: o.Type, After: b.Bookmark.Position}
+			close(l.begun)
+		}
+		return err
+	}
 	t, err := k.takeFor(ctx, source, o)
 	used()
 	k.turn <- struct{}{}
 	if err != nil {
-		ended()
+		if l.on { // the log is followed all the same: a base that is missing is taken later
+			for _, s := range l.a.shippers {
+				s.copying.fail(err, l.a.c.Now())
+			}
+		}
+		done <- err
+		return
+	}
+	if !l.on {
+		if err := l.begin(t.res); err != nil {
+			k.count(-1)
+			done <- errors.Join(err, t.w.Abort())
+			return
+		}
+	}
+	done <- nil
+	k.commit(t)
+}
+
+// begin makes the line durable.
+func (l *newLine) begin(res engine.BaseResult) error {
+	a := l.a
+	begin, lost, err := joinLine(l.book, res, l.gap)
+	if err != nil {
 		return err
 	}
-	begin, lost, err := joinLine(book, t.res, gap)
-	if err == nil {
-		err = a.persist(ctx, func() error { return a.sp.Reset(begin, lost) })
+	if err := a.persist(a.workCtx(), func() error { return a.sp.Reset(begin, lost) }); err != nil {
+		return err
 	}
-	if err != nil {
-		k.count(-1)
-		ended()
-		return errors.Join(err, t.w.Abort())
-	}
+	l.on = true
 	a.setWhole(history.Moment{Position: begin.Position, Time: begin.Time})
 	a.appended.wake()
-	k.commits.Go(func() {
-		defer ended()
-		k.commit(t)
-	})
 	return nil
 }
 

@@ -99,6 +99,16 @@ type BaseOptions struct {
 	// after it: the base opens the timeline After.Timeline+1. Sequences go on rising in any case.
 	After       history.Position
 	NewTimeline bool
+
+	// Begun, if set, is called as soon as the log that the base needs is pinned and it is known where that begins: from then on Follow may
+	// go on from there beside the base. An error of it ends the base. A source that knows only at the end does not call it.
+	Begun func(Begun) error
+}
+
+// Begun is what is known of a base that has begun.
+type Begun struct {
+	Bookmark Bookmark         // where Follow goes on, as BaseResult will have it
+	Stands   history.Position // of the source
 }
 
 // BaseResult is what a base turned out to be.

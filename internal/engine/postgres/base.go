@@ -24,13 +24,9 @@ type takenBase struct {
 // segment, which cannot be received this time either: then from the start on, which restores can do with. (Only on a
 // standby; a primary begins a new segment for each base.)
 func (b *takenBase) result(systemID string, segmentSize uint64, o engine.BaseOptions) (engine.BaseResult, error) {
-	from, gap := b.start.SegmentStart(segmentSize), wal.LSN(o.After.Seq)
-	if o.NewTimeline && o.After.Timeline == b.startLine && from < gap && gap <= b.stop {
-		if b.start < gap {
-			return engine.BaseResult{}, engine.WithHint("a standby's bases begin at its last restart point: CHECKPOINT; on its primary leads to a newer one",
-				"the base begins at %s, before the gap in the log at %s: what it needs cannot be received", b.start, gap)
-		}
-		from = b.start
+	from, err := b.from(segmentSize, o)
+	if err != nil {
+		return engine.BaseResult{}, err
 	}
 	return engine.BaseResult{
 		Base: history.Base{Type: history.Full, SystemID: systemID,
@@ -39,6 +35,19 @@ func (b *takenBase) result(systemID string, segmentSize uint64, o engine.BaseOpt
 		Damage:   b.damageLines(),
 		Bookmark: engine.Bookmark{Position: position(b.startLine, from), Time: b.startTime},
 	}, nil
+}
+
+// from is where the log is followed from.
+func (b *takenBase) from(segmentSize uint64, o engine.BaseOptions) (wal.LSN, error) {
+	from, gap := b.start.SegmentStart(segmentSize), wal.LSN(o.After.Seq)
+	if !o.NewTimeline || o.After.Timeline != b.startLine || from >= gap || gap > b.stop {
+		return from, nil
+	}
+	if b.start < gap {
+		return 0, engine.WithHint("a standby's bases begin at its last restart point: CHECKPOINT; on its primary leads to a newer one",
+			"the base begins at %s, before the gap in the log at %s: what it needs cannot be received", b.start, gap)
+	}
+	return b.start, nil
 }
 
 // damageLines says what is damaged. A server may have found what passed here unseen: a page that it read twice.

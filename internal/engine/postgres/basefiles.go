@@ -35,6 +35,7 @@ type fileBase struct {
 	label string
 	sink  engine.BaseSink
 	log   *slog.Logger
+	begun func(start wal.LSN, at time.Time) error // told where the base begins; nil: nobody is
 
 	checker  *datadir.Checker
 	manifest *datadir.ManifestWriter // nil before 13
@@ -48,6 +49,11 @@ func (b *fileBase) take(ctx context.Context) (*takenBase, error) {
 	session, spaces, err := b.begin(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if b.begun != nil {
+		if err := b.begun(session.start, session.since); err != nil {
+			return nil, err
+		}
 	}
 	if b.control, _, err = datadir.ReadControl(os.DirFS(b.dir)); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/datadir"
 	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
 
 // remoteBase takes a base over the replication protocol, which the REPLICATION right is enough for:
@@ -33,6 +34,7 @@ type remoteBase struct {
 	label   string
 	sink    engine.BaseSink
 	log     *slog.Logger
+	begun   func(start wal.LSN, at time.Time) error // told where the base begins; nil: nobody is
 
 	config   []configFile // that lies elsewhere
 	checker  *datadir.Checker
@@ -62,6 +64,11 @@ func (b *remoteBase) take(ctx context.Context) (*takenBase, error) {
 		return nil, fmt.Errorf("begin backup: %w", err)
 	}
 	defer backup.Close()
+	if b.begun != nil {
+		if err := b.begun(backup.Start, b.started); err != nil {
+			return nil, err
+		}
+	}
 	b.checker = datadir.NewChecker(control, backup.Start)
 	line := backup.Timeline
 	damage, err := b.receive(ctx, backup)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 	"github.com/backstaydb/backstay/internal/history"
 )
 
@@ -65,15 +67,60 @@ func (s *Source) takeBase(ctx context.Context, conn *replication.Conn, o engine.
 	if db != nil {
 		defer closeSoon(db.Close)
 	}
-	b, err := s.copyBase(ctx, conn, db, refused, sink)
+	standby, err := inRecovery(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	begun := func(start wal.LSN, at time.Time) error { return s.baseBegan(o, sys, standby, start, at) }
+	watched, stop := s.watchPin(ctx)
+	b, err := s.copyBase(watched, conn, db, refused, sink, begun)
+	if watched.Err() != nil {
+		err = context.Cause(watched)
+	}
+	stop()
 	if err != nil {
 		return nil, err
 	}
 	return b, s.stillPinned(ctx)
 }
 
+// baseBegan says that a base begins at start, or why it will be of no use. On which timeline that of a standby begins is told at its end only.
+func (s *Source) baseBegan(o engine.BaseOptions, sys replication.System, standby bool, start wal.LSN, at time.Time) error {
+	b := &takenBase{start: start, startLine: sys.Timeline, stop: max(start, sys.Flushed)}
+	from, err := b.from(s.segmentSize, o)
+	if err != nil || standby || o.Begun == nil {
+		return err
+	}
+	return o.Begun(engine.Begun{Bookmark: engine.Bookmark{Position: position(b.startLine, from), Time: at}, Stands: position(b.startLine, b.stop)})
+}
+
+// pinLook is how often the slot is looked at while a base is copied: hours may pass, and without the log it is worth nothing.
+const pinLook = 10 * time.Second
+
+// watchPin cancels ctx with the reason when the slot is lost. stop ends the watch.
+func (s *Source) watchPin(ctx context.Context) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(pinLook)
+		defer tick.Stop()
+		for {
+			select {
+			case <-watched.Done():
+				return
+			case <-tick.C:
+			}
+			var lost *lostPin
+			if errors.As(s.stillPinned(watched), &lost) { // whether it can be asked shows at the end
+				cancel(lost)
+			}
+		}
+	})
+	return watched, func() { cancel(nil); done.Wait() }
+}
+
 // copyBase takes the base. refused is why db is nil.
-func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgconn.PgConn, refused error, sink engine.BaseSink) (*takenBase, error) {
+func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgconn.PgConn, refused error, sink engine.BaseSink, begun func(wal.LSN, time.Time) error) (*takenBase, error) {
 	label, log := "backstay "+s.options.Name, s.options.Log.With("source", s.options.Name)
 	dir, err := "", fmt.Errorf("%w: %w", errElsewhere, refused)
 	if db != nil {
@@ -81,7 +128,7 @@ func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgcon
 	}
 	if err == nil {
 		s.count(func(n *Counters) { n.FileBases++ })
-		f := &fileBase{conn: db, dir: dir, major: conn.Version(), label: label, sink: sink, log: log}
+		f := &fileBase{conn: db, dir: dir, major: conn.Version(), label: label, sink: sink, log: log, begun: begun}
 		b, err := f.take(ctx)
 		if err == nil {
 			f.tell(ctx)
@@ -93,7 +140,7 @@ func (s *Source) copyBase(ctx context.Context, conn *replication.Conn, db *pgcon
 	}
 	log.InfoContext(ctx, "taking the base over the network", "why", err)
 	s.count(func(n *Counters) { n.StreamBases++ })
-	r := &remoteBase{conn: conn, sql: db, refused: refused, clock: s.serverClock, label: label, sink: sink, log: log}
+	r := &remoteBase{conn: conn, sql: db, refused: refused, clock: s.serverClock, label: label, sink: sink, log: log, begun: begun}
 	return r.take(ctx)
 }
 
@@ -153,8 +200,19 @@ func (s *Source) stillPinned(ctx context.Context) error {
 	if state.unknown || state.exists && !state.lost {
 		return nil
 	}
-	return engine.WithHint("raise max_slot_wal_keep_size: it must cover the log that is written while a base is taken",
-		"replication slot %s was lost while the base was taken, and with it log that the base needs", s.slot)
+	return &lostPin{s.slot}
+}
+
+// lostPin says that the log which a base needs is not kept any more.
+type lostPin struct{ slot string }
+
+func (e *lostPin) Error() string {
+	return fmt.Sprintf("replication slot %s was lost while the base was taken, and with it log that the base needs", e.slot)
+}
+
+// Hint says what helps.
+func (e *lostPin) Hint() string {
+	return "raise max_slot_wal_keep_size: it must cover the log that is written until it is taken from the slot"
 }
 
 // serverClock asks for the server's time, with nothing but the right to replicate.

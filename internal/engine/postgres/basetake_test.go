@@ -13,6 +13,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
 
 func connectBase(t *testing.T, url string) *Source {
@@ -183,5 +184,76 @@ func TestABusyServerIsNoRefusal(t *testing.T) {
 	c.Exec(t, "alter role backstay connection limit -1")
 	if _, err := s.TakeBase(t.Context(), engine.BaseOptions{}, &folderSink{dir: pgtest.Folder(t)}); err != nil {
 		t.Error(err)
+	}
+}
+
+// slowSink stands still at its first file until it is released.
+type slowSink struct {
+	folderSink
+	release chan struct{}
+}
+
+func (s *slowSink) Put(ctx context.Context, f engine.File, r io.Reader) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.release:
+		return s.folderSink.Put(ctx, f, r)
+	}
+}
+
+// TestALineIsFollowedWhileItsBaseIsTaken follows the log from where the base begins before that is copied, and the server brings the base to
+// the end of both. A base whose slot is lost ends at once.
+func TestALineIsFollowedWhileItsBaseIsTaken(t *testing.T) {
+	takesLong(t)
+	t.Parallel()
+	for _, role := range []string{pgtest.Admin, pgtest.Backup} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			c := pgtest.New(t, pgtest.Options{Settings: map[string]string{"wal_keep_size": "1GB"}})
+			s := connectBase(t, c.SocketURL(role))
+			c.Exec(t, "create table t (i int)")
+			sink := &slowSink{folderSink: folderSink{dir: pgtest.Folder(t)}, release: make(chan struct{})}
+			begun := make(chan engine.Begun, 1)
+			type result struct {
+				engine.BaseResult
+				err error
+			}
+			results := make(chan result, 1)
+			take := func(o engine.BaseOptions, sink engine.BaseSink) {
+				r, err := s.TakeBase(t.Context(), o, sink)
+				results <- result{r, err}
+			}
+			go take(engine.BaseOptions{Begun: func(b engine.Begun) error { begun <- b; return nil }}, sink)
+			at := <-begun
+			b := newBook(at.Bookmark)
+			f := follow(t, s, b)
+			c.Exec(t, "insert into t select generate_series(1, 1000)")
+			b.settled(t)
+			close(sink.release)
+			r := <-results
+			if r.err != nil || !r.Bookmark.Position.Equal(at.Bookmark.Position) || !r.Bookmark.Time.Equal(at.Bookmark.Time) || at.Stands.Before(at.Bookmark.Position) {
+				t.Fatalf("%+v, %v; it began with %+v", r.Bookmark, r.err, at)
+			}
+			b.settled(t)
+			f.stop()
+			b.holds(t, c)
+			if got := recoverBase(t, c, &takenBase{start: wal.LSN(r.Base.Start.Seq)}, sink.dir).Ask(t, "select count(*) from t"); got != "1000" {
+				t.Errorf("%s rows were recovered", got)
+			}
+
+			stuck := &slowSink{release: make(chan struct{})}
+			go take(engine.BaseOptions{NewTimeline: true, After: b.at().Position, Begun: func(b engine.Begun) error { begun <- b; return nil }}, stuck)
+			<-begun
+			c.Exec(t, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '"+s.slot+"'")
+			if r := <-results; !errors.As(r.err, new(*lostPin)) {
+				t.Errorf("a base that lost its slot while it was copied: %v", r.err)
+			}
+			refused := errors.New("not there")
+			go take(engine.BaseOptions{Begun: func(engine.Begun) error { return refused }}, stuck)
+			if r := <-results; !errors.Is(r.err, refused) {
+				t.Errorf("a base that must not begin where it does: %v", r.err)
+			}
+		})
 	}
 }

@@ -98,7 +98,7 @@ func TestAdviceFollowsTheServer(t *testing.T) {
 	says(map[string]string{"synchronous_commit": "local"}, "synchronous_commit is local: commits do not wait")
 	says(map[string]string{"synchronous_commit": "on"}, "commits wait until")
 
-	settings, err := s.settings()
+	settings, err := s.settings(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
