@@ -165,8 +165,13 @@ func TestUsedUpSendersAndSlotsAreNamedAndWaitedFor(t *testing.T) {
 	takesLong(t)
 	t.Parallel()
 	c := withSmallFiles(t, 0, map[string]string{"max_wal_senders": "1", "max_replication_slots": "1"})
+	freed := func() {
+		enginetest.Until(t, waitLimit, "the server to free the sender", func() bool { return c.Ask(t, "select count(*) from pg_stat_replication") == "0" })
+	}
 	s := connect(t, c)
+	freed()
 	b := newBook(here(t, s))
+	freed()
 	f := follow(t, s, b)
 	c.Exec(t, "create table t (i int)")
 	b.settled(t)
@@ -181,9 +186,6 @@ func TestUsedUpSendersAndSlotsAreNamedAndWaitedFor(t *testing.T) {
 		t.Errorf("another source: %v, %v, hint %q", other, err, hint(err))
 	}
 	f.stop()
-	freed := func() {
-		enginetest.Until(t, waitLimit, "the server to free the sender", func() bool { return c.Ask(t, "select count(*) from pg_stat_replication") == "0" })
-	}
 	freed()
 	second := connectBase(t, c.SocketURL(pgtest.Backup)) // under another name, so it wants a slot of its own
 	freed()
