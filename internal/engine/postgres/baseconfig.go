@@ -19,9 +19,10 @@ import (
 	"github.com/backstaydb/backstay/internal/engine/postgres/datadir"
 )
 
-// configFolder is where a base holds configuration that does not lie in the data directory, as on Debian: always
-// postgresql.conf, pg_hba.conf and pg_ident.conf, whatever they are called at the server, and what they include by its
-// name relative to postgresql.conf, or below "other" by its whole path.
+// configFolder is where a base holds configuration that a server on the restored data would not find, as it does not lie
+// in the data directory (Debian's way) or is named by its whole path: postgresql.conf, pg_hba.conf and pg_ident.conf,
+// whatever they are called at the server, and what they include by its name relative to postgresql.conf, or below "other"
+// by its whole path.
 const configFolder = "backstay_config"
 
 // maxConfigFile is how large a file of configuration may be, in bytes; maxConfigFiles is how many there may be.
@@ -82,28 +83,38 @@ type configCollector struct {
 	seen   map[string]bool
 }
 
-// collectConfig reads the files outside the data directory and what they include.
+// collectConfig reads the files and what they include, and keeps those that configFolder is for.
 func collectConfig(ctx context.Context, in configReader, p configPlaces) ([]configFile, error) {
 	c := configCollector{in: in, places: p, seen: map[string]bool{}}
 	for _, f := range []struct {
 		path, name string
 		includes   func(string) []include
 	}{{p.config, "postgresql.conf", settingIncludes}, {p.hba, "pg_hba.conf", ruleIncludes}, {p.ident, "pg_ident.conf", ruleIncludes}} {
-		if err := c.file(ctx, f.path, f.name, f.includes, false); err != nil {
+		known := f.path == filepath.Join(p.dataDir, f.name)
+		if err := c.file(ctx, collected{path: f.path, name: f.name, keep: !known}, f.includes); err != nil {
 			return c.files, err
 		}
 	}
 	return c.files, nil
 }
 
-// file reads one file, known in the base as name, and what it includes.
-func (c *configCollector) file(ctx context.Context, file, name string, includes func(string) []include, mayMiss bool) error {
-	if c.seen[file] {
+// collected is a file that belongs to the configuration.
+type collected struct {
+	path    string
+	name    string // in the base, below configFolder
+	keep    bool   // it is stored there
+	whole   bool   // it is stored by its whole path, and so is what it includes
+	mayMiss bool
+}
+
+// file reads one file and what it includes.
+func (c *configCollector) file(ctx context.Context, f collected, includes func(string) []include) error {
+	if c.seen[f.path] {
 		return nil
 	}
-	c.seen[file] = true
-	data, err := c.in.read(ctx, file)
-	if errors.Is(err, fs.ErrNotExist) && mayMiss {
+	c.seen[f.path] = true
+	data, err := c.in.read(ctx, f.path)
+	if errors.Is(err, fs.ErrNotExist) && f.mayMiss {
 		return nil
 	}
 	if err != nil {
@@ -112,24 +123,26 @@ func (c *configCollector) file(ctx context.Context, file, name string, includes 
 	if len(c.seen) > maxConfigFiles {
 		return fmt.Errorf("read configuration: more than %d files", maxConfigFiles)
 	}
-	if !c.places.inside(file) {
-		c.files = append(c.files, configFile{name: path.Join(configFolder, name), data: data})
+	if f.keep {
+		c.files = append(c.files, configFile{name: path.Join(configFolder, f.name), data: data})
 	}
 	for _, i := range includes(string(data)) {
-		if err := c.include(ctx, filepath.Dir(file), i, includes); err != nil {
+		if err := c.include(ctx, f, i, includes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *configCollector) include(ctx context.Context, base string, i include, includes func(string) []include) error {
-	where := i.path
-	if !filepath.IsAbs(where) {
-		where = filepath.Join(base, where)
+func (c *configCollector) include(ctx context.Context, by collected, i include, includes func(string) []include) error {
+	where, whole := i.path, by.whole
+	if filepath.IsAbs(where) {
+		whole = true
+	} else {
+		where = filepath.Join(filepath.Dir(by.path), where)
 	}
 	if !i.folder {
-		return c.file(ctx, where, c.name(where), includes, true)
+		return c.file(ctx, c.included(where, whole), includes)
 	}
 	names, err := c.in.list(ctx, where)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -143,20 +156,21 @@ func (c *configCollector) include(ctx context.Context, base string, i include, i
 		if strings.HasPrefix(n, ".") || !strings.HasSuffix(n, ".conf") {
 			continue
 		}
-		file := filepath.Join(where, n)
-		if err := c.file(ctx, file, c.name(file), includes, true); err != nil {
+		if err := c.file(ctx, c.included(filepath.Join(where, n), whole), includes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// name is what an included file is called in the base, below configFolder.
-func (c *configCollector) name(file string) string {
-	if rel, err := filepath.Rel(filepath.Dir(c.places.config), file); err == nil && filepath.IsLocal(rel) {
-		return filepath.ToSlash(rel)
+// included is what an included file is in the base.
+func (c *configCollector) included(file string, whole bool) collected {
+	f := collected{path: file, keep: whole || !c.places.inside(file), whole: whole, mayMiss: true}
+	rel, err := filepath.Rel(filepath.Dir(c.places.config), file)
+	if f.name = filepath.ToSlash(rel); whole || err != nil || !filepath.IsLocal(rel) {
+		f.name = path.Join("other", filepath.ToSlash(filepath.Clean(file)))
 	}
-	return path.Join("other", filepath.ToSlash(filepath.Clean(file)))
+	return f
 }
 
 // include is a file, or a folder of files, that a file of configuration names.
@@ -282,14 +296,14 @@ func notThere(err error) error {
 	return err
 }
 
-// readConfig reads the configuration outside the data directory. A role that may not read it is no error: missing then
-// says what is not in the base.
+// readConfig reads the configuration that configFolder is for. A role that may not read it is no error: missing then says
+// what is not in the base.
 func readConfig(ctx context.Context, conn *pgconn.PgConn, onHost bool) (files []configFile, missing string, err error) {
 	p, err := askConfigPlaces(ctx, conn)
 	if mayNot(err) {
 		return nil, "the role may not see where the server's configuration lies: if it is not in the data directory, it is not in the base", nil
 	}
-	if err != nil || !p.outside() {
+	if err != nil {
 		return nil, "", err
 	}
 	if onHost {
@@ -298,14 +312,27 @@ func readConfig(ctx context.Context, conn *pgconn.PgConn, onHost bool) (files []
 		}
 	}
 	files, err = collectConfig(ctx, serverConfig{conn}, p)
-	if err == nil {
+	switch {
+	case err == nil:
 		return files, "", nil
+	case ctx.Err() != nil || conn.IsClosed():
+		return nil, "", err
 	}
-	var refused *pgconn.PgError
-	if mayNot(err) || errors.As(err, &refused) && !conn.IsClosed() {
-		return files, "configuration outside the data directory is not in the base: " + err.Error(), nil
+	if mayNot(err) && !p.outside() {
+		if includes, asked := settingsOutside(ctx, conn, p); asked != nil || !includes {
+			return files, "", asked
+		}
 	}
-	return nil, "", err
+	return files, "configuration outside the data directory is not in the base: " + err.Error(), nil
+}
+
+// settingsOutside reports whether a setting that counts comes from a file outside the data directory.
+func settingsOutside(ctx context.Context, conn *pgconn.PgConn, p configPlaces) (bool, error) {
+	rows, err := queryRows(ctx, conn, "SELECT DISTINCT sourcefile FROM pg_catalog.pg_settings WHERE sourcefile IS NOT NULL")
+	if err != nil {
+		return false, fmt.Errorf("ask where settings come from: %w", err)
+	}
+	return slices.ContainsFunc(rows, func(row []string) bool { return !p.inside(row[0]) }), nil
 }
 
 // putConfig stores it in sink. stored is called for each file.

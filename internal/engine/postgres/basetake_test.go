@@ -1,17 +1,23 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine"
+	"github.com/backstaydb/backstay/internal/engine/enginetest"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 )
@@ -136,10 +142,27 @@ func TestConfigurationIsCollectedWithWhatItIncludes(t *testing.T) {
 	for _, f := range files {
 		got[strings.TrimPrefix(f.name, configFolder+"/")] = true
 	}
-	want := []string{"conf.d/a.conf", "conf.d/b.conf", "conf.d/c.conf", "dbs", "hba.d/1.conf", "hba.more", "it's.conf", "late.conf", "other/srv/shared.conf",
+	want := []string{"conf.d/a.conf", "conf.d/b.conf", "conf.d/c.conf", "dbs", "hba.d/1.conf", "hba.more", "it's.conf", "other/data/in.conf", "other/etc/pg/late.conf", "other/srv/shared.conf",
 		"pg_hba.conf", "postgresql.conf", "roles"}
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) || len(files) != len(want) {
 		t.Errorf("got  %q\nwant %q", names, want)
+	}
+	own := mapConfig{
+		"/data/postgresql.conf": "include_dir '/etc/pg/conf.d'\ninclude 'in.conf'\ninclude '/data/whole.conf'\ninclude '../beside.conf'\n", "/data/in.conf": "include '/srv/deep.conf'",
+		"/data/whole.conf": "include 'part.conf'", "/data/part.conf": "", "/beside.conf": "", "/etc/pg/conf.d/a.conf": "include 'b.inc'", "/etc/pg/conf.d/b.inc": "", "/srv/deep.conf": "",
+		"/data/rules": "local @dbs all trust", "/data/dbs": "", "/data/pg_ident.conf": "", "/data/pg_hba.conf": "not in force",
+	}
+	files, err = collectConfig(t.Context(), own, configPlaces{dataDir: "/data", config: "/data/postgresql.conf", hba: "/data/rules", ident: "/data/pg_ident.conf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	for _, f := range files {
+		kept = append(kept, strings.TrimPrefix(f.name, configFolder+"/"))
+	}
+	slices.Sort(kept)
+	if want := []string{"other/beside.conf", "other/data/part.conf", "other/data/whole.conf", "other/etc/pg/conf.d/a.conf", "other/etc/pg/conf.d/b.inc", "other/srv/deep.conf", "pg_hba.conf"}; !slices.Equal(kept, want) {
+		t.Errorf("of a server with its own postgresql.conf: %q\nwant %q", kept, want)
 	}
 	delete(host, "/etc/pg/hba")
 	if _, err := collectConfig(t.Context(), host, configPlaces{dataDir: "/data", config: "/etc/pg/postgresql.conf", hba: "/etc/pg/hba", ident: "/data/pg_ident.conf"}); !errors.Is(err, fs.ErrNotExist) {
@@ -255,5 +278,49 @@ func TestALineIsFollowedWhileItsBaseIsTaken(t *testing.T) {
 				t.Errorf("a base that must not begin where it does: %v", r.err)
 			}
 		})
+	}
+}
+
+// TestConfigurationIncludedFromOutsideIsKept takes bases of a server whose own files lie in the data directory and include others.
+func TestConfigurationIncludedFromOutsideIsKept(t *testing.T) {
+	long(t)
+	t.Parallel()
+	folder := pgtest.Folder(t)
+	more := filepath.Join(folder, "more.conf")
+	if err := errors.Join(os.WriteFile(more, []byte("work_mem = '7MB'\n"), 0o600), pgtest.Owner(t).Give(more)); err != nil {
+		t.Fatal(err)
+	}
+	c := pgtest.New(t, pgtest.Options{})
+	c.Exec(t, "create role reader login superuser", "create role seer login replication", "grant pg_read_all_settings to seer")
+	var told bytes.Buffer
+	bases := func(role, want string) {
+		t.Helper()
+		told.Reset()
+		one, err := Engine{}.Connect(t.Context(), c.SocketURL(role), engine.Options{Name: "shop", Log: slog.New(slog.NewTextHandler(&told, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &folderSink{dir: pgtest.Folder(t)}
+		if _, err := one.TakeBase(t.Context(), engine.BaseOptions{}, sink); err != nil {
+			t.Fatal(err)
+		}
+		text, _ := os.ReadFile(filepath.Join(sink.dir, configFolder, "other", more))
+		warned := strings.Contains(told.String(), "configuration outside the data directory is not in the base")
+		if string(text) != want || warned != (role == "seer" && c.Ask(t, "show work_mem") == "7MB") {
+			t.Errorf("of %s the base has %q, want %q; it says %s", role, text, want, told.String())
+		}
+		verify(t, c, sink.dir)
+	}
+	bases("seer", "") // nothing lies outside, and nothing is told
+	c.Set(t, map[string]string{"include_dir": folder})
+	c.Reload(t)
+	enginetest.Until(t, waitLimit, "the file to count", func() bool { return c.Ask(t, "show work_mem") == "7MB" })
+	bases("reader", "work_mem = '7MB'\n")
+	bases("seer", "") // it may not read files, and that is told
+	c.Exec(t, "grant execute on function pg_read_binary_file(text, bigint, bigint, boolean), pg_ls_dir(text) to seer", "grant pg_read_server_files to seer")
+	read := connectBase(t, c.SocketURL("seer"))
+	sink := &folderSink{dir: pgtest.Folder(t)}
+	if _, err := read.TakeBase(t.Context(), engine.BaseOptions{}, sink); err != nil || !slices.Contains(sink.names, path.Join(configFolder, "other", more)) {
+		t.Errorf("over the network: %v, %q", err, sink.names)
 	}
 }

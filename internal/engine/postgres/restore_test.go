@@ -50,6 +50,7 @@ func TestRestore(t *testing.T) {
 		{"verify without amcheck reads every table", false, testWithoutAmcheck},
 		{"the first superuser may have any name", false, func(t *testing.T, w *world) { testFirstRole(t, w, renamed) }},
 		{"configuration from elsewhere starts here", false, testConfiguration},
+		{"configuration that includes from elsewhere starts here", false, testOwnConfiguration},
 		{"data without any configuration starts here", false, testNoConfiguration},
 		{"a server is left running", false, testStart},
 		{"it is seen before the base is laid whether it can be", true, testPreflight},

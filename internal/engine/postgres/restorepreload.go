@@ -43,13 +43,12 @@ func (p preload) note() string {
 
 // readPreload reads shared_preload_libraries: what ALTER SYSTEM wrote, else the last that postgresql.conf says.
 func (f facts) readPreload() preload {
-	c := configText{dir: f.dir}
-	top := f.path("postgresql.conf")
+	c := configText{whole: f.path(configFolder + "/other")}
+	top, brought := f.path(configFolder+"/postgresql.conf"), true
 	if !there(top) {
-		c.dir = f.path(configFolder)
-		top = filepath.Join(c.dir, "postgresql.conf")
+		top, brought = f.path("postgresql.conf"), false
 	}
-	p := preload{known: there(top), commented: !there(f.path("postgresql.conf"))}
+	p := preload{known: there(top), commented: brought}
 	value, _ := c.last(top, "shared_preload_libraries", 0)
 	if set, ok := c.last(f.path(autoConf), "shared_preload_libraries", 0); ok {
 		value, p.known, p.commented = set, true, false
@@ -68,7 +67,7 @@ func (f facts) readPreload() preload {
 }
 
 // configText is configuration as it was laid with a base.
-type configText struct{ dir string }
+type configText struct{ whole string } // where files lie that are included by their whole path
 
 // maxIncludes is how deep files may include each other (CONF_FILE_MAX_DEPTH in conffiles.h).
 const maxIncludes = 10
@@ -101,7 +100,7 @@ func (c configText) last(path, key string, depth int) (value string, ok bool) {
 func (c configText) included(from, key, value string) []string {
 	path := filepath.Join(filepath.Dir(from), value)
 	if filepath.IsAbs(value) {
-		path = filepath.Join(c.dir, "other", value)
+		path = filepath.Join(c.whole, value)
 	}
 	switch key {
 	case "include", "include_if_exists":
