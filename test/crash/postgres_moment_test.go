@@ -11,6 +11,7 @@ import (
 // TestEveryMomentOfAServer restores at random recorded moments, under pgbench, and compares row by row.
 func TestEveryMomentOfAServer(t *testing.T) {
 	b := newBank(t, 2, pgtest.Options{Checksums: true})
+	b.ledger.Points = true
 	stop := b.bench()
 	b.busy()
 	b.protect()
@@ -31,9 +32,16 @@ func TestEveryMomentOfAServer(t *testing.T) {
 	}
 	b.stands(b.ledger.Now())
 	b.stands(b.ledger.AtTime(now))
-	for i := range times(6, 50) {
-		b.stands(b.ledger.Moment(pgtest.Kinds[i%len(pgtest.Kinds)], all[rand.IntN(len(all))]))
-	}
+	kinds := append(pgtest.Kinds, pgtest.ByName)
+	t.Run("moments", func(t *testing.T) {
+		for i := range times(50, 200) {
+			m := b.ledger.Moment(kinds[i%len(kinds)], all[rand.IntN(len(all))])
+			t.Run(m.Target, func(t *testing.T) {
+				t.Parallel() // a restore mostly waits for its server
+				b.in(t).stands(m)
+			})
+		}
+	})
 	b.check("--deep", "--key", b.path("backstay.key"))
 }
 

@@ -60,6 +60,14 @@ func (b *bank) configure(settings string) {
 	}
 }
 
+// in is the same bank for a part of its test.
+func (b *bank) in(t *testing.T) *bank {
+	part, s := *b, *b.shop
+	s.t = t
+	part.shop = &s
+	return &part
+}
+
 // protect starts the agent; env is added to its environment. It runs in a folder of its own, in which the servers' user can
 // reach what is restored.
 func (b *bank) protect(env ...string) {

@@ -16,6 +16,8 @@ import (
 // number 1, 2, 3 … one after the other: number n puts row n into table ledger and changes one of its rows of table tally,
 // so that what the server holds after k commits of a writer is known to the byte.
 type Ledger struct {
+	Points bool // behind each commit stands a restore point, for moments ByName
+
 	seed string
 
 	mu      sync.Mutex
@@ -30,6 +32,7 @@ type Entry struct {
 	Stamp  time.Time // the server's time in the commit record; zero where it could not be asked for
 	Before wal.LSN   // the commit record lies behind it
 	After  wal.LSN   // and ends at or before it; zero where it could not be asked for
+	Point  wal.LSN   // end of the restore point behind it; zero where there is none
 	Acked  bool      // the server answered that it was committed
 
 	Answered time.Time // when the answer came, by our clock

@@ -19,12 +19,17 @@ const (
 	ByTime      = "time"
 	ByXID       = "xid"
 	BeforeXID   = "before-xid"
+	ByName      = "name"   // of a ledger with Points
 	Latest      = "latest" // all that was answered, and what was not if it is there
 	pastOfStamp = 2 * time.Millisecond
 )
 
-// Kinds are those that name an entry.
+// Kinds are those that name an entry of any ledger.
 var Kinds = []string{ByLSN, ByTime, ByXID, BeforeXID}
+
+// point is the name of the restore point behind an entry. It comes again where the connection broke before the server's
+// answer was here: the newest counts.
+func (e Entry) point() string { return fmt.Sprintf("%d-%d", e.Writer, e.N) }
 
 // Moment gives the moment of an entry that was answered.
 func (l *Ledger) Moment(kind string, e Entry) Moment {
@@ -34,6 +39,10 @@ func (l *Ledger) Moment(kind string, e Entry) Moment {
 		return l.AtLSN(e.After)
 	case ByTime:
 		return l.AtTime(e.Answered)
+	case ByName:
+		m = l.AtLSN(e.Point)
+		m.Target = "name:" + e.point()
+		return m
 	case Latest:
 		return l.Now()
 	}

@@ -237,6 +237,14 @@ func (w *writer) answered(ctx context.Context, c *pgconn.PgConn, e Entry) error 
 	if micro, err := strconv.ParseInt(result[1], 10, 64); err == nil { // empty where the server keeps no stamps
 		e.Stamp = time.UnixMicro(micro).UTC()
 	}
+	if w.ledger.Points {
+		if result, err = row(ctx, c, fmt.Sprintf("select pg_create_restore_point('%s')", e.point())); err != nil {
+			return err
+		}
+		if e.Point, err = wal.ParseLSN(result[0]); err != nil {
+			return err
+		}
+	}
 	w.put(e)
 	return nil
 }

@@ -60,11 +60,12 @@ func grow(t *testing.T, l *pgtest.Ledger, by int64) {
 func TestMomentsOfOneWriterAreExact(t *testing.T) {
 	c := pgtest.New(t, pgtest.Options{})
 	l := pgtest.NewLedger(t, c, 1)
+	l.Points = true
 	for range 30 {
 		l.Commit(t)
 	}
 	for _, e := range l.Entries() {
-		for _, kind := range pgtest.Kinds {
+		for _, kind := range append(pgtest.Kinds, pgtest.ByName) {
 			m, want := l.Moment(kind, e), e.N
 			if kind == pgtest.BeforeXID {
 				want--
