@@ -226,17 +226,22 @@ func settingValue(s string) string {
 // ruleIncludes finds the includes in a pg_hba.conf or pg_ident.conf: lines of their own from 16 on, and @file among
 // databases and roles always.
 func ruleIncludes(text string) (list []include) {
+	add := func(name string, folder bool) {
+		if name = strings.Trim(name, `"`); name != "" {
+			list = append(list, include{path: name, folder: folder})
+		}
+	}
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
 		if len(fields) == 2 && strings.HasPrefix(fields[0], "include") {
-			list = append(list, include{path: strings.Trim(fields[1], `"`), folder: fields[0] == "include_dir"})
+			add(fields[1], fields[0] == "include_dir")
 			continue
 		}
 		for _, f := range fields[min(1, len(fields)):] {
 			for _, word := range strings.Split(f, ",") {
-				if file, ok := strings.CutPrefix(word, "@"); ok && file != "" {
-					list = append(list, include{path: strings.Trim(file, `"`)})
+				if file, ok := strings.CutPrefix(word, "@"); ok {
+					add(file, false)
 				}
 			}
 		}
