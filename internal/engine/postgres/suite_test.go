@@ -20,8 +20,9 @@ import (
 // soak asks for the long forms.
 var soak = os.Getenv("BACKSTAY_SOAK") != ""
 
-// TestSuite runs the engine suite on a server of each version: all of it on the default one, and with BACKSTAY_SOAK on all;
-// else what differs between versions.
+// TestSuite runs the engine suite on a server of each version: all of it on the default one, and with BACKSTAY_SOAK on all,
+// which takes a minute of each; else what differs between versions, half a minute of each: how bases are begun and ended, and
+// what a server does after a crash or a gap.
 func TestSuite(t *testing.T) {
 	takesLong(t)
 	for _, version := range pgtest.Versions(t) {
@@ -34,7 +35,7 @@ func TestSuite(t *testing.T) {
 				Start: func(t *testing.T) enginetest.App { return startShop(t, c) },
 			}
 			if version != pgtest.Default && !soak {
-				h.Only, h.Restores = []string{"moments", "gap", "crash"}, 1
+				h.Only, h.Restores = []string{"moments", "gap", "crash", "base while following", "base fails"}, 1
 			}
 			enginetest.Run(t, h)
 		})
