@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/replication"
@@ -33,7 +32,7 @@ func (s *Source) readDemand(ctx context.Context, conn *replication.Conn) (string
 
 // demandOf is the list if we are in it. The keepers of a cluster in which we are a member see to its list themselves.
 func (s *Source) demandOf(list string) string {
-	if s.receiver != "" || !names(list, s.standbyName()) {
+	if at, _ := parseStandbyNames(list).index(s.standbyName()); s.receiver != "" || at < 0 {
 		return ""
 	}
 	return list
@@ -46,13 +45,13 @@ func (s *Source) demands(list string) {
 	s.demand = list
 }
 
-// waiting says what commits do without us, "" if they do not wait; s.mu is held.
-func (s *Source) waiting() string {
+// withoutUs says what commits do when nothing follows the server, "" if they do not wait; s.mu is held.
+func (s *Source) withoutUs() string {
 	if s.demand == "" {
 		return ""
 	}
 	text := "without Backstay commits wait there"
-	if _, all := standbys(s.demand); len(all) > 1 || all[0] == "*" {
+	if n := parseStandbyNames(s.demand); n.others() {
 		text += " unless enough other standbys answer"
 	}
 	return fmt.Sprintf("%s, as synchronous_standby_names is '%s'", text, s.demand)
@@ -69,12 +68,12 @@ func (s *Source) Awaits(ctx context.Context) (engine.Advice, error) {
 	if err != nil || list == "" {
 		return engine.Advice{}, err
 	}
-	need, all := standbys(list)
-	if all[0] == "*" && s.othersAnswer(ctx, need) {
+	n := parseStandbyNames(list)
+	if _, any := n.index(s.standbyName()); any && s.othersAnswer(ctx, n.number) {
 		return engine.Advice{}, ctx.Err()
 	}
 	do := "ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();"
-	if len(all) > 1 || all[0] == "*" {
+	if n.others() {
 		do = fmt.Sprintf("set it to the standbys that stay, without %s: ALTER SYSTEM SET synchronous_standby_names = '…'; SELECT pg_reload_conf();", s.standbyName())
 	}
 	return engine.Advice{Severity: "warning", Text: fmt.Sprintf("its commits wait for Backstay, as synchronous_standby_names is '%s'", list), Do: do}, ctx.Err()
@@ -90,30 +89,4 @@ func (s *Source) othersAnswer(ctx context.Context, need int) bool {
 	row, err := queryRow(ctx, conn, "SELECT count(*) >= $1::int FROM pg_catalog.pg_stat_replication WHERE sync_state IN ('sync', 'quorum') AND application_name <> $2",
 		strconv.Itoa(need), s.standbyName())
 	return err == nil && row[0] == "t"
-}
-
-// standbys reads synchronous_standby_names: "a, b", "2 (a, b)", "FIRST 1 (a, b)", "ANY 2 (*)". need is how many of them commits wait for.
-func standbys(list string) (need int, all []string) {
-	need = 1
-	if method, rest, ok := strings.Cut(list, "("); ok {
-		if fields := strings.Fields(method); len(fields) > 0 {
-			need, _ = strconv.Atoi(fields[len(fields)-1]) // the server has read it
-		}
-		list = strings.TrimSuffix(strings.TrimSpace(rest), ")")
-	}
-	for word := range strings.SplitSeq(list, ",") {
-		all = append(all, strings.Trim(strings.TrimSpace(word), `"`))
-	}
-	return need, all
-}
-
-// names reports whether synchronous_standby_names lists a standby of this name.
-func names(list, name string) bool {
-	_, all := standbys(list)
-	for _, one := range all {
-		if one == "*" || strings.EqualFold(one, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -138,7 +138,7 @@ func (s *Source) Remains() string {
 		return ""
 	}
 	text := fmt.Sprintf("replication slot %s%s stays at %s and keeps the server's log (pg_wal) from being removed until Backstay runs again or the source is unprotected", s.slot, may, s.where())
-	if waits := s.waiting(); waits != "" {
+	if waits := s.withoutUs(); waits != "" {
 		text += "; " + waits
 	}
 	return text
