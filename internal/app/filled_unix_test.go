@@ -23,7 +23,7 @@ func (w *trio) starve(t *testing.T, standby string) {
 }
 
 // TestACandidateIsFilledFromTheRepository has a primary be lost with its disk that waited for nobody. Its standby had got nothing for a while, and the
-// repository had: the standby is given that before it is promoted, though so much might be lost.
+// repository had: the standby is given that before it is promoted.
 func TestACandidateIsFilledFromTheRepository(t *testing.T) {
 	w := newServersWith(t, 2, fmt.Sprintf("{ mode: automatic, after: %ds, lease: %dms, max_loss: 4KiB, sync: 0, unfenced: true }", slow, 1500*slow), shopSource)
 	until(t, "the cluster serves", func() bool {
