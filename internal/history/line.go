@@ -14,10 +14,11 @@ type line struct {
 	stretches []stretch
 	bases     []Base // in ascending order of Stop
 	next      map[uint64][]edge
-	reach     map[uint64]uint64 // from where a segment begins or ends to the furthest place that is joined to it
-	entries   []edge            // in ascending order of from
-	points    []Segment         // that lead nowhere: what was told where a timeline begins, before any log came
-	ends      []uint64          // how far any of the entries up to this one goes
+	reach     map[uint64]uint64    // from where a segment begins or ends to the furthest place that is joined to it
+	entries   []edge               // in ascending order of from
+	points    []Segment            // that lead nowhere: what was told where a timeline begins, before any log came
+	ends      []uint64             // how far any of the entries up to this one goes
+	left      map[uint64]time.Time // by the place of a fork: until when at least nothing came behind it, by a segment that ends there
 	whole     Moment
 }
 
@@ -40,13 +41,16 @@ const endless = math.MaxUint64
 
 // line collects what lies on the way to timeline.
 func (f *family) line(timeline uint32) *line {
-	l := &line{stretches: f.ancestry(timeline), next: map[uint64][]edge{}, reach: map[uint64]uint64{}, whole: f.whole}
+	l := &line{stretches: f.ancestry(timeline), next: map[uint64][]edge{}, reach: map[uint64]uint64{}, left: map[uint64]time.Time{}, whole: f.whole}
 	for _, st := range l.stretches {
 		for _, s := range f.segments[st.timeline] {
 			switch {
 			case s.From.Seq >= st.until || s.From.Seq < st.fork.At.Seq:
 			case s.From.Seq < s.To.Seq:
 				l.entries = append(l.entries, edge{Segment: s, from: s.From.Seq, to: min(s.To.Seq, st.until)})
+				if s.To.Seq == st.until {
+					l.left[st.until] = later(l.left[st.until], s.Until)
+				}
 			case s.From.Seq == s.To.Seq:
 				l.points = append(l.points, s)
 			}
@@ -100,18 +104,19 @@ func (l *line) path(b Base) (path []edge, ok bool) {
 		path, at = append(path, e), e.to
 		e, found = l.best(l.next[at])
 	}
-	trimAtForks(path)
+	l.trimAtForks(path)
 	return path, at >= b.Stop.Seq
 }
 
 // trimAtForks limits the moments of segments that run on beyond a fork. When the fork happened is told by the child
-// alone, so the segment is trusted until the child begins, and where nothing of the child is known for no moment.
-func trimAtForks(path []edge) {
+// alone, so the segment is trusted until the child begins, and where nothing of the child is known for as long as another one says
+// that ends at the fork.
+func (l *line) trimAtForks(path []edge) {
 	for i, e := range path {
 		if e.to == e.To.Seq {
 			continue
 		}
-		until := e.Since
+		until := later(e.Since, earlier(e.Until, l.left[e.to]))
 		if i+1 < len(path) {
 			until = later(until, earlier(e.Until, path[i+1].Since))
 		}
