@@ -14,7 +14,7 @@ import (
 // A name with a slash and a star stands for all folders below it.
 const layers = `
 systemd
-atomicfile backoff process directio disk zstd killpoint secret trace
+atomicfile backoff process directio disk freeport zstd killpoint secret trace
 history
 route
 engine store schedule notify hook

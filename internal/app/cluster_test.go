@@ -19,18 +19,8 @@ import (
 
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
-
-// freeAddress is an address that nobody listens on now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // runFile runs the daemon of a file until the test ends.
 func runFile(t *testing.T, file string) *Host {
@@ -113,7 +103,7 @@ func TestClientsAreLedToWhoeverIsPrimary(t *testing.T) {
 		"create schema backstay", "create function backstay.verifier(name text) returns text language sql security definer set search_path = pg_catalog as 'select rolpassword from pg_authid where rolname = name and rolcanlogin'",
 		"grant usage on schema backstay to backstay", "grant pg_monitor to backstay")
 	db2 := db1.Standby(t, "db2")
-	rw, ro, health := freeAddress(t), freeAddress(t), freeAddress(t)
+	rw, ro, health := freeport.Address(t), freeport.Address(t), freeport.Address(t)
 	h := runFile(t, fmt.Sprintf(`clusters:
   shop:
     members:
@@ -205,7 +195,7 @@ func TestAServerThatHangsIsLedToNoMore(t *testing.T) {
 		}()
 		return l.Addr().String()
 	}
-	rw := freeAddress(t)
+	rw := freeport.Address(t)
 	h := runFile(t, fmt.Sprintf(`clusters:
   cache:
     members: { a: { url: "tcp://%s?send=version%%0D%%0A&expect=VERSION" }, b: { url: "tcp://%s?send=version%%0D%%0A&expect=VERSION" } }

@@ -17,6 +17,7 @@ import (
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
 	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/freeport"
 	"github.com/backstaydb/backstay/internal/history"
 	"github.com/backstaydb/backstay/internal/notify"
 )
@@ -75,7 +76,7 @@ func TestAServerHasOneAgent(t *testing.T) {
 
 // TestClustersAreRefused is what config check says beside what the file's own rules do.
 func TestClustersAreRefused(t *testing.T) {
-	taken := freeAddress(t)
+	taken := freeport.Address(t)
 	hold, err := net.Listen("tcp", taken)
 	if err != nil {
 		t.Fatal(err)

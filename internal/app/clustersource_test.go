@@ -18,6 +18,7 @@ import (
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/drill"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/freeport"
 	"github.com/backstaydb/backstay/internal/history"
 )
 
@@ -256,7 +257,7 @@ func TestAClusterThatSomebodyElseManagesIsASource(t *testing.T) {
       db2: { url: "postgres://backstay@127.0.0.1:%d/?sslmode=disable" }
     listen: { rw: "%s" }
     failover: { mode: external, after: 500ms }
-`, db1.Port, db2.Port, freeAddress(t))
+`, db1.Port, db2.Port, freeport.Address(t))
 	path := filepath.Join(t.TempDir(), config.Name)
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)

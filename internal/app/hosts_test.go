@@ -18,6 +18,7 @@ import (
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // site is three hosts, each with a server, a voter and a listener, on this machine.
@@ -72,7 +73,7 @@ func newSite(t *testing.T) *site {
 		if i > 0 {
 			s.servers[host] = db1.Standby(t, "db"+host[2:])
 		}
-		ports[host], s.rw[host] = threePorts(t), freeAddress(t)
+		ports[host], s.rw[host] = threePorts(t), freeport.Address(t)
 		file += fmt.Sprintf("  %s: { address: \"127.0.0.1:%d\" }\n", host, ports[host])
 	}
 	t.Cleanup(func() {

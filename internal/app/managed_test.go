@@ -19,6 +19,7 @@ import (
 	"github.com/backstaydb/backstay/internal/engine"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // trio is three servers on this host, and the daemon that manages them.
@@ -87,7 +88,7 @@ func makeServers(t *testing.T, n int, bare bool, failover, before, last string, 
 	t.Setenv("PGPASSWORD", pgtest.Password)
 	db1 := pgtest.New(t, pgtest.Options{Settings: small})
 	prepare(t, db1)
-	w := &trio{servers: []*pgtest.Cluster{db1}, rw: freeAddress(t), ro: freeAddress(t)}
+	w := &trio{servers: []*pgtest.Cluster{db1}, rw: freeport.Address(t), ro: freeport.Address(t)}
 	for i := 2; i <= n; i++ {
 		w.servers = append(w.servers, db1.Standby(t, fmt.Sprintf("db%d", i)))
 	}
@@ -297,7 +298,7 @@ func TestAReloadChangesClusters(t *testing.T) {
 	if _, err := say(t.Context(), w.rw, "insert into notes (text) values ('one') returning text"); err != nil {
 		t.Fatal(err)
 	}
-	moved := freeAddress(t)
+	moved := freeport.Address(t)
 	next := strings.Replace(strings.Replace(w.file, w.rw, moved, 1), "after: ", "degraded: true, after: ", 1)
 	reload(t, w.Host, strings.Replace(next, "max_loss: 0B", "max_loss: 0B, sync: 5", 1))
 	if s, err := w.Status(t.Context()); err != nil || !strings.Contains(s.Refused, "sync: 5") {
@@ -346,8 +347,8 @@ func TestAReplicaIsAdded(t *testing.T) {
 			}
 		}
 	})
-	rw := freeAddress(t)
-	_, port, _ := strings.Cut(freeAddress(t), ":")
+	rw := freeport.Address(t)
+	_, port, _ := strings.Cut(freeport.Address(t), ":")
 	h := runFile(t, fmt.Sprintf(`clusters:
   shop:
     members:
@@ -407,7 +408,7 @@ func TestServersWithoutAgents(t *testing.T) {
 // TestTheHealthAddressAlone: applications that connect to the servers themselves ask who is primary, and no listener is needed for that.
 func TestTheHealthAddressAlone(t *testing.T) {
 	w := newServersWith(t, 2, "{ mode: automatic, max_loss: 0B, degraded: true }", "")
-	health := freeAddress(t)
+	health := freeport.Address(t)
 	reload(t, w.Host, strings.Replace(w.file, fmt.Sprintf("rw: %q, ro: %q, ask_idle: 100ms", w.rw, w.ro), fmt.Sprintf("health: %q", health), 1))
 	asked := func() (answer where) {
 		r, err := http.Get("http://" + health + "/primary")

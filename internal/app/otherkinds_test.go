@@ -8,6 +8,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/engine/mysql/mysqltest"
 	"github.com/backstaydb/backstay/internal/engine/redis/redistest"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // led is a cluster of two servers of some kind, one of which replicates from the other.
@@ -54,7 +55,7 @@ func TestTheAddressFollowsAChangedPrimary(t *testing.T) {
 }
 
 func follows(t *testing.T, l led) {
-	rw, ro := freeAddress(t), freeAddress(t)
+	rw, ro := freeport.Address(t), freeport.Address(t)
 	h := runFile(t, fmt.Sprintf("clusters:\n  shop:\n    members:\n      db1: { url: %q }\n      db2: { url: %q }\n    listen: { rw: %q, ro: %q, max_replica_lag: 5s }\n    failover: external\n", l.urls[0], l.urls[1], rw, ro))
 	leads := func(address, to string) {
 		t.Helper()

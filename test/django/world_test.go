@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +23,7 @@ import (
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/freeport"
 	"github.com/backstaydb/backstay/internal/process"
 )
 
@@ -55,7 +55,7 @@ type world struct {
 // newWorld makes a cluster that serves. proxied: clients come through listeners, else they ask where the primary is.
 func newWorld(t *testing.T, proxied bool) *world {
 	t.Helper()
-	w := &world{t: t, folder: t.TempDir(), health: free(t)}
+	w := &world{t: t, folder: t.TempDir(), health: freeport.Address(t)}
 	settings := map[string]string{"wal_log_hints": "on", "wal_keep_size": "512MB", "wal_retrieve_retry_interval": "100ms", "shared_buffers": "16MB"}
 	first := pgtest.New(t, pgtest.Options{Settings: settings})
 	first.HBA(t, "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n")
@@ -76,7 +76,7 @@ func newWorld(t *testing.T, proxied bool) *world {
 	}
 	listen := fmt.Sprintf("health: \"%s\"", w.health)
 	if proxied {
-		w.rw, w.ro = free(t), free(t)
+		w.rw, w.ro = freeport.Address(t), freeport.Address(t)
 		listen += fmt.Sprintf(", rw: \"%s\", ro: \"%s\", ask_idle: 200ms", w.rw, w.ro)
 	}
 	fmt.Fprintf(&file, "    listen: { %s }\n    failover: { mode: automatic, after: 1s, max_loss: 0B }\n", listen)
@@ -87,17 +87,6 @@ func newWorld(t *testing.T, proxied bool) *world {
 	w.run()
 	w.serving("")
 	return w
-}
-
-// free is an address that nobody has.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // command is backstay in the world's folder.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // Password of the users that New makes.
@@ -61,7 +63,7 @@ func New(t testing.TB, options ...string) *Server {
 	numbers.last++
 	id := numbers.last
 	numbers.Unlock()
-	s := &Server{Port: free(t), dir: t.TempDir()}
+	s := &Server{Port: freeport.Port(t), dir: t.TempDir()}
 	data := filepath.Join(s.dir, "data")
 	if out, err := exec.Command(install, "--no-defaults", "--datadir="+data, "--user="+me.Username, "--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -80,15 +82,6 @@ func New(t testing.TB, options ...string) *Server {
 		"CREATE USER copy@localhost IDENTIFIED BY '"+Password+"'; GRANT REPLICATION SLAVE ON *.* TO copy@localhost; "+
 		"CREATE USER app@localhost IDENTIFIED BY '"+Password+"'; GRANT ALL ON *.* TO app@localhost; REVOKE READ_ONLY ADMIN ON *.* FROM app@localhost")
 	return s
-}
-
-func free(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *Server) ready(t testing.TB) {

@@ -3,7 +3,6 @@ package pgtest
 import (
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // Options say what cluster a test wants; the zero value is one of the default version.
@@ -73,7 +73,7 @@ func New(t testing.TB, o Options) *Cluster {
 	if o.Version == 0 {
 		o.Version = Default
 	}
-	c := &Cluster{Version: o.Version, Programs: Programs(t, o.Version), Dir: Folder(t), user: Owner(t), Port: freePort(t)}
+	c := &Cluster{Version: o.Version, Programs: Programs(t, o.Version), Dir: Folder(t), user: Owner(t), Port: freeport.Port(t)}
 	c.sockets = Folder(t)
 	if o.InPlaceOf != nil {
 		c.Port, c.sockets = o.InPlaceOf.Port, o.InPlaceOf.sockets
@@ -180,14 +180,4 @@ func (c *Cluster) Run(t testing.TB, program string, arguments ...string) string 
 		t.Fatalf("%s %s: %v\n%s", program, strings.Join(arguments, " "), err, out)
 	}
 	return string(out)
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

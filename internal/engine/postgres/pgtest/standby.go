@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/server"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // Standby makes a standby of the running server c and starts it. name is its application_name.
 func (c *Cluster) Standby(t testing.TB, name string) *Cluster {
 	t.Helper()
-	s := &Cluster{Version: c.Version, Programs: c.Programs, Dir: Folder(t), user: c.user, Port: freePort(t), sockets: Folder(t), primary: c}
+	s := &Cluster{Version: c.Version, Programs: c.Programs, Dir: Folder(t), user: c.user, Port: freeport.Port(t), sockets: Folder(t), primary: c}
 	s.Config = s.Dir
 	c.CopyTo(t, s.Dir)
 	if c.Config != c.Dir {
@@ -156,7 +157,7 @@ func Opened(t testing.TB, version int, dir string, settings map[string]string) *
 	if err := u.Give(dir); err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{Version: version, Programs: Programs(t, version), Dir: dir, Config: dir, user: u, Port: freePort(t), sockets: Folder(t), overrides: map[string]string{}}
+	c := &Cluster{Version: version, Programs: Programs(t, version), Dir: dir, Config: dir, user: u, Port: freeport.Port(t), sockets: Folder(t), overrides: map[string]string{}}
 	maps.Copy(c.overrides, settings)
 	return c
 }
