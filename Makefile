@@ -25,7 +25,7 @@ build: ## build bin/backstay
 	$(GO) build -trimpath -o bin/backstay ./cmd/backstay
 
 test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
-	$(RING) $(GO) test -vet=off -p $(PARALLEL) -count=1 -timeout 15m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/... ./test/ha/check ./test/ha/lab
+	$(RING) $(GO) test -vet=off -p $(PARALLEL) -count=1 -timeout 25m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/... ./test/ha/check ./test/ha/lab
 	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 30m ./test/crash/...
 	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 5m -run '^TestBriefly$$' ./test/ha
 	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...

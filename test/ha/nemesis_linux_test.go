@@ -29,7 +29,7 @@ const most = 8 * time.Second
 const missing = 3 * time.Second
 
 var nemeses = []nemesis{
-	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most, goal: missing, brief: 2},
+	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most, goal: missing, brief: 1},
 	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most, goal: missing, rounds: 2, brief: 2},
 	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most, goal: missing, rounds: 2, brief: 2},
 	{name: "nothing reaches the primary's host", do: func(s *site, p string) { s.cut(p, false) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
