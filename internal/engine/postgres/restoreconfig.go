@@ -170,7 +170,7 @@ func (f facts) rewrite(name string, change func(string) string) error {
 // found by how its path ends, if that is the only one.
 func (f facts) broughtAs(value string) string {
 	kept, whole := f.path(configFolder), f.path(configFolder+"/other")
-	end := strings.TrimLeft(filepath.Clean(value), "./"+string(filepath.Separator))
+	end := filepath.FromSlash(strings.TrimLeft(filepath.ToSlash(filepath.Clean(value)), "./"))
 	if filepath.IsAbs(value) {
 		if there(filepath.Join(whole, value)) {
 			return filepath.Join(otherConfig, value)
