@@ -16,7 +16,7 @@ RING    := PATH="$(BIN):$$PATH" BACKSTAY_NEED_SERVERS=1 BACKSTAY_BIN="$(BIN)"
 RACE    := ./internal/agent/... ./internal/archive/... ./internal/atomicfile/... ./internal/cluster/keeper/... ./internal/ledger/... ./internal/lease/mem/... \
            ./internal/peer/... ./internal/proxy ./internal/recovery/... ./internal/schedule/... ./internal/scratch/... ./internal/spool/... ./internal/watch/...
 
-.PHONY: help build test race lint vet staticcheck cross script crash ha bench fuzz soak docs tools servers packages clean
+.PHONY: help build test ring-crash ring-failover race lint vet staticcheck cross script crash ha bench fuzz soak docs tools servers packages clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,10 +26,15 @@ build: ## build bin/backstay
 
 test: packages fmt vet tools servers ## every ring of tests, the long ones in a short form
 	$(RING) $(GO) test -vet=off -p $(PARALLEL) -count=1 -timeout 25m . ./cmd/... ./internal/... ./docs/... ./test/script/... ./test/django/... ./test/ha/check ./test/ha/lab
-	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 30m ./test/crash/...
+	$(MAKE) --no-print-directory -j 2 -O ring-crash ring-failover
 	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 5m -run '^TestBriefly$$' ./test/ha
-	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory staticcheck cross race
+
+ring-crash:
+	$(RING) $(GO) test -vet=off -p 1 -count=1 -timeout 30m ./test/crash/...
+
+ring-failover:
+	$(RING) $(GO) -C failover test -p 1 -count=1 -timeout 10m ./...
 
 fmt:
 	@bad=$$(gofmt -l cmd failover internal test docs *.go); if [ -n "$$bad" ]; then echo "gofmt: $$bad"; exit 1; fi

@@ -34,7 +34,7 @@ func TestEveryMomentOfAServer(t *testing.T) {
 	b.stands(b.ledger.AtTime(now))
 	kinds := append(pgtest.Kinds, pgtest.ByName)
 	t.Run("moments", func(t *testing.T) {
-		for i := range times(20, 200) {
+		for i := range times(12, 200) {
 			m := b.ledger.Moment(kinds[i%len(kinds)], all[rand.IntN(len(all))])
 			t.Run(m.Target, func(t *testing.T) {
 				t.Parallel() // a restore mostly waits for its server
