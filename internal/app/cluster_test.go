@@ -22,8 +22,8 @@ import (
 	"github.com/backstaydb/backstay/internal/freeport"
 )
 
-// runFile runs the daemon of a file until the test ends.
-func runFile(t *testing.T, file string) *Host {
+// hostOfFile is the host of a file.
+func hostOfFile(t *testing.T, file string) *Host {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), config.Name)
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
@@ -33,7 +33,13 @@ func runFile(t *testing.T, file string) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
+}
+
+// runFile runs the daemon of a file until the test ends.
+func runFile(t *testing.T, file string) *Host {
+	t.Helper()
+	h := hostOfFile(t, file)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	asked := make(chan struct{})

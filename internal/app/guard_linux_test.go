@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/agent"
-	"github.com/backstaydb/backstay/internal/config"
 )
 
 // TestMain lets this program be the guard of a member, as backstay is. It ends with its deadline's file; where guardFails is set, at once.
@@ -66,18 +64,9 @@ func TestNobodyIsPrimaryWithoutTheGuardThatCounts(t *testing.T) {
 
 func TestAWatchdogThatIsNotThereIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, config.Name)
 	file := fmt.Sprintf("clusters:\n  shop:\n    members:\n      db1: { url: \"postgres://backstay@127.0.0.1:1/\", host: here, data: %s, guard: true, watchdog: %s }\n    failover: { mode: manual, max_loss: 1MiB }\n",
 		filepath.Join(dir, "data"), filepath.Join(dir, "watchdog"))
-	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := NewHost(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	err = h.Run(t.Context(), RunOptions{Host: "here", Exit: func(error) int { return 1 }})
+	err := hostOfFile(t, file).Run(t.Context(), RunOptions{Host: "here", Exit: func(error) int { return 1 }})
 	if !errors.Is(err, agent.ErrNoDevice) || !strings.Contains(hintOf(err), "softdog") {
 		t.Errorf("%v; %s", err, hintOf(err))
 	}

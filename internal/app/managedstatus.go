@@ -159,9 +159,15 @@ func (d *daemon) hearKeeper(name string, e keeper.Event) {
 
 // tellChange tells people of a primary that is being replaced, and of the one that came.
 func (d *daemon) tellChange(name string, e keeper.Event) {
-	n := changeNotice(name, e)
-	if n.Reason == "" || d.notifier == nil { // it begins
-		return
+	if n := changeNotice(name, e); n.Reason != "" {
+		d.tellOf(name, n)
+	}
+}
+
+// tellOf tells people of something that happened to a cluster just now.
+func (d *daemon) tellOf(name string, n notify.Notice) {
+	if d.notifier == nil {
+		return // it begins
 	}
 	n.Since = d.host().Now()
 	if err := d.notifier.Tell(n); err != nil {
@@ -223,14 +229,7 @@ func (d *daemon) keepAside(name string, a aside) {
 	if err := d.record(context.Background(), a.entry(name)); err != nil {
 		d.host().Log.Error("the audit log takes nothing", "err", err)
 	}
-	if d.notifier == nil {
-		return // it begins
-	}
-	n := a.notice(name)
-	n.Since = d.host().Now()
-	if err := d.notifier.Tell(n); err != nil {
-		d.host().Log.Error("what happened is told, and is not on disk", "cluster", name, "err", err)
-	}
+	d.tellOf(name, a.notice(name))
 }
 
 // joined tells of a host that joined or renewed its certificate.

@@ -146,14 +146,7 @@ func TestAFullSpoolHoldsTheSourceOnlySoFar(t *testing.T) {
 		if !slices.Equal(alarms, []int{50, 80, 100}) {
 			t.Errorf("alarms %v", alarms)
 		}
-		h.heal(0)
-		d.until("a new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
-		h.work(3)
-		d.shipped()
-		d.stop()
-		if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
-			t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
-		}
+		h.healsWithAGap(t, d)
 	})
 }
 
@@ -227,15 +220,21 @@ func TestWhatWaitsForARepositoryHoldsTheSourceOnlySoFar(t *testing.T) {
 					t.Errorf("%d alarms", n)
 				}
 				h.w.set(func() { h.w.slowBase, h.w.slot = 0, true })
-				h.heal(0)
-				d.until("a new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
-				h.work(3)
-				d.shipped()
-				d.stop()
-				if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
-					t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
-				}
+				h.healsWithAGap(t, d)
 			})
 		})
+	}
+}
+
+// healsWithAGap has the repository work again, and wants a new base and the gap before it.
+func (h *house) healsWithAGap(t *testing.T, d *daemon) {
+	t.Helper()
+	h.heal(0)
+	d.until("a new base", func(st Status) bool { return st.Repositories[0].Bases == 2 })
+	h.work(3)
+	d.shipped()
+	d.stop()
+	if p := h.prove(0); len(p.history.Gaps) != 1 || len(p.windows) != 2 {
+		t.Errorf("gaps %+v, windows %+v", p.history.Gaps, p.windows)
 	}
 }

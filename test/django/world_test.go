@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,25 +18,16 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/api"
-	"github.com/backstaydb/backstay/internal/cli"
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/internal/freeport"
-	"github.com/backstaydb/backstay/internal/process"
+	"github.com/backstaydb/backstay/test/self"
 )
 
-// asBackstay makes the test's own program the binary under test, in the processes that it starts.
-const asBackstay = "BACKSTAY_TEST_RUNS_IT"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(asBackstay) == "" {
-		os.Exit(m.Run())
-	}
-	process.Modest()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	self.Main()
+	os.Exit(m.Run())
 }
 
 // app is the role of the project.
@@ -92,13 +82,11 @@ func newWorld(t *testing.T, proxied bool) *world {
 // command is backstay in the world's folder.
 func (w *world) command(ctx context.Context, arguments ...string) *exec.Cmd {
 	w.t.Helper()
-	self, err := os.Executable()
+	cmd, err := self.Command(ctx, w.folder, arguments...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, self, arguments...)
-	cmd.Dir = w.folder
-	cmd.Env = append(os.Environ(), asBackstay+"=1", "HOME="+w.folder, "PGPASSWORD="+pgtest.Password)
+	cmd.Env = append(cmd.Env, "PGPASSWORD="+pgtest.Password)
 	return cmd
 }
 

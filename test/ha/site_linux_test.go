@@ -21,6 +21,7 @@ import (
 	"github.com/backstaydb/backstay/internal/config"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/test/ha/lab"
+	"github.com/backstaydb/backstay/test/self"
 )
 
 var (
@@ -152,16 +153,14 @@ func (s *site) file() {
 // command is backstay in a host's folder. BACKSTAY_HA_OLDER names a binary of the release before, which every second host then runs.
 func (s *site) command(host string, arguments ...string) *exec.Cmd {
 	s.t.Helper()
-	self, err := os.Executable()
+	cmd, err := self.Command(context.Background(), s.folders[host], arguments...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if older := os.Getenv("BACKSTAY_HA_OLDER"); older != "" && strings.HasSuffix(host, "2") {
-		self = older
+		cmd.Path = older
 	}
-	cmd := exec.Command(self, arguments...)
-	cmd.Dir = s.folders[host]
-	cmd.Env = append(os.Environ(), asBackstay+"=1", "HOME="+s.folders[host], "PGPASSWORD=")
+	cmd.Env = append(cmd.Env, "PGPASSWORD=")
 	return cmd
 }
 

@@ -92,10 +92,20 @@ const sessionPing = 20 * time.Second
 
 // watch cancels ctx with the reason when the session is lost. stop ends the watch.
 func (s *backupSession) watch(ctx context.Context) (watched context.Context, stop func()) {
+	return watch(ctx, sessionPing, func(ctx context.Context) error {
+		if err := s.ping(ctx); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("the session that holds the backup was lost: %w", err)
+		}
+		return nil
+	})
+}
+
+// watch looks each so often, and cancels ctx with what look gives. stop ends the watch.
+func watch(ctx context.Context, every time.Duration, look func(context.Context) error) (watched context.Context, stop func()) {
 	watched, cancel := context.WithCancelCause(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
-		tick := time.NewTicker(sessionPing)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -103,8 +113,8 @@ func (s *backupSession) watch(ctx context.Context) (watched context.Context, sto
 				return
 			case <-tick.C:
 			}
-			if err := s.ping(watched); err != nil && watched.Err() == nil {
-				cancel(fmt.Errorf("the session that holds the backup was lost: %w", err))
+			if err := look(watched); err != nil {
+				cancel(err)
 			}
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -99,24 +98,13 @@ const pinLook = 10 * time.Second
 
 // watchPin cancels ctx with the reason when the slot is lost. stop ends the watch.
 func (s *Source) watchPin(ctx context.Context) (watched context.Context, stop func()) {
-	watched, cancel := context.WithCancelCause(ctx)
-	var done sync.WaitGroup
-	done.Go(func() {
-		tick := time.NewTicker(pinLook)
-		defer tick.Stop()
-		for {
-			select {
-			case <-watched.Done():
-				return
-			case <-tick.C:
-			}
-			var lost *lostPin
-			if errors.As(s.stillPinned(watched), &lost) { // whether it can be asked shows at the end
-				cancel(lost)
-			}
+	return watch(ctx, pinLook, func(ctx context.Context) error {
+		var lost *lostPin
+		if errors.As(s.stillPinned(ctx), &lost) { // whether it can be asked shows at the end
+			return lost
 		}
+		return nil
 	})
-	return watched, func() { cancel(nil); done.Wait() }
 }
 
 // copyBase takes the base. refused is why db is nil.

@@ -78,10 +78,7 @@ var settingSince = map[string]int{"max_slot_wal_keep_size": 13, "idle_replicatio
 // ask collects facts. What needs a connection to a database is left out where there is none. To measure is to have the server look at
 // each of its files.
 func (s *Source) ask(ctx context.Context, conn *replication.Conn, measure bool) (serverFacts, error) {
-	f := serverFacts{version: conn.Version(), settings: map[string]string{}, name: s.config.RuntimeParams["application_name"], role: s.config.User, awaits: s.options.Awaits}
-	if s.receiver != "" {
-		f.name = s.receiver
-	}
+	f := serverFacts{version: conn.Version(), settings: map[string]string{}, name: s.standbyName(), role: s.config.User, awaits: s.options.Awaits}
 	for _, name := range askedSettings {
 		if f.version < settingSince[name] {
 			continue
