@@ -3,7 +3,9 @@
 //
 // Requests whose offset, length and memory are multiples of Align go to the device directly (O_DIRECT). All others,
 // and all of them where the file system refuses direct requests, are made through the page cache, which is told to
-// let go of the pages again. Callers see no difference but the time; Direct tells which way a file went.
+// let go of the pages again. What the page cache has already is read from there and left there: the application put
+// it there, and may have it changed before the disk does. Callers see no difference but the time; Direct tells which
+// way a file went.
 //
 // Nothing here is shared between goroutines except File, which may be read from several at once.
 package directio

@@ -122,6 +122,7 @@ func TestReadAtAgreesWithTheFile(t *testing.T) {
 	if err := os.WriteFile(path, want, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	forget(t, path)
 	f, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +144,59 @@ func TestReadAtAgreesWithTheFile(t *testing.T) {
 	}
 	if f.Direct() && f.DirectReads() == 0 {
 		t.Error("no read was direct although the file system takes them")
+	}
+}
+
+// forget lets the page cache go of a file.
+func forget(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	dropCache(f, 0, 0)
+}
+
+func TestWhatIsCachedIsReadThereAndStays(t *testing.T) {
+	want := noise(1<<20 + 5000)
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !f.cached(0, int64(len(want))) {
+		t.Skip("this kernel does not say what it has cached")
+	}
+	p := Block(2 << 20)
+	if n, err := f.ReadAt(p, 0); n != len(want) || !errors.Is(err, io.EOF) || !bytes.Equal(p[:n], want) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if n := f.DirectReads(); n != 0 {
+		t.Errorf("%d reads were direct although the file is in memory", n)
+	}
+	if !f.cached(0, int64(len(want))) {
+		t.Error("reading pushed the file out of memory")
+	}
+	forget(t, path)
+	if f.cached(0, int64(len(want))) {
+		t.Fatal("the file stays in memory: nothing further to see")
+	}
+	if _, err := f.plain.ReadAt(make([]byte, 1), 1<<20); err != nil { // some of it is in memory again
+		t.Fatal(err)
+	}
+	if n, err := f.ReadAt(p, 0); n != len(want) || !errors.Is(err, io.EOF) || !bytes.Equal(p[:n], want) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if f.Direct() && f.DirectReads() == 0 {
+		t.Error("what is in memory in part only was not read directly")
 	}
 }
 

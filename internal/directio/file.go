@@ -14,6 +14,7 @@ import (
 type File struct {
 	plain  *os.File
 	direct *os.File // nil where the file system refuses
+	size   int64    // in bytes, when it was opened
 	failed atomic.Bool
 	reads  atomic.Int64
 }
@@ -24,13 +25,21 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{plain: plain}
+	f := newFile(plain)
 	if direct, err := os.OpenFile(path, os.O_RDONLY|directFlag, 0); err == nil && directFlag != 0 {
 		f.direct = direct
 	} else if err == nil {
 		direct.Close()
 	}
 	return f, nil
+}
+
+func newFile(plain *os.File) *File {
+	f := &File{plain: plain}
+	if info, err := plain.Stat(); err == nil {
+		f.size = info.Size()
+	}
+	return f
 }
 
 // OpenIn opens name, which cannot lead out of root, for reading.
@@ -40,7 +49,7 @@ func OpenIn(root *os.Root, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{plain: plain}
+	f := newFile(plain)
 	if directFlag != 0 {
 		if direct, err := root.OpenFile(name, os.O_RDONLY|directFlag, 0); err == nil {
 			f.direct = direct
@@ -58,8 +67,12 @@ func (f *File) DirectReads() int64 { return f.reads.Load() }
 // Stat describes the file.
 func (f *File) Stat() (os.FileInfo, error) { return f.plain.Stat() }
 
-// ReadAt is io.ReaderAt. It is direct where p and off are aligned, at the end of the file too.
+// ReadAt is io.ReaderAt. It is direct where p and off are aligned, at the end of the file too, unless somebody keeps all
+// that is asked for in the page cache: then a copy is cheaper than the disk.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	if f.cached(off, int64(len(p))) {
+		return f.plain.ReadAt(p, off)
+	}
 	if !f.Direct() || !aligned(p, off) {
 		return f.readPlain(p, off)
 	}
@@ -87,6 +100,13 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	}
 	f.reads.Add(1)
 	return n, nil
+}
+
+// cached reports whether the page cache has all of the n bytes at off that the file had when it was opened. Reading
+// them there changes nothing for those who put them there.
+func (f *File) cached(off, n int64) bool {
+	n = min(n, f.size-off)
+	return n > 0 && cached(f.plain, off, n)
 }
 
 func (f *File) readPlain(p []byte, off int64) (int, error) {

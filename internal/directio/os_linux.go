@@ -19,6 +19,16 @@ func dropCache(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
 }
 
+// cached reports whether all pages of the n bytes at off are in the page cache: cachestat, Linux 6.5. Where the kernel
+// can't say, they are not.
+func cached(f *os.File, off, n int64) bool {
+	page := int64(os.Getpagesize())
+	first, end := off/page, (off+n+page-1)/page
+	var stat unix.Cachestat_t
+	err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{Off: uint64(off), Len: uint64(n)}, &stat, 0)
+	return err == nil && int64(stat.Cache) >= end-first
+}
+
 // flushCache begins to write pages back, so that a long file does not fill memory with dirty ones.
 func flushCache(f *os.File, off, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
