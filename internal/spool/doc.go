@@ -29,5 +29,6 @@
 // says with which bookmark the journal begins and how many bytes of the journal before it count. The last record of
 // a batch carries a flag; batches are numbered through all journals. A batch is begun only when the one before it is
 // on disk, so a bad record followed by a record of a later batch is damage and not a torn end. A spool that was
-// closed ends with a seal, a batch of its own, so that damage to the last batch shows too.
+// closed ends with a seal, a batch of its own, so that damage to the last batch shows too. Behind the end of a journal
+// that is appended to there may be zeros, which count as nothing: room that the next batches do not have to make.
 package spool

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -26,6 +27,7 @@ type journal struct {
 	begins engine.Bookmark
 	body   int64            // where the records after the head begin
 	end    int64            // up to where records count
+	room   int64            // up to where the file has zeros behind end; less than end if it has none
 	last   history.Position // where the log stands at end
 	parted bool             // the log ends inside a commit, which goes on in the next journal or is still to come
 
@@ -198,4 +200,19 @@ func (w *window) checkData(off int64, p prefix) error {
 		return errors.New("checksum of the data does not match")
 	}
 	return nil
+}
+
+// zeros reports whether nothing but zeros follows from off on.
+func (w *window) zeros(off int64) (bool, error) {
+	for off < w.limit {
+		b, err := w.bytes(off, min(windowSize, w.limit-off))
+		if err != nil {
+			return false, err
+		}
+		if len(bytes.Trim(b, "\x00")) > 0 {
+			return false, nil
+		}
+		off += int64(len(b))
+	}
+	return true, nil
 }

@@ -141,7 +141,11 @@ func (s *Spool) verify(j *journal, last bool) error {
 	if !last {
 		return j.corrupt(v.end, "a batch is not complete")
 	}
-	s.torn += size - v.end
+	if empty, err := w.zeros(v.end); err != nil {
+		return err
+	} else if !empty {
+		s.torn += size - v.end
+	}
 	j.end = v.end
 	if s.readOnly {
 		return nil

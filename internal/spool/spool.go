@@ -206,6 +206,7 @@ func (s *Spool) write(records []record, bounded bool) error {
 	j := s.journals[len(s.journals)-1]
 	end, err := s.writeBatch(j, records)
 	if err == nil {
+		s.extend(j, end)
 		killpoint.At(killpoint.SpoolWritten)
 		err = s.sync(j.f)
 		s.broken = err != nil // what a failed sync leaves on disk is not known, only that it is behind end
@@ -214,6 +215,7 @@ func (s *Spool) write(records []record, bounded bool) error {
 		if cut := j.f.Truncate(j.end); cut != nil {
 			s.broken = true
 		}
+		j.room = 0
 		if errors.Is(err, errUnwritable) {
 			return err
 		}
@@ -337,6 +339,28 @@ func (s *Spool) Release(to history.Position) error {
 	return nil
 }
 
+// Zeros are written behind what was appended, so much at a time, in bytes.
+const (
+	zerosLeast = 64 << 10
+	zerosMost  = 1 << 20
+)
+
+var zeros [zerosMost]byte
+
+// extend writes zeros behind the end of a journal that has no more room there: a sync of bytes that replace others is
+// one of data alone, while each that makes the file longer has the file system write its own journal too, which takes as
+// long again and holds up whoever else syncs on that disk. A journal at most doubles by it, so that one of few bytes
+// stays short. Where the disk does not take them nothing is lost: the next append makes the file longer.
+func (s *Spool) extend(j *journal, end int64) {
+	if end <= j.room {
+		return
+	}
+	n := min(end-j.body, s.rotate-end, zerosMost) / zerosLeast * zerosLeast
+	if n > 0 && s.writeAt(j.f, zeros[:n], end) == nil {
+		j.room = end + n
+	}
+}
+
 // Close seals the spool, so that damage to its last batch shows when it is opened again, and closes its files.
 func (s *Spool) Close() error {
 	s.mu.Lock()
@@ -352,6 +376,9 @@ func (s *Spool) Close() error {
 		err = s.write([]record{{kind: kindSeal, batch: s.batch + 1, last: true, piece: engine.Piece{To: s.book.Position}}}, false)
 	}
 	s.closed = true
+	if n := len(s.journals); err == nil && n > 0 && s.journals[n-1].room > 0 {
+		err = s.journals[n-1].f.Truncate(s.journals[n-1].end)
+	}
 	return errors.Join(err, s.closeFiles())
 }
 

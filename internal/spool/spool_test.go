@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -152,6 +153,75 @@ func TestOneSyncPerBatch(t *testing.T) {
 	add(t, s, pieces(1, 50, 10_000)...)
 	if syncs != 1 {
 		t.Errorf("%d syncs for one batch", syncs)
+	}
+}
+
+// TestZerosBehindTheEnd sees that a journal that grows gets room ahead, and that nobody takes it for log: not who looks on, not who opens
+// what a crash left, with the last batch torn or whole.
+func TestZerosBehindTheEnd(t *testing.T) {
+	dir, size := t.TempDir(), func(name string) int64 {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	s := start(t, dir, Options{})
+	name := filepath.Join(dir, journalName(1))
+	add(t, s, pieces(1, 2, 1000)...)
+	if got, want := size(name), s.Stats().Bytes; got != want {
+		t.Errorf("a short journal has %d bytes on disk, and %d of log", got, want)
+	}
+	longer := 0 // how often the file became longer
+	for i := uint64(3); i <= 400; i++ {
+		before := size(name)
+		add(t, s, piece(i, 1000))
+		if size(name) > before {
+			longer++
+		}
+	}
+	want := pieces(1, 400, 1000)
+	if longer > 70 { // 64 until it has so much that room is made, and some steps since
+		t.Errorf("400 appends made the file longer %d times", longer)
+	}
+	if size(name) <= s.Stats().Bytes {
+		t.Error("a long journal has no room ahead")
+	}
+
+	peek, err := Peek(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, peek, history.Position{}, want)
+	if err := peek.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, torn := range []bool{false, true} {
+		left := t.TempDir()
+		copyDir(t, dir, left)
+		if torn {
+			f, err := os.OpenFile(filepath.Join(left, journalName(1)), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteAt([]byte("the first bytes of a batch"), s.Stats().Bytes)
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := open(t, left, Options{})
+		if n := after.Stats().Torn; n > 0 != torn {
+			t.Errorf("torn %v: %d bytes were cut off as torn", torn, n)
+		}
+		expect(t, after, history.Position{}, want)
+		add(t, after, piece(401, 1000))
+		if err := after.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := size(filepath.Join(left, journalName(1))), after.Stats().Bytes; got != want {
+			t.Errorf("a closed journal has %d bytes on disk, and %d of log", got, want)
+		}
+		expect(t, open(t, left, Options{}), history.Position{}, append(want[:len(want):len(want)], piece(401, 1000)))
 	}
 }
 

@@ -19,7 +19,8 @@ func runReplay(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	d, err := b.filled(ctx, map[string]string{"archive_mode": "on", "archive_command": "cp %p " + archive + "/%f"})
+	d, err := b.filled(ctx, map[string]string{"archive_mode": "on", "archive_command": "cp %p " + archive + "/%f",
+		"synchronous_commit": "off"}) // it is the replay that is measured, and so much log takes long enough to write
 	if err != nil {
 		return err
 	}
