@@ -306,7 +306,7 @@ func notThere(err error) error {
 func readConfig(ctx context.Context, conn *pgconn.PgConn, onHost bool) (files []configFile, missing string, err error) {
 	p, err := askConfigPlaces(ctx, conn)
 	if mayNot(err) {
-		return nil, "the role may not see where the server's configuration lies: if it is not in the data directory, it is not in the base", nil
+		return nil, "the role may not see where the server's configuration lies: if it is not in the data directory, it is not in the base; " + lookRights(conn), nil
 	}
 	if err != nil {
 		return nil, "", err
@@ -328,7 +328,17 @@ func readConfig(ctx context.Context, conn *pgconn.PgConn, onHost bool) (files []
 			return files, "", asked
 		}
 	}
-	return files, "configuration outside the data directory is not in the base: " + err.Error(), nil
+	missing = "configuration outside the data directory is not in the base: " + err.Error()
+	if mayNot(err) {
+		missing += "; " + lookRights(conn)
+	}
+	return files, missing, nil
+}
+
+// lookRights are the statements that give the role of conn the right to read the server's configuration.
+func lookRights(conn *pgconn.PgConn) string {
+	role := quoteIdentifier(conn.ParameterStatus("session_authorization"))
+	return fmt.Sprintf("to have it kept: GRANT pg_read_all_settings, pg_read_server_files TO %s; GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean), pg_ls_dir(text) TO %s;", role, role)
 }
 
 // settingsOutside reports whether a setting that counts comes from a file outside the data directory.
