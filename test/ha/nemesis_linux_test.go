@@ -29,14 +29,14 @@ const most = 8 * time.Second
 const missing = 3 * time.Second
 
 var nemeses = []nemesis{
-	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most, goal: missing, brief: 1},
-	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most, goal: missing, rounds: 2, brief: 1},
-	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most, goal: missing, rounds: 2, brief: 1},
+	{name: "the primary's server is killed", do: func(s *site, p string) { s.members[p].crash() }, within: most, goal: missing, brief: 2},
+	{name: "the primary's host is killed", do: func(s *site, p string) { s.lab.Host(p).Kill() }, changes: true, within: most, goal: missing, rounds: 2, brief: 2},
+	{name: "the primary's host is cut off", do: func(s *site, p string) { s.lab.Isolate(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most, goal: missing, rounds: 2, brief: 2},
 	{name: "nothing reaches the primary's host", do: func(s *site, p string) { s.cut(p, false) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "nothing leaves the primary's host", do: func(s *site, p string) { s.cut(p, true) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "connections to the primary's host are refused", do: func(s *site, p string) { s.refuse(p) }, lasts: 6 * time.Second, over: healed, changes: true, within: most},
 	{name: "the primary's host is frozen", do: func(s *site, p string) { s.lab.Host(p).Freeze() }, lasts: 6 * time.Second, over: func(s *site, p string) { s.lab.Host(p).Thaw() }, changes: true, within: most},
-	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most, goal: missing, rounds: 2, brief: 1, disk: true},
+	{name: "the primary's disk is frozen", do: func(s *site, p string) { s.disks[p].Freeze() }, lasts: 8 * time.Second, over: func(s *site, p string) { s.disks[p].Thaw() }, changes: true, within: most, goal: missing, rounds: 2, brief: 2, disk: true},
 	{name: "the primary's agent is killed", do: func(s *site, p string) { s.daemons[p].Kill() }, within: most},
 	{name: "the primary's agent is frozen", do: func(s *site, p string) { s.freeze(p) }, lasts: 6 * time.Second, over: func(s *site, p string) { s.thaw(p) }, within: most},
 	{name: "a voter's host is killed", do: func(s *site, _ string) { s.lab.Host("v1").Kill() }, within: most},
