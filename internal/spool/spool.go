@@ -339,28 +339,6 @@ func (s *Spool) Release(to history.Position) error {
 	return nil
 }
 
-// Zeros are written behind what was appended, so much at a time, in bytes.
-const (
-	zerosLeast = 64 << 10
-	zerosMost  = 1 << 20
-)
-
-var zeros [zerosMost]byte
-
-// extend writes zeros behind the end of a journal that has no more room there: a sync of bytes that replace others is
-// one of data alone, while each that makes the file longer has the file system write its own journal too, which takes as
-// long again and holds up whoever else syncs on that disk. A journal at most doubles by it, so that one of few bytes
-// stays short. Where the disk does not take them nothing is lost: the next append makes the file longer.
-func (s *Spool) extend(j *journal, end int64) {
-	if end <= j.room {
-		return
-	}
-	n := min(end-j.body, s.rotate-end, zerosMost) / zerosLeast * zerosLeast
-	if n > 0 && s.writeAt(j.f, zeros[:n], end) == nil {
-		j.room = end + n
-	}
-}
-
 // Close seals the spool, so that damage to its last batch shows when it is opened again, and closes its files.
 func (s *Spool) Close() error {
 	s.mu.Lock()
