@@ -40,9 +40,9 @@ const (
 var zeros [zerosMost]byte
 
 // extend writes zeros behind the end of a journal that has no more room there: a sync of bytes that replace others is
-// one of data alone, while each that makes the file longer has the file system write its own journal too, which takes as
-// long again and holds up whoever else syncs on that disk. A journal at most doubles by it, so that one of few bytes
-// stays short. Where the disk does not take them nothing is lost: the next append makes the file longer.
+// one of data alone, while each that makes the file longer has the file system write down its length and places too,
+// which takes half as long again and holds up whoever else syncs on that disk. A journal at most doubles by it, so that
+// one of few bytes stays short. Where the disk does not take them nothing is lost: the next append makes the file longer.
 func (s *Spool) extend(j *journal, end int64) {
 	if end <= j.room {
 		return
