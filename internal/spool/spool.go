@@ -354,8 +354,10 @@ func (s *Spool) Close() error {
 		err = s.write([]record{{kind: kindSeal, batch: s.batch + 1, last: true, piece: engine.Piece{To: s.book.Position}}}, false)
 	}
 	s.closed = true
-	if n := len(s.journals); err == nil && n > 0 && s.journals[n-1].room > 0 {
-		err = s.journals[n-1].f.Truncate(s.journals[n-1].end)
+	if n := len(s.journals); err == nil && n > 0 {
+		if j := s.journals[n-1]; j.room > 0 {
+			err = j.f.Truncate(j.end)
+		}
 	}
 	return errors.Join(err, s.closeFiles())
 }

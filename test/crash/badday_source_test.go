@@ -219,8 +219,8 @@ db.close()`
 func tooEarly(code int) bool { return code == -1 || code == 2 }
 
 // TestSignals ends the agent by SIGTERM and SIGINT at any moment of its life; it ends in order, with 0 or 130, and
-// nothing is lost. On a busy machine a program may not have come to its first line after a tenth of a second: one that said
-// nothing yet had nothing to put in order.
+// nothing is lost. On a busy machine a program may not have come to its first line after a tenth of a second or two: one that said
+// nothing by then had nothing to put in order.
 func TestSignals(t *testing.T) {
 	s := newShop(t, "wal", 200)
 	s.write()
@@ -240,7 +240,7 @@ func TestSignals(t *testing.T) {
 		}
 		begun := time.Now()
 		_ = s.agent.Wait()
-		if code := s.agent.ProcessState.ExitCode(); code != 0 && code != exitInterrupted && !(tooEarly(code) && (i < 2 || said() == before)) {
+		if code := s.agent.ProcessState.ExitCode(); code != 0 && code != exitInterrupted && !(tooEarly(code) && (i < 2 || i < 6 && said() == before)) {
 			t.Errorf("a signal after %d ms ended the agent with %d", i*i*7, code)
 		}
 		if took := time.Since(begun); took > 10*time.Second {
