@@ -12,7 +12,7 @@ import (
 	"github.com/backstaydb/backstay/test/ha/check"
 )
 
-// TestBriefly is what is tested of all this each time: one planned change under fifty sessions, and the worst losses.
+// TestBriefly is what is tested of all this each time: one planned change under fifty sessions, and the worst losses, most of them twice.
 func TestBriefly(t *testing.T) {
 	s := newSite(t, plan{failover: `{ mode: automatic, after: 1s, max_loss: 0B }`})
 	s.sync = true

@@ -43,7 +43,7 @@ var nemeses = []nemesis{
 	{name: "a voter is frozen", do: func(s *site, _ string) { s.freeze("v2") }, lasts: 4 * time.Second, over: func(s *site, _ string) { s.thaw("v2") }, within: most},
 	{name: "two voters are killed", do: func(s *site, _ string) { s.lab.Host("v1").Kill(); s.lab.Host("v2").Kill() }, lasts: 4 * time.Second, over: nil, within: most},
 	{name: "a replica's host is killed", do: func(s *site, p string) { s.lab.Host(s.other(p)).Kill() }, within: most},
-	{name: "a replica is away, then the primary's host is killed", do: func(s *site, p string) { s.away(p) }, over: func(s *site, p string) { s.serving(20*time.Second, s.members[p].name); s.daemon(s.other(p)) }, changes: true},
+	{name: "a replica is away, then the primary's host is killed", do: func(s *site, p string) { s.away(p) }, over: func(s *site, p string) { s.serving(20*time.Second, s.members[p].name); s.daemon(s.other(p)) }, changes: true, brief: 1},
 	{name: "a listener is cut off from the primary", do: func(s *site, p string) { s.lab.Part([]string{"a1"}, []string{p}) }, lasts: 4 * time.Second, over: healed},
 	{name: "the primary is changed as planned", do: func(s *site, p string) { s.switchover(p) }, changes: true, planned: true, within: most},
 }
