@@ -245,10 +245,15 @@ func (a *Agent) renew(epoch uint64, sent time.Duration) {
 	}
 }
 
-// arm has the server stopped when the tenure is over. Called with the lock.
+// arm has the server stopped when the tenure is over. One that leads nothing is minded from now on: a tenure that was ended was over long ago, and its
+// guard would take itself for deserted. Called with the lock.
 func (a *Agent) arm() {
 	a.stopBy = a.tenure
-	a.c.Deadline.Write(a.now()+a.stopBy.Left(a.now()), a.mayLead)
+	until := a.now()
+	if a.mayLead {
+		until += a.stopBy.Left(until)
+	}
+	a.c.Deadline.Write(until, a.mayLead)
 }
 
 // askOthers renews the tenure without coordination: when every other member's agent says that it knows no newer epoch.

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/proxy"
 )
 
@@ -142,6 +143,39 @@ func TestAStandbysGuardStays(t *testing.T) {
 		time.Sleep(2 * deserted)
 		if g.look(t.Context()) {
 			t.Error("it goes on where nobody is")
+		}
+	})
+}
+
+// TestAGuardStaysWhenItsServerHandsOver has a primary fenced: who takes over next, a moment later, is to have its guard.
+func TestAGuardStaysWhenItsServerHandsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		d, err := OpenDeadline(filepath.Join(t.TempDir(), "deadline"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		w.deadline = d
+		w.boot()
+		w.serve()
+		if _, leads, _ := d.Read(); !leads {
+			t.Fatal("the guard does not know of a primary")
+		}
+		g := guard{d: d, now: w.now, halt: func(context.Context) error { t.Error("it stops a server in its tenure"); return nil }}
+		if !g.look(t.Context()) {
+			t.Fatal("it ends beside a primary")
+		}
+		w.put(func(s *cluster.State) { s.Epoch, s.Phase = 8, cluster.Fencing })
+		time.Sleep(time.Millisecond) // it hears of that, and its tenure has ended
+		if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 8}); err != nil {
+			t.Fatal(err)
+		}
+		if _, leads, _ := d.Read(); leads {
+			t.Error("the server was fenced, and its guard does not know")
+		}
+		if !g.look(t.Context()) {
+			t.Error("it ends when its server hands over")
 		}
 	})
 }
