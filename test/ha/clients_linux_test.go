@@ -34,7 +34,7 @@ func tables(round int) string {
 create table if not exists appends (round int, id bigint);
 create table if not exists registers (k text primary key, v bigint);
 create table if not exists bank (n int primary key, amount bigint);
-insert into registers select 'r' || n || ' of %[1]d', 0 from generate_series(1, %[2]d) as n;
+insert into registers select 'r' || n || ' of %[1]d', 0 from generate_series(1, %[2]d) as n on conflict do nothing;
 insert into bank select n, 100 from generate_series(1, %[3]d) as n on conflict do nothing;
 grant select, insert, update on appends, registers, bank to app;
 `, round, registers, accounts)

@@ -115,13 +115,13 @@ func rounds(n nemesis) int {
 // suffer has one thing happen while clients write, and judges what they were told. The cluster is whole before and after.
 func (s *site) suffer(t *testing.T, n nemesis) (gap time.Duration, ok bool) {
 	t.Helper()
-	before := s.serving(time.Minute, "")
-	primary := s.hostOf(before)
 	s.rounds++
-	s.members[primary].sql(tables(s.rounds))
-	s.start = s.members[primary].sql("select pg_current_wal_lsn()")
+	s.sql(tables(s.rounds))
+	s.start = s.sql("select pg_current_wal_lsn()")
 	crowd := s.gather()
 	time.Sleep(1500 * time.Millisecond)
+	before := s.serving(time.Minute, "")
+	primary := s.hostOf(before)
 	from := crowd.history.Now()
 	n.do(s, primary)
 	if n.lasts > 0 {
@@ -199,7 +199,7 @@ const maxLoss = 1 << 20
 // weight is how much log some of a round's rows are, taking all that was written in it for that of its rows.
 func (s *site) weight(some, all int) int {
 	s.t.Helper()
-	written, err := strconv.Atoi(s.members[s.hostOf(s.serving(time.Minute, ""))].sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '" + s.start + "')::bigint"))
+	written, err := strconv.Atoi(s.sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '" + s.start + "')::bigint"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func (s *site) weight(some, all int) int {
 // appended are the rows of this round that the primary has.
 func (s *site) appended() (there []int64) {
 	s.t.Helper()
-	for _, line := range strings.Fields(s.members[s.hostOf(s.serving(time.Minute, ""))].sql(fmt.Sprintf("select id from appends where round = %d", s.rounds))) {
+	for _, line := range strings.Fields(s.sql(fmt.Sprintf("select id from appends where round = %d", s.rounds))) {
 		n, err := strconv.ParseInt(line, 10, 64)
 		if err != nil {
 			s.t.Fatal(err)

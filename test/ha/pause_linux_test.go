@@ -63,7 +63,7 @@ func (s *site) pause(t *testing.T, c *crowd) (pause, slowest time.Duration, ok b
 // gatherMany begins clients that run transactions of three statements, half of them at each listener's host, and waits until all have run some.
 func (s *site) gatherMany(n int) *crowd {
 	s.rounds++
-	s.members[s.hostOf(s.serving(time.Minute, ""))].sql(tables(s.rounds))
+	s.sql(tables(s.rounds))
 	c := &crowd{t: s.t, round: s.rounds, history: check.NewHistory(), think: 100 * time.Millisecond}
 	for i := range n {
 		one := &client{crowd: c, id: i, host: s.lab.Host(listeners[i%len(listeners)])}

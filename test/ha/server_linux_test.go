@@ -109,6 +109,15 @@ func (m *member) give(path string) {
 // run runs one of the server's programs on its host, as its user.
 func (m *member) run(program string, arguments ...string) string {
 	m.t.Helper()
+	out, err := m.try(program, arguments...)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return out
+}
+
+func (m *member) try(program string, arguments ...string) (string, error) {
+	m.t.Helper()
 	cmd := m.programs.Command(m.user, program, arguments...)
 	log, err := os.CreateTemp(m.t.TempDir(), program)
 	if err != nil {
@@ -123,9 +132,9 @@ func (m *member) run(program string, arguments ...string) string {
 	p.Wait()
 	out, err := os.ReadFile(log.Name())
 	if err != nil || p.Code() != 0 {
-		m.t.Fatalf("%s %s on %s: exit code %d, %v\n%s", program, strings.Join(arguments, " "), m.host.Name, p.Code(), err, out)
+		return "", fmt.Errorf("%s %s on %s: exit code %d, %v\n%s", program, strings.Join(arguments, " "), m.host.Name, p.Code(), err, out)
 	}
-	return string(out)
+	return string(out), nil
 }
 
 // primary makes its data and starts it.
@@ -167,7 +176,18 @@ func (m *member) start() {
 // sql runs statements as superuser through the socket.
 func (m *member) sql(statements string) string {
 	m.t.Helper()
-	return strings.TrimSpace(m.run("psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-h", m.sockets, "-p", strconv.Itoa(memberPort), "-U", pgtest.Admin, "-d", "postgres", "-c", statements))
+	out, err := m.ask(statements)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return out
+}
+
+// ask is sql of a server that may be stopped at any moment.
+func (m *member) ask(statements string) (string, error) {
+	m.t.Helper()
+	out, err := m.try("psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-h", m.sockets, "-p", strconv.Itoa(memberPort), "-U", pgtest.Admin, "-d", "postgres", "-c", statements)
+	return strings.TrimSpace(out), err
 }
 
 // postmaster is the process of the server, 0 if it does not run.

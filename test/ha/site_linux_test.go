@@ -297,13 +297,34 @@ func (s *site) whole(limit time.Duration) {
 		for _, m := range c.Members {
 			ok = ok && (m.Name == c.Primary && m.Role == "primary" || (m.Role == "replica" || m.Role == "receiver") && m.Following == c.Primary && m.LagBytes < 1<<20)
 		}
-		if ok = ok && s.members[s.hostOf(c.Primary)].sql("select count(*) from pg_stat_replication where state = 'streaming' and application_name like 'db%'") == strconv.Itoa(len(s.servers)-1); !ok {
+		if ok {
+			var streaming string
+			streaming, err = s.members[s.hostOf(c.Primary)].ask("select count(*) from pg_stat_replication where state = 'streaming' and application_name like 'db%'")
+			ok = err == nil && streaming == strconv.Itoa(len(s.servers)-1)
+		}
+		if !ok {
 			since = time.Now()
 		} else if time.Since(since) > time.Second {
 			return
 		}
 		if last = fmt.Sprintf("%+v %v", c, err); time.Now().After(deadline) {
 			s.t.Fatalf("after %s the cluster is not whole: %s\n%s", limit, last, s.said())
+		}
+	}
+}
+
+// sql runs statements on the primary. They can be run again: it may change at any moment, which is not what is tested here.
+func (s *site) sql(statements string) string {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		primary := s.serving(time.Minute, "")
+		out, err := s.members[s.hostOf(primary)].ask(statements)
+		if err == nil {
+			return out
+		}
+		s.t.Logf("%s was asked as primary: %v", primary, err)
+		if time.Now().After(deadline) {
+			s.t.Fatal(s.said())
 		}
 	}
 }
