@@ -342,9 +342,12 @@ func (wr *writer) grow(t *testing.T, by int) {
 	}
 }
 
-// check finds all that was acknowledged on a server.
+// check finds all that was acknowledged until now on a server.
 func (wr *writer) check(t *testing.T, h *host) {
 	t.Helper()
+	wr.mu.Lock()
+	acked := slices.Clone(wr.acked) // before the server is asked: writes go on
+	wr.mu.Unlock()
 	conn := h.pg.Connect(t)
 	rows, err := conn.Query(t.Context(), "select n from rows")
 	if err != nil {
@@ -358,15 +361,8 @@ func (wr *writer) check(t *testing.T, h *host) {
 	for _, n := range have {
 		there[n] = true
 	}
-	wr.mu.Lock()
-	defer wr.mu.Unlock()
-	lost := 0
-	for _, n := range wr.acked {
-		if !there[n] {
-			lost++
-		}
-	}
-	if lost > 0 || len(wr.acked) == 0 {
-		t.Errorf("%s: %d of %d acknowledged rows are lost", h.name, lost, len(wr.acked))
+	lost := slices.DeleteFunc(slices.Clone(acked), func(n int) bool { return there[n] })
+	if len(lost) > 0 || len(acked) == 0 {
+		t.Errorf("%s: of %d acknowledged rows these are lost: %v", h.name, len(acked), lost)
 	}
 }
