@@ -86,7 +86,7 @@ func (t *Table) Apply(asked Moment, r route.Route) error {
 	}
 	now := awake()
 	v := &View{Route: r, lease: lease, running: running() + lease.Until() - now, expired: !lease.Live(now)}
-	renewed := !v.expired && v.Open() == old.Open() && same(v.Route, old.Route)
+	known := v.expired == old.expired && v.Open() == old.Open() && v.Version == old.Version && same(v.Route, old.Route) // nobody has anything new to do
 	t.view.Store(v)
 	if t.timer != nil {
 		t.timer.Stop()
@@ -95,7 +95,7 @@ func (t *Table) Apply(asked Moment, r route.Route) error {
 	if !v.expired {
 		t.timer = time.AfterFunc(lease.Until()-now, func() { t.expire(v) })
 	}
-	if !renewed {
+	if !known {
 		t.tell(v)
 	}
 	return nil

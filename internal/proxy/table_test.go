@@ -50,6 +50,34 @@ func TestATableFailsClosed(t *testing.T) {
 	}
 }
 
+// TestWhatIsKnownIsNotTold: keepers say again and again what a route is, while every session has something better to do.
+func TestWhatIsKnownIsNotTold(t *testing.T) {
+	table := NewTable()
+	told := 0
+	defer table.Watch(func(*View) { told++ })()
+	r := route.Route{Epoch: 2, Version: 1, State: route.Closed}
+	for _, step := range []struct {
+		what   string
+		change func()
+		want   int
+	}{
+		{"a first route", func() {}, 1},
+		{"the same", func() {}, 1},
+		{"a newer version of it", func() { r.Version++ }, 2},
+		{"a route that nobody may use yet", func() { r.Version, r.State, r.Address = 3, route.Serving, "h:1" }, 3},
+		{"the same", func() {}, 3},
+		{"time for it", func() { r.For = time.Hour }, 4},
+		{"more time", func() {}, 4},
+		{"word of it, which takes no time away", func() { r.For = 0 }, 4},
+		{"where it will lead", func() { r.Target = "h:2" }, 5},
+	} {
+		step.change()
+		if apply(t, table, r); told != step.want {
+			t.Errorf("after %s changes were told %d times, want %d", step.what, told, step.want)
+		}
+	}
+}
+
 func TestAnAckWaitsForWhatStands(t *testing.T) {
 	table := NewTable()
 	serving := route.Route{Epoch: 1, Version: 1, State: route.Serving, Address: "h:1", For: time.Hour}

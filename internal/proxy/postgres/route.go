@@ -49,7 +49,15 @@ func (s *session) atPrimary(v *proxy.View) {
 	case open == route.Serving && !s.busy && s.target != v.Target && !s.going:
 		s.target = v.Target
 		s.prepare(v)
+	case open == route.Serving && s.unasked():
+		s.ask()
 	}
+}
+
+// unasked says whether the session is to be asked ahead of a planned change, what it holds then may change: the server has then done most of the work
+// of the question that counts, when nobody may go on.
+func (s *session) unasked() bool {
+	return s.target != "" && s.ahead != nil && s.asker == "" && s.mode == running && !s.busy
 }
 
 // forgo lets go of the login ahead.
@@ -299,8 +307,8 @@ func (s *session) prepare(v *proxy.View) {
 			s.start()
 		case s.mode == known && !asked: // it was asked meanwhile
 			go s.routed()
-		case s.mode == running && !s.busy && slot == s.carrier.early:
-			s.ask() // it is asked again when it may not go on: the server will then have done most of the work
+		case slot == s.carrier.early && s.unasked():
+			s.ask()
 		}
 	}()
 }

@@ -339,7 +339,7 @@ func (s *session) plain() bool {
 		return false
 	}
 	v := s.carrier.listener.Table.View()
-	return s.carrier.listener.Keeps(s.back.to, s.back.epoch(), v) && (!s.back.to.Primary || v.Open() == route.Serving && v.Target == s.target)
+	return s.carrier.listener.Keeps(s.back.to, s.back.epoch(), v) && (!s.back.to.Primary || v.Open() == route.Serving && v.Target == s.target && !s.unasked())
 }
 
 // write sends bytes to the client; whole says that they end with a message.
