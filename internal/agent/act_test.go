@@ -171,6 +171,27 @@ func TestACandidateFetchesWhatItLacks(t *testing.T) {
 	})
 }
 
+// TestAStandbyAsksAtOnceWhenItsPrimaryServes: it may have found nobody there a moment before, and commits wait for it.
+func TestAStandbyAsksAtOnceWhenItsPrimaryServes(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		hurried := func(when string, want int) {
+			t.Helper()
+			time.Sleep(time.Millisecond)
+			if n := w.server.count("hurry"); n != want {
+				t.Errorf("%s it was hurried %d times, want %d", when, n, want)
+			}
+		}
+		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 7, cluster.Promoting, "db2" })
+		hurried("before anybody serves", 0)
+		w.put(func(s *cluster.State) { s.Phase = cluster.Serving })
+		hurried("when its primary serves", 1)
+		w.put(func(*cluster.State) {})
+		hurried("while that goes on", 1)
+		w.put(func(s *cluster.State) { s.Epoch, s.Primary = 8, "db1" })
+		hurried("when it is the one", 1)
+	})
+}
+
 func TestANewerEpochBreaksOff(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 7, cluster.Promoting, "db1" })

@@ -94,6 +94,7 @@ type Agent struct {
 	state      cluster.State
 	entry      lease.Entry
 	unanswered bool                       // the newest beat
+	hurried    uint64                     // the epoch whose primary the server was last told to ask at once
 	appointed  time.Duration              // when it was first seen to hold the state's epoch
 	want       []route.ID                 // lives to be recorded with the next beat
 	asked      map[route.ID]time.Duration // when lives were last given a route

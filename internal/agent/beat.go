@@ -94,6 +94,7 @@ func (a *Agent) listen(ctx context.Context) {
 		if s, err := decode(e); err == nil && !a.isLost() {
 			_ = a.learn(ctx, e, s) // it fails only with a lost oath
 			a.claim(ctx)
+			a.hurry(ctx)
 		}
 	})
 }
@@ -113,6 +114,23 @@ func (a *Agent) claim(ctx context.Context) {
 			a.beat(ctx, epoch)
 		}()
 	}
+}
+
+// hurry has a standby ask its primary at once when that begins to serve: it found nobody there a moment ago, and commits wait for it.
+func (a *Agent) hurry(ctx context.Context) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.Phase != cluster.Serving || a.state.Epoch == a.hurried || a.state.Primary == a.c.Member || a.ended {
+		return
+	}
+	a.hurried = a.state.Epoch
+	a.jobs.Add(1)
+	go func() {
+		defer a.jobs.Done()
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		_ = a.c.Server.Hurry(ctx) // it asks by itself a moment later
+	}()
 }
 
 // catchUp reads the state.

@@ -8,8 +8,8 @@ import (
 	"github.com/backstaydb/backstay/internal/history"
 )
 
-// Server is what an agent can see of its member's server and do to it. Methods other than Look and Stop are called one at a time; those
-// two at any time. All end with ctx, and all may be called again after any error: what is done already is not done twice.
+// Server is what an agent can see of its member's server and do to it. Methods other than Look, Stop and Hurry are called one at a time; those
+// at any time. All end with ctx, and all may be called again after any error: what is done already is not done twice.
 type Server interface {
 	// Look says what the server is now. All of a Sight is seen after Look was called. It returns an error where the server
 	// runs and can't be asked, and then a Sight with Stalled alone; a server that does not run is a whole Sight.
@@ -29,6 +29,10 @@ type Server interface {
 	// Follow lets a standby stream from a member, or take log from cluster.Repository, and starts it if it does not run. It does not wait for
 	// the log.
 	Follow(ctx context.Context, member string) error
+
+	// Hurry has a standby that waits before it asks again whom it follows ask at once. It may be called at any time, and does nothing to any other
+	// server.
+	Hurry(ctx context.Context) error
 
 	// Lead makes a standby that streams from nobody primary on the timeline of l, and on no other. It counts l.Quorum from its first commit
 	// on. It calls still right before what can't be taken back, and gives up where that says no. A server that is primary

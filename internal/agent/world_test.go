@@ -154,6 +154,13 @@ func (f *fake) Lead(ctx context.Context, l Lead, still func() bool) error {
 	return nil
 }
 
+func (f *fake) Hurry(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.did("hurry")
+	return nil
+}
+
 func (f *fake) Flush(context.Context) error { return nil }
 
 func (f *fake) Count(ctx context.Context, _ cluster.Quorum) (history.Position, error) {

@@ -190,6 +190,8 @@ func (h *host) Lead(ctx context.Context, l agent.Lead, still func() bool) error 
 	return nil
 }
 
+func (h *host) Hurry(context.Context) error { return nil }
+
 func (h *host) Flush(context.Context) error { return nil }
 
 func (h *host) Count(_ context.Context, q cluster.Quorum) (at history.Position, err error) {

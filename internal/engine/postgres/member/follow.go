@@ -79,6 +79,14 @@ func (s *Server) following(member string) (map[string]string, error) {
 	}, nil
 }
 
+// Hurry implements agent.Server. Whoever replays log and finds none waits for wal_retrieve_retry_interval, but for a signal: the one that settings are
+// to be read again. (WaitForWALToBecomeAvailable, StartupProcSigHupHandler)
+func (s *Server) Hurry(ctx context.Context) error {
+	_, err := s.keptQuery(ctx, "select pg_reload_conf() where pg_is_in_recovery() and current_setting('primary_conninfo') <> ''"+
+		" and not exists (select from pg_stat_wal_receiver where status = 'streaming')")
+	return err
+}
+
 // retry is how long a standby waits before it asks again who did not answer: a primary is often asked a moment before it is one, and commits
 // wait for the standby meanwhile. The server's own 5s are for a repository, which is asked as often.
 func (s *Server) retry() string {

@@ -18,7 +18,7 @@ import (
 // promoting bounds a promotion: a server with much to replay is no candidate that should be waited for.
 const promoting = 10 * time.Second
 
-// unhurried is how long after a promotion the checkpoint is begun that only those need who come back.
+// unhurried is how long after a promotion that is done which no client waits for.
 const unhurried = 500 * time.Millisecond
 
 // Lead implements agent.Server.
@@ -42,10 +42,10 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 	if err := s.signal(); err != nil {
 		return err
 	}
-	if err := s.set(ctx, map[string]string{"primary_conninfo": ""}); err != nil { // whoever starts it again starts a standby of nobody
+	if _, err := s.file(ctx, map[string]string{"primary_conninfo": ""}); err != nil { // whoever starts it again starts a standby of nobody
 		return err
 	}
-	s.checkpoint()
+	s.settleDown()
 	return s.with(ctx, func(conn *pgconn.PgConn) error { return keepSlots(ctx, conn, l.Others) })
 }
 
@@ -117,20 +117,25 @@ func (s *Server) reserve(timeline uint32) error {
 	return nil
 }
 
-// checkpoint has the new timeline stand in the server's control file, in the background: a rewind from here would not see it otherwise.
-func (s *Server) checkpoint() {
+// settleDown has the server read its settings, and the new timeline stand in its control file, which a rewind from here would not see otherwise.
+// Both wait in the background until clients have begun again: their commits wait for the same disk, and each session would read the settings before its first
+// statement.
+func (s *Server) settleDown() {
 	s.busy.Add(1)
 	go func() {
 		defer s.busy.Done()
 		ctx, cancel := context.WithTimeout(s.ctx, time.Hour)
 		defer cancel()
 		select {
-		case <-time.After(unhurried): // clients begin again in this moment, and their commits wait for the same disk
+		case <-time.After(unhurried):
 		case <-ctx.Done():
 			return
 		}
 		err := s.with(ctx, func(conn *pgconn.PgConn) error {
-			_, err := query(ctx, conn, "checkpoint")
+			_, err := query(ctx, conn, "select pg_reload_conf()")
+			if err == nil {
+				_, err = query(ctx, conn, "checkpoint")
+			}
 			return err
 		})
 		if err != nil && ctx.Err() == nil {

@@ -81,7 +81,7 @@ func (s *Server) Look(ctx context.Context) (agent.Sight, error) {
 }
 
 func (s *Server) answer(ctx context.Context) (a answer, err error) {
-	out, err := s.keptQuery(ctx, what)
+	out, err := s.keptWhat(ctx)
 	if err == nil && len(out) != 1 {
 		err = errors.New("the server answers nothing")
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,34 +31,42 @@ func postmaster(dir string) (pid int, err error) {
 	return pid, nil
 }
 
-// obeying is how long a server may take to stop as in a crash before it is killed.
-const obeying = 250 * time.Millisecond
+const (
+	// heeding is how long a postmaster may take to end with those that it knows before all processes are looked for. That look is only short once they
+	// have ended: dozens of them end at once, and take all processor time.
+	heeding = 100 * time.Millisecond
+	// obeying is how long a server may take to stop as in a crash before it is killed.
+	obeying = 250 * time.Millisecond
+)
 
 // Halt stops the server on dir as in a crash, whoever started it, and returns nil when none of its processes is left: neither one that has
 // only just been started, nor one that works on without the others and would still answer its client.
 func Halt(ctx context.Context, dir string) error {
-	if pid, err := postmaster(dir); err == nil && pid != 0 {
-		warn(dir, pid) // it tells those that it knows, while all are looked for
+	begun := time.Now()
+	var known []int            // that ran when processes were last looked for
+	next, told := begun, false // when they are looked for again at the latest, and whether all were told to stop
+	if pid, err := postmaster(dir); err == nil && pid != 0 && warn(dir, pid) {
+		known, next = []int{pid}, begun.Add(heeding)
 	}
-	killAt := time.Time{}
-	var known []int // that ran when all processes were last looked through, which takes long
-	for pause := time.Millisecond; ; pause = min(2*pause, 10*time.Millisecond) {
-		known = slices.DeleteFunc(known, func(pid int) bool { return !runs(pid, dir) })
-		if len(known) == 0 || time.Now().After(killAt) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 8*time.Millisecond) {
+		for len(known) > 0 && !runs(known[0], dir) { // as long as one is left the others need no look
+			known = known[1:]
+		}
+		if now := time.Now(); len(known) == 0 || now.After(next) {
 			pid, err := postmaster(dir)
 			if err != nil {
 				return err
 			}
 			known = processes(dir, pid)
-			switch now := time.Now(); {
+			switch {
 			case len(known) == 0:
 				return nil
-			case killAt.IsZero():
+			case !told:
 				quit(dir, known)
-				killAt = now.Add(obeying)
-			case now.After(killAt):
+				told, next = true, begun.Add(obeying)
+			case now.After(next):
 				kill(dir, pid, known)
-				killAt = now.Add(time.Second)
+				next = now.Add(time.Second)
 			}
 		}
 		select {

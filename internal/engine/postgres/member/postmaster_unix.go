@@ -87,11 +87,9 @@ func surely(pid int, resolved string) bool {
 	return err == nil && within(cwd, resolved) && lives(pid)
 }
 
-// warn is quit for the postmaster alone, where it is certain that it is one.
-func warn(dir string, postmaster int) {
-	if surely(postmaster, resolved(dir)) {
-		_ = syscall.Kill(postmaster, syscall.SIGQUIT) // it may have ended
-	}
+// warn is quit for the postmaster alone, where it is certain that it is one: it tells those that it knows, and ends when they have.
+func warn(dir string, postmaster int) bool {
+	return surely(postmaster, resolved(dir)) && syscall.Kill(postmaster, syscall.SIGQUIT) == nil
 }
 
 // quit tells the processes to stop as in a crash.

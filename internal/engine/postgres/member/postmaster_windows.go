@@ -24,7 +24,7 @@ func processes(_ string, postmaster int) []int {
 }
 
 // warn does nothing, as quit.
-func warn(string, int) {}
+func warn(string, int) bool { return false }
 
 // quit does nothing: a server takes no signals here.
 func quit(string, []int) {}

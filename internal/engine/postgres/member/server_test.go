@@ -239,6 +239,37 @@ func TestLogIsFetched(t *testing.T) {
 	}
 }
 
+// TestAStandbyIsHurried finds its primary gone, and is told when it is back: it does not sit out the minute for which it was to wait.
+func TestAStandbyIsHurried(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.New(t, pgtest.Options{Settings: small})
+	standby := primary.Standby(t, "db1")
+	standby.Exec(t, "alter system set wal_retrieve_retry_interval = '1min'", "select pg_reload_conf()")
+	s := serverOf(t, standby, nil)
+	must(t, s.Hurry(t.Context()))
+	if said := standby.Ask(t, "select setting from pg_settings where name = 'wal_retrieve_retry_interval'"); said != "60000" {
+		t.Fatalf("it waits for %s ms", said)
+	}
+	primary.Stop(t)
+	streams := func(limit time.Duration) bool {
+		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if standby.Ask(t, "select count(*) from pg_stat_wal_receiver where status = 'streaming'") == "1" {
+				return true
+			}
+		}
+		return false
+	}
+	time.Sleep(time.Second) // it asks once more at once, and then waits
+	primary.Start(t)
+	if streams(time.Second) {
+		t.Error("it did not wait, so that this test shows nothing")
+	}
+	must(t, s.Hurry(t.Context()))
+	if !streams(20 * time.Second) {
+		t.Error("it waits on")
+	}
+}
+
 func TestATimelineThatIsTakenIsRefused(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

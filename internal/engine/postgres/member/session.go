@@ -29,19 +29,42 @@ func query(ctx context.Context, conn *pgconn.PgConn, sql string) (rows, error) {
 	}
 	var out rows
 	for _, r := range results {
-		for _, row := range r.Rows {
-			var cells []string
-			for _, cell := range row {
-				cells = append(cells, string(cell))
-			}
-			out = append(out, cells)
-		}
+		out = append(out, cells(r)...)
 	}
 	return out, nil
 }
 
+func cells(r *pgconn.Result) (out rows) {
+	for _, row := range r.Rows {
+		var texts []string
+		for _, cell := range row {
+			texts = append(texts, string(cell))
+		}
+		out = append(out, texts)
+	}
+	return out
+}
+
 // keptQuery runs a statement on the session that is kept for looking, and makes that where it is missing or has ended.
 func (s *Server) keptQuery(ctx context.Context, sql string) (rows, error) {
+	return s.onKept(ctx, func(conn *pgconn.PgConn) (rows, error) { return query(ctx, conn, sql) })
+}
+
+// keptWhat asks for all of a Sight there. The question stays prepared: it is put many times a second while all wait for something else.
+func (s *Server) keptWhat(ctx context.Context) (rows, error) {
+	return s.onKept(ctx, func(conn *pgconn.PgConn) (rows, error) {
+		if s.prepared != conn {
+			if _, err := conn.Prepare(ctx, "what", what, nil); err != nil {
+				return nil, err
+			}
+			s.prepared = conn
+		}
+		r := conn.ExecPrepared(ctx, "what", nil, nil, nil).Read()
+		return cells(r), r.Err
+	})
+}
+
+func (s *Server) onKept(ctx context.Context, ask func(*pgconn.PgConn) (rows, error)) (rows, error) {
 	select {
 	case s.look <- struct{}{}:
 		defer func() { <-s.look }()
@@ -57,7 +80,7 @@ func (s *Server) keptQuery(ctx context.Context, sql string) (rows, error) {
 			}
 			s.kept = conn
 		}
-		out, err := query(ctx, s.kept, sql)
+		out, err := ask(s.kept)
 		if err == nil {
 			return out, nil
 		}
@@ -76,7 +99,7 @@ func (s *Server) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	_ = s.kept.Close(ctx)
-	s.kept = nil
+	s.kept, s.prepared = nil, nil
 }
 
 // with runs do on a session of its own.

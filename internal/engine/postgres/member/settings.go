@@ -69,17 +69,22 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 // change writes what differs, and has the server read it. It reports whether nothing did. The kept session will do for it: whatever the server was
 // told before, it takes in before its next statement.
 func (s *Server) change(ctx context.Context, settings map[string]string) (done bool, err error) {
-	differ, err := differing(settings, func(sql string) (rows, error) { return s.keptQuery(ctx, sql) })
-	if err != nil || len(differ) == 0 {
-		return err == nil, err
+	if done, err = s.file(ctx, settings); done || err != nil {
+		return done, err
 	}
+	_, err = s.keptQuery(ctx, "select pg_reload_conf()")
+	return false, err
+}
+
+// file writes what differs, for the server's next start and for when it next reads its settings. It reports whether nothing did.
+func (s *Server) file(ctx context.Context, settings map[string]string) (done bool, err error) {
+	differ, err := differing(settings, func(sql string) (rows, error) { return s.keptQuery(ctx, sql) })
 	for _, name := range differ {
 		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
 			return false, err
 		}
 	}
-	_, err = s.keptQuery(ctx, "select pg_reload_conf()")
-	return false, err
+	return err == nil && len(differ) == 0, err
 }
 
 // differing are the names of settings that a session has otherwise.
