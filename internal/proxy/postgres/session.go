@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/proxy"
@@ -65,7 +66,8 @@ type backend struct {
 	to       proxy.Upstream
 	at       *proxy.Attachment // nil for a replica, and for a login ahead
 	greeting *greeting
-	made     int // which of the session's answers was made there; zero: nothing
+	made     int         // which of the session's answers was made there; zero: nothing
+	left     atomic.Bool // the session has left it, and somebody closes it
 }
 
 // close ends the connection at once: nothing is read from it or written to it any more. It does not wait, as who reads it
@@ -73,6 +75,17 @@ type backend struct {
 func (b *backend) close() {
 	_ = b.conn.SetDeadline(time.Unix(1, 0))
 	go proxy.Reset(b.conn)
+}
+
+// lingering is how long a connection that an idle session has left stays open. While the primary changes its server most often ends meanwhile, and
+// fifty processes that end with it cost a third less than fifty that each end by themselves, while all wait for that.
+const lingering = 250 * time.Millisecond
+
+// leave ends the use of the connection as close does: nothing passes any more. The server learns of it a moment later.
+func (b *backend) leave() {
+	b.left.Store(true)
+	_ = b.conn.SetDeadline(time.Unix(1, 0))
+	time.AfterFunc(lingering, func() { proxy.Reset(b.conn) })
 }
 
 func (b *backend) epoch() uint64 {
@@ -256,7 +269,9 @@ func (s *session) signal() {
 // with the client, or dropped.
 func (s *session) fromServer(b *backend) {
 	defer func() {
-		_ = b.conn.Close()
+		if !b.left.Load() {
+			_ = b.conn.Close()
+		}
 		if b.at != nil {
 			b.at.Detach()
 		}

@@ -92,7 +92,7 @@ func (s *session) lostServer(b *backend) {
 
 // leave lets go of the server of an idle session that can go on elsewhere.
 func (s *session) leave() {
-	s.back.close()
+	s.back.leave()
 	s.back = nil
 	s.mode = away
 	s.signal()
