@@ -87,6 +87,9 @@ func (s *sparse) pages(wanted func(page uint32) bool, take func(page uint32, dat
 			return err
 		}
 		if ref.page == 0 {
+			if end := last.at + int64(last.size); end != s.end || len(rest) > 0 {
+				return fmt.Errorf("%w: its pages end at %d, and its index begins behind %d", errNotLTX, end, s.end)
+			}
 			break
 		}
 		if ref.page <= last.page || ref.page > s.header.Commit || ref.at != last.at+int64(last.size) || ref.size < blockHead || ref.size > limit || ref.at+int64(ref.size) > s.end {
