@@ -39,7 +39,8 @@ type Server interface {
 	// already is only made ready for being led.
 	Lead(ctx context.Context, l Lead, still func() bool) error
 
-	// Flush has a primary write to its data what its log says, so that little has to be read when it has stopped.
+	// Flush has a primary write to its data what its log says, and its log go on in a file of which little is used, so that little has to be read when it
+	// has stopped, and little sent again when another one is primary.
 	Flush(ctx context.Context) error
 
 	// Count tells a primary whom a commit waits for, and returns a position after which no commit is acknowledged by any other rule.

@@ -150,8 +150,38 @@ func (s *Server) Flush(ctx context.Context) error {
 		if _, err := query(ctx, conn, "checkpoint"); err != nil {
 			return fmt.Errorf("write a checkpoint of %s: %w", s.c.Name, plain(err))
 		}
-		return nil
+		return s.newSegment(ctx, conn)
 	})
+}
+
+// anew begins a segment of log, and gives where that is. A standby asks a new primary for the segment in which the old one's log ends, from its beginning
+// (RequestXLogStreaming), and commits wait until it has all that once more: up to 16 MB. Standbys look as far behind as the rest of the segment is large,
+// so nothing is done where that is more than a switchover bears (cluster.Config.Lagging), together with what they lack already.
+const anew = `select pg_switch_wal(), pg_current_wal_insert_lsn()
+ from (select pg_size_bytes(current_setting('wal_segment_size')) as size) s, lateral (select mod(pg_current_wal_insert_lsn() - '0/0', size) as used) u
+ where used > 1048576 and size - used <= 15 * 1048576
+ and not exists (select from pg_stat_replication where state = 'streaming' and pg_current_wal_insert_lsn() - flush_lsn > 524288)`
+
+// arriving bounds the wait for standbys to have the rest of a segment.
+const arriving = 2 * time.Second
+
+// newSegment has the log go on in a segment of which little is used, and waits for standbys a moment: nothing rests on it.
+func (s *Server) newSegment(ctx context.Context, conn *pgconn.PgConn) error {
+	out, err := query(ctx, conn, anew)
+	if err != nil || len(out) == 0 {
+		return plain(err)
+	}
+	begun, err := wal.ParseLSN(out[0][1])
+	if err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, arriving)
+	defer cancel()
+	_ = s.until(waiting, "its standbys have a segment", func() (bool, error) {
+		late, err := query(waiting, conn, "select from pg_stat_replication where state = 'streaming' and flush_lsn < "+literal(recordEnd(begun).String()))
+		return err == nil && len(late) == 0, err
+	})
+	return nil
 }
 
 // names is synchronous_standby_names for a quorum.

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -236,6 +237,32 @@ func TestLogIsFetched(t *testing.T) {
 	reaches(s, "from the sibling")
 	if at := look(t, s); at.Following != "db1" || !at.Streaming {
 		t.Errorf("the sibling is followed: %+v", at)
+	}
+}
+
+// TestAPrimaryIsPrepared: its data is written, and of the file that its log goes on in little is used, which its standby has.
+func TestAPrimaryIsPrepared(t *testing.T) {
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	standby := c.Standby(t, "db2")
+	s := serverOf(t, c, nil)
+	c.Exec(t, "create table rows as select repeat('x', 500) from generate_series(1, 10000)")
+	standby.CatchUp(t)
+	before := c.LSN(t)
+	must(t, s.Flush(t.Context()))
+	if got := c.Ask(t, fmt.Sprintf("select (redo_lsn >= '%s')::int from pg_control_checkpoint()", before)); got != "1" {
+		t.Errorf("it has no checkpoint behind %s", before)
+	}
+	after := c.LSN(t)
+	if used := after % (16 << 20); used > 1<<20 {
+		t.Errorf("%d bytes of its segment are used", used)
+	}
+	if got := standby.Ask(t, fmt.Sprintf("select (pg_last_wal_receive_lsn() >= '%s')::int", after.SegmentStart(16<<20))); got != "1" {
+		t.Errorf("the standby lacks what comes before %s", after.SegmentStart(16<<20))
+	}
+	must(t, s.Flush(t.Context()))
+	if again := c.LSN(t); again.SegmentStart(16<<20) != after.SegmentStart(16<<20) {
+		t.Errorf("a segment of which hardly anything is used is ended: %s, then %s", after, again)
 	}
 }
 
