@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
@@ -176,7 +177,7 @@ func TestAStandbyAsksAtOnceWhenItsPrimaryServes(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		hurried := func(when string, want int) {
 			t.Helper()
-			time.Sleep(time.Millisecond)
+			synctest.Wait()
 			if n := w.server.count("hurry"); n != want {
 				t.Errorf("%s it was hurried %d times, want %d", when, n, want)
 			}

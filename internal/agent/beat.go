@@ -263,10 +263,15 @@ func (a *Agent) renew(epoch uint64, sent time.Duration) {
 	}
 }
 
-// arm has the server stopped when the tenure is over. One that leads nothing is minded from now on: a tenure that was ended was over long ago, and its
-// guard would take itself for deserted. Called with the lock.
+// arm has the server stopped when the tenure is over. Called with the lock.
 func (a *Agent) arm() {
 	a.stopBy = a.tenure
+	a.show()
+}
+
+// show shows the guard until when the server may lead, and that of one which leads nothing that somebody minds it now: a tenure that was ended was over
+// long ago, and a deserted guard ends. Called with the lock.
+func (a *Agent) show() {
 	until := a.now()
 	if a.mayLead {
 		until += a.stopBy.Left(until)

@@ -120,19 +120,25 @@ func TestAGuardLetsAStandbyBe(t *testing.T) {
 	}
 }
 
+// minded is an agent, and a guard beside it that has nothing to stop.
+func minded(t *testing.T) (*world, *guard) {
+	t.Helper()
+	w := newWorld(t)
+	d, err := OpenDeadline(filepath.Join(t.TempDir(), "deadline"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	w.deadline = d
+	w.boot()
+	return w, &guard{d: d, now: w.now, halt: func(context.Context) error { t.Error("it stops a standby, or a primary in its tenure"); return nil }}
+}
+
 // TestAStandbysGuardStays looks as a guard does whose server is no primary: it stays for as long as somebody minds the server, and is
 // not started again and again.
 func TestAStandbysGuardStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		d, err := OpenDeadline(filepath.Join(t.TempDir(), "deadline"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { d.Close() })
-		w.deadline = d
-		w.boot()
-		g := guard{d: d, now: w.now, halt: func(context.Context) error { t.Error("it stops a standby"); return nil }}
+		w, g := minded(t)
 		for _, after := range []time.Duration{0, time.Second, 2 * deserted} {
 			time.Sleep(after)
 			if !g.look(t.Context()) {
@@ -150,28 +156,20 @@ func TestAStandbysGuardStays(t *testing.T) {
 // TestAGuardStaysWhenItsServerHandsOver has a primary fenced: who takes over next, a moment later, is to have its guard.
 func TestAGuardStaysWhenItsServerHandsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		d, err := OpenDeadline(filepath.Join(t.TempDir(), "deadline"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { d.Close() })
-		w.deadline = d
-		w.boot()
+		w, g := minded(t)
 		w.serve()
-		if _, leads, _ := d.Read(); !leads {
+		if _, leads, _ := g.d.Read(); !leads {
 			t.Fatal("the guard does not know of a primary")
 		}
-		g := guard{d: d, now: w.now, halt: func(context.Context) error { t.Error("it stops a server in its tenure"); return nil }}
 		if !g.look(t.Context()) {
 			t.Fatal("it ends beside a primary")
 		}
 		w.put(func(s *cluster.State) { s.Epoch, s.Phase = 8, cluster.Fencing })
-		time.Sleep(time.Millisecond) // it hears of that, and its tenure has ended
+		synctest.Wait() // it has heard of that, and its tenure has ended
 		if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 8}); err != nil {
 			t.Fatal(err)
 		}
-		if _, leads, _ := d.Read(); leads {
+		if _, leads, _ := g.d.Read(); leads {
 			t.Error("the server was fenced, and its guard does not know")
 		}
 		if !g.look(t.Context()) {

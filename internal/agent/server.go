@@ -30,8 +30,7 @@ type Server interface {
 	// the log.
 	Follow(ctx context.Context, member string) error
 
-	// Hurry has a standby that waits before it asks again whom it follows ask at once. It may be called at any time, and does nothing to any other
-	// server.
+	// Hurry has a standby that waits before it asks again whom it follows ask at once, and does nothing to any other server.
 	Hurry(ctx context.Context) error
 
 	// Lead makes a standby that streams from nobody primary on the timeline of l, and on no other. It counts l.Quorum from its first commit

@@ -93,12 +93,12 @@ func (a *Agent) complete(s Sight) {
 	}
 }
 
-// attend shows the guard of a server that is no primary that somebody minds it: a deserted guard ends.
+// attend has the guard of a server that is no primary see that somebody minds it.
 func (a *Agent) attend() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.mayLead {
-		a.c.Deadline.Write(a.now(), false)
+		a.show()
 	}
 }
 

@@ -86,7 +86,7 @@ func (t *Table) Apply(asked Moment, r route.Route) error {
 	}
 	now := awake()
 	v := &View{Route: r, lease: lease, running: running() + lease.Until() - now, expired: !lease.Live(now)}
-	known := v.expired == old.expired && v.Open() == old.Open() && v.Version == old.Version && same(v.Route, old.Route) // nobody has anything new to do
+	known := v.expired == old.expired && v.Open() == old.Open() && same(v.Route, old.Route) // nobody has anything new to do
 	t.view.Store(v)
 	if t.timer != nil {
 		t.timer.Stop()
@@ -101,9 +101,9 @@ func (t *Table) Apply(asked Moment, r route.Route) error {
 	return nil
 }
 
-// same says whether two routes carry the same to the same place.
+// same says whether two routes are one, but for their time: of one version, and to the same places.
 func same(a, b route.Route) bool {
-	if len(a.Replicas) != len(b.Replicas) || a.Epoch != b.Epoch || a.State != b.State || a.Address != b.Address || a.Target != b.Target {
+	if len(a.Replicas) != len(b.Replicas) || a.Compare(b) != 0 || a.State != b.State || a.Address != b.Address || a.Target != b.Target {
 		return false
 	}
 	for i := range a.Replicas {

@@ -73,10 +73,9 @@ type Server struct {
 
 	acting sync.Mutex // what changes the server, one at a time; Stop takes no part in it
 
-	look     chan struct{}  // holds one: the kept session is used by one at a time
-	kept     *pgconn.PgConn // nil: it has ended, or was not made yet
-	prepared *pgconn.PgConn // where what stands prepared
-	scan     chan struct{}  // holds one: the log on the disk is read by one at a time
+	look chan struct{}  // holds one: the kept session is used by one at a time
+	kept *pgconn.PgConn // has what prepared; nil: it has ended, or was not made yet
+	scan chan struct{}  // holds one: the log on the disk is read by one at a time
 
 	mu      sync.Mutex
 	fresh   pulse               // of new sessions

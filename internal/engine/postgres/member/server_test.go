@@ -278,21 +278,24 @@ func TestAStandbyIsHurried(t *testing.T) {
 		t.Fatalf("it waits for %s ms", said)
 	}
 	primary.Stop(t)
-	streams := func(limit time.Duration) bool {
+	comes := func(limit time.Duration, one string) bool {
 		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			if standby.Ask(t, "select count(*) from pg_stat_wal_receiver where status = 'streaming'") == "1" {
+			if standby.Ask(t, "select count(*) from "+one) == "1" {
 				return true
 			}
 		}
 		return false
 	}
-	time.Sleep(time.Second) // it asks once more at once, and then waits
+	const streaming = "pg_stat_wal_receiver where status = 'streaming'"
+	if !comes(20*time.Second, "pg_stat_activity where backend_type = 'startup' and wait_event = 'RecoveryRetrieveRetryInterval'") {
+		t.Fatal("it does not wait")
+	}
 	primary.Start(t)
-	if streams(time.Second) {
+	if comes(time.Second, streaming) {
 		t.Error("it did not wait, so that this test shows nothing")
 	}
 	must(t, s.Hurry(t.Context()))
-	if !streams(20 * time.Second) {
+	if !comes(20*time.Second, streaming) {
 		t.Error("it waits on")
 	}
 }

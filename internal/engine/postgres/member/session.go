@@ -53,12 +53,6 @@ func (s *Server) keptQuery(ctx context.Context, sql string) (rows, error) {
 // keptWhat asks for all of a Sight there. The question stays prepared: it is put many times a second while all wait for something else.
 func (s *Server) keptWhat(ctx context.Context) (rows, error) {
 	return s.onKept(ctx, func(conn *pgconn.PgConn) (rows, error) {
-		if s.prepared != conn {
-			if _, err := conn.Prepare(ctx, "what", what, nil); err != nil {
-				return nil, err
-			}
-			s.prepared = conn
-		}
 		r := conn.ExecPrepared(ctx, "what", nil, nil, nil).Read()
 		return cells(r), r.Err
 	})
@@ -79,6 +73,10 @@ func (s *Server) onKept(ctx context.Context, ask func(*pgconn.PgConn) (rows, err
 				return nil, plain(err)
 			}
 			s.kept = conn
+			if _, err := conn.Prepare(ctx, "what", what, nil); err != nil {
+				s.drop()
+				return nil, plain(err)
+			}
 		}
 		out, err := ask(s.kept)
 		if err == nil {
@@ -99,7 +97,7 @@ func (s *Server) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	_ = s.kept.Close(ctx)
-	s.kept, s.prepared = nil, nil
+	s.kept = nil
 }
 
 // with runs do on a session of its own.
