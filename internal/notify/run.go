@@ -10,7 +10,7 @@ import (
 )
 
 // tick is how often the notifier looks whether a moment, a repeat or the quiet hours are over.
-const tick = time.Second
+const tick = 250 * time.Millisecond
 
 // Run sends what waits until ctx ends, and returns nil then. Only one Run may run at a time.
 func (n *Notifier) Run(ctx context.Context) error {
