@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func (s *shop) disk(dir, size string) string {
 	return path
 }
 
-// fill takes all the room that is left below dir, and gives it back when free is called.
+// fill takes all the room that is left below dir, and what others leave while it lasts, and gives it back when free is called.
 func fill(t *testing.T, dir string) (free func()) {
 	t.Helper()
 	path := filepath.Join(dir, ".filling")
@@ -123,11 +124,35 @@ func fill(t *testing.T, dir string) (free func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
+	block := make([]byte, 4096)
+	more := func() {
+		for {
+			if _, err := f.Write(block); err != nil {
+				return
+			}
+		}
 	}
+	more()
+	var filler sync.WaitGroup
+	freed := make(chan struct{})
+	filler.Go(func() {
+		for {
+			select {
+			case <-freed:
+				return
+			case <-time.After(20 * time.Millisecond):
+				more()
+			}
+		}
+	})
+	stop := sync.OnceFunc(func() {
+		close(freed)
+		filler.Wait()
+		_ = f.Close()
+	})
+	t.Cleanup(stop)
 	return func() {
+		stop()
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package crash
 import (
 	"bytes"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -111,15 +112,31 @@ func (f *firm) slotIsLost() {
 // spoolFills takes all room from the spool: nothing can be captured until there is some again.
 func (f *firm) spoolFills() {
 	f.t.Helper()
-	began := time.Now()
 	free := fill(f.t, f.path(".backstay"))
+	began := time.Now()
 	for _, source := range []string{"app", "shop"} {
-		f.sinks.noticed(began, inTime, "began", "rpo", source, "spool cannot be written")
+		f.sinks.noticed(f.captured(source), inTime, "began", "rpo", source, "spool cannot be written")
 	}
 	free()
 	for _, source := range []string{"app", "shop"} {
 		f.sinks.noticed(began, time.Minute, "ended", "rpo", source, "")
 	}
+}
+
+// captured waits until a source cannot be captured any more, and returns up to when it was: a spool on a full disk still takes what
+// fits into its last block, which a database that writes little fills in seconds.
+func (f *firm) captured(source string) (until time.Time) {
+	f.t.Helper()
+	f.until(inTime, source+" cannot be captured", func() bool {
+		st, _ := f.look()
+		i := slices.IndexFunc(st.Sources, func(s api.Source) bool { return s.Name == source && s.State == "failing" })
+		if i < 0 {
+			return false
+		}
+		until = st.Sources[i].Captured
+		return true
+	})
+	return until
 }
 
 // packIsDamaged alters a pack: the next check finds it, mends it from the other repository, and says so.
