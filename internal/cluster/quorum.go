@@ -48,10 +48,22 @@ func (l *look) unasked(epoch uint64, member string) Quorum {
 
 func (l *look) quorumDiffers() bool {
 	p := l.view.fact(l.state.Primary)
-	if len(l.state.Quorums) != 1 || !l.fresh(p) || p.Role != Primary || p.Epoch != l.state.Epoch {
+	if len(l.state.Quorums) > 1 && !l.stuck() || !l.fresh(p) || p.Role != Primary || p.Epoch != l.state.Epoch {
 		return false
 	}
 	return !l.wished(p).like(l.last())
+}
+
+// stuck: the last quorum has too few members that are there, so it may never have what the ones before it have, and be the only one. Another one is
+// recorded beside them all then, or the primary would wait for members that do not come although it may go on without, or others do.
+func (l *look) stuck() bool {
+	q, n := l.last(), 0
+	for _, name := range q.Names {
+		if l.there(name) {
+			n++
+		}
+	}
+	return n < q.K
 }
 
 // wished follows what the primary sees, but goes down only after it has lasted, by the primary's own word: a standby that connects again is not

@@ -82,6 +82,68 @@ func TestNobodyGoesOnAloneUnasked(t *testing.T) {
 	}
 }
 
+// TestAQuorumThatCannotBeIsGivenUp: a member that was to be waited for from now on goes before it has what was acknowledged before. A primary that may
+// go on alone does, and one that may not waits for another member that is there.
+func TestAQuorumThatCannotBeIsGivenUp(t *testing.T) {
+	for degraded, want := range map[bool]string{true: "0 of [db2 db3]", false: "1 of [db2]"} {
+		cfg := Config{Cluster: "shop", Sync: 1, Degraded: degraded, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
+		alone := Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2", "db3"}}
+		asked := Quorum{Step: 2, Epoch: 1, Primary: "db1", Names: []string{"db3"}, K: 1}
+		s := State{Epoch: 1, Phase: Serving, Step: 2, Primary: "db1", Timeline: 1, Quorums: []Quorum{alone, asked}}
+		v := View{Facts: []Fact{noFact, noFact, noFact}}
+		for i, p := range cfg.Peers {
+			v.Facts[i].Name = p.Name
+		}
+		at, short := time.Minute, Never
+		look := func(streams ...string) Decision { // a second later, those stream and answer
+			at += time.Second
+			for _, name := range append(streams, "db1") {
+				f := noFact
+				f.Name, f.Answered, f.Role, f.SystemID, f.Received, f.Promised, f.Following = name, at, Standby, "1", history.At(1, 100), 1, "db1"
+				if name == "db1" {
+					f.Role, f.Following, f.Epoch, f.Counting, f.Switched, f.Short = Primary, "", 1, s.Quorums[len(s.Quorums)-1], history.At(1, 200), short
+					for _, other := range streams {
+						f.Streams = append(f.Streams, Stream{other, history.At(1, 100)})
+					}
+				}
+				v.Note(f)
+			}
+			v.BeatSeen = at
+			d := Decide(cfg, s, v, at)
+			s = d.Next
+			return d
+		}
+		for range 5 { // it streams, and catches up
+			if d := look("db3"); d.Row != "serve" {
+				t.Fatalf("degraded %v, while db3 catches up: %s: %s", degraded, d.Row, d.Reason)
+			}
+		}
+		var there []string
+		if short = at; !degraded {
+			short, there = Never, []string{"db2"}
+		}
+		var d Decision
+		for range 4 {
+			if d = look(there...); d.Row != "serve" {
+				break
+			}
+		}
+		last := s.Quorums[len(s.Quorums)-1]
+		if got := fmt.Sprintf("%d of %v", last.K, last.Names); d.Row != "change quorum" || len(s.Quorums) != 3 || got != want {
+			t.Fatalf("degraded %v, db3 is away: %s: %s; %d quorums, the last is %s, want %s", degraded, d.Row, d.Reason, len(s.Quorums), got, want)
+		}
+		if degraded {
+			if d = look(); d.Row != "drop old quorum" || len(s.Quorums) != 1 {
+				t.Errorf("alone: %s: %s; %+v", d.Row, d.Reason, s.Quorums)
+			}
+			continue
+		}
+		if d = look(there...); d.Row != "serve" {
+			t.Errorf("while db2 lacks what was acknowledged: %s: %s", d.Row, d.Reason)
+		}
+	}
+}
+
 // TestAMemberThatIsAwayIsNotCounted: who alone can have acknowledged may take over without it, and it is counted again when it streams.
 func TestAMemberThatIsAwayIsNotCounted(t *testing.T) {
 	cfg := Config{Cluster: "shop", Sync: 1, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
