@@ -183,7 +183,7 @@ func (s *Server) silent(name, reply string) bool {
 
 func (s *Server) seeStandby(ctx context.Context, sight *agent.Sight, a answer) error {
 	sight.Role, sight.Streaming = cluster.Standby, a.Streaming
-	sight.Following = followed(a.Conninfo)
+	sight.Following = s.follows(a.Conninfo)
 	sight.Attached = a.Conninfo != "" || a.Restore != "" || a.Received != "" && a.Heard != nil
 	if a.Heard != nil {
 		sight.Heard = max(seconds(a.Heard), 0)

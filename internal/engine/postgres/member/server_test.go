@@ -266,6 +266,27 @@ func TestAPrimaryIsPrepared(t *testing.T) {
 	}
 }
 
+// TestAStandbyFollowsTheWayThatIsSaid: it says that it follows a member while it reaches it as the file says, and is told anew when that has changed.
+func TestAStandbyFollowsTheWayThatIsSaid(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.New(t, pgtest.Options{Settings: small})
+	standby := primary.Standby(t, "db2")
+	way := "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"
+	s := serverOf(t, standby, map[string]string{"db2": way})
+	for _, c := range []struct{ way, as string }{{way, ""}, {way, "db2"}, {way + ` passfile='/a b/it\'s'`, ""}, {way + ` passfile='/a b/it\'s'`, "db2"}} {
+		s.c.Members = map[string]string{"db2": c.way}
+		if sight := look(t, s); sight.Role != cluster.Standby || sight.Following != c.as {
+			t.Fatalf("with %s it is %s and follows %q, want %q", c.way, sight.Role, sight.Following, c.as)
+		}
+		if c.as == "" {
+			must(t, s.Follow(t.Context(), "db2"))
+		}
+	}
+	if got := standby.Ask(t, "select (current_setting('primary_conninfo') like '%passfile=%')::text"); got != "true" {
+		t.Error("the server does not know of it")
+	}
+}
+
 // TestAStandbyIsHurried finds its primary gone, and is told when it is back: it does not sit out the minute for which it was to wait.
 func TestAStandbyIsHurried(t *testing.T) {
 	t.Parallel()

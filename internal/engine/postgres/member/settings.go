@@ -45,6 +45,16 @@ func followed(conninfo string) string {
 	return strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(m[1])
 }
 
+// follows is the member that a standby with this primary_conninfo follows as it should: "" too where it would reach it otherwise than is known now,
+// as when its address or its passfile has changed since. It is told anew then.
+func (s *Server) follows(conninfo string) string {
+	member := followed(conninfo)
+	if want, err := s.conninfo(member); err == nil && want != conninfo {
+		return ""
+	}
+	return member
+}
+
 // set changes settings of a running server, and returns when new processes of it have them, so that the running ones were told.
 func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
