@@ -56,6 +56,11 @@ func (f *serverFacts) waitingAdvice() engine.Advice {
 		if commit := f.settings["synchronous_commit"]; commit == "off" || commit == "local" {
 			set = "ALTER SYSTEM SET synchronous_commit = on; " + set
 		}
+		if names != "" {
+			return engine.Advice{Severity: "info",
+				Text: fmt.Sprintf("commits do not wait for Backstay, but for others (synchronous_standby_names is %s): %s where those are lost, too", names, missing),
+				Do:   fmt.Sprintf("to have them wait for it as well, name %s beside the others; a cluster whose primary Backstay chooses takes it as a member: { receiver: true }", name)}
+		}
 		return engine.Advice{Severity: "info", Text: "commits do not wait for Backstay: " + missing, Do: "for no loss at all, as long as this host can be reached: " + set}
 	case notAwaited:
 		return engine.Advice{Severity: "warning",

@@ -94,6 +94,7 @@ func TestAdviceFollowsTheServer(t *testing.T) {
 		})
 	}
 	says(map[string]string{"synchronous_standby_names": ""}, "commits do not wait for Backstay: ")
+	says(map[string]string{"synchronous_standby_names": "ANY 1 (x)"}, "but for others (synchronous_standby_names is ANY 1 (x))")
 	says(map[string]string{"synchronous_standby_names": "backstay"}, "commits wait until")
 	says(map[string]string{"synchronous_commit": "local"}, "synchronous_commit is local: commits do not wait")
 	says(map[string]string{"synchronous_commit": "on"}, "commits wait until")
