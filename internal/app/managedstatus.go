@@ -45,8 +45,8 @@ func (c *clustered) managedStatus() api.Cluster {
 	if n := len(s.State.Quorums); n > 0 && s.State.Quorums[n-1].K > 0 {
 		q := s.State.Quorums[n-1]
 		out.Sync = fmt.Sprintf("%d of %s", q.K, strings.Join(q.Names, ", "))
-		if n > 1 { // until then a failover may find that only the primary knows what it acknowledged
-			out.Sync += ", as soon as they have all that was acknowledged before"
+		if n > 1 { // it may find that only the primary knows what it acknowledged
+			out.Sync += "; a failover needs more until they have all that was acknowledged before"
 		}
 	}
 	if s.Known {

@@ -203,6 +203,9 @@ func noteOf(m api.ClusterMember) string {
 	}
 	if m.Following != "" {
 		note = joined(note, "follows "+m.Following)
+		if m.NoStream {
+			note += ", and receives nothing from it: the log of its server says why"
+		}
 	}
 	return note
 }
