@@ -36,6 +36,7 @@ type Carrier struct {
 	early    chan struct{} // the same while clients work
 	changed  chan struct{} // the route did
 	settled  atomic.Pointer[proxy.View]
+	said     atomic.Int64 // Unix time of the newest client that was refused for want of a verifier
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -47,6 +48,11 @@ const (
 	movers = 16
 	early  = 3
 )
+
+// saidEvery is for how many seconds no client was refused for want of a verifier when that is logged again.
+const saidEvery = 10
+
+var errUntold = errors.New("read the verifier of a role")
 
 // New makes a carrier for l's connections. Run must run while they are carried.
 func New(l *proxy.Listener, c Config) *Carrier {
@@ -159,6 +165,11 @@ func (c *Carrier) refuse(conn net.Conn, err error) {
 		_, _ = conn.Write(fatal("53300", proxy.ErrTooManyWait.Error(), ""))
 	case errors.As(err, new(*net.OpError)):
 		_, _ = conn.Write(fatal("57P03", "the server does not answer", ""))
+	case errors.Is(err, errUntold):
+		if now := time.Now().Unix(); now-c.said.Swap(now) >= saidEvery {
+			c.Log("clients are refused: how they log in cannot be read from any server", "err", err)
+		}
+		_, _ = conn.Write(fatal("57P03", "how this role logs in cannot be read from any server", "The log of Backstay on this host says why."))
 	}
 }
 
@@ -230,7 +241,7 @@ func (c *Carrier) verifier(ctx context.Context, p parameters) (v verifier, ended
 		return v, false, nil
 	}
 	if err != nil {
-		return v, false, fmt.Errorf("read the verifier of a role: %w", err)
+		return v, false, fmt.Errorf("%w: %w", errUntold, err)
 	}
 	if kept == "" {
 		return mock(c.secret, role), true, nil

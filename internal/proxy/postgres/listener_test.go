@@ -1,21 +1,25 @@
 package postgres_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/internal/proxy"
@@ -94,6 +98,31 @@ func TestReadersAreSpreadAndFallBack(t *testing.T) {
 	eventually(t, "the reader moves", func() bool { return l.Moved.Load() == 1 })
 	if got := where(reader) + " " + ask(t, reader, "show work_mem"); got != address(w.primary)+" 8MB" {
 		t.Errorf("the reader is at %s", got)
+	}
+}
+
+// TestARefusalSaysWhy: no server lets the proxy read how a role logs in, since its own login fails, say. The client is told, and whoever runs the proxy, once.
+func TestARefusalSaysWhy(t *testing.T) {
+	w := newWorld(t, options{})
+	var logged atomic.Int64
+	w.address = w.serve(w.listener, postgres.Config{
+		Verifiers: func(context.Context, string) (string, error) { return "", errors.New("no login here") },
+		Log: func(_ string, args ...any) {
+			if strings.Contains(fmt.Sprint(args...), "no login here") {
+				logged.Add(1)
+			}
+		},
+	})
+	w.serving(w.primary)
+	for range 3 {
+		_, err := pgx.Connect(t.Context(), w.url(app))
+		var said *pgconn.PgError
+		if !errors.As(err, &said) || said.Code != "57P03" || !strings.Contains(said.Message, "cannot be read") || strings.Contains(said.Message, "no login here") {
+			t.Fatalf("the client is told %v", err)
+		}
+	}
+	if logged.Load() != 1 {
+		t.Errorf("it is logged %d times", logged.Load())
 	}
 }
 
