@@ -62,7 +62,8 @@ func (l *look) closedProxies() (all []route.ID) {
 func open(_ *look, s *State) { s.Request = nil }
 
 func addQuorum(l *look, s *State) {
-	s.Quorums = append(slices.Clone(s.Quorums), l.wished(l.view.fact(s.Primary)))
+	next := l.wished(l.view.fact(s.Primary))
+	s.Quorums = append(slices.DeleteFunc(slices.Clone(s.Quorums), next.like), next) // who satisfies it satisfies those like it
 }
 
 func dropQuorums(l *look, s *State) { s.Quorums = []Quorum{l.last()} }
