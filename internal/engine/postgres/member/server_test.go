@@ -287,6 +287,20 @@ func TestAStandbyFollowsTheWayThatIsSaid(t *testing.T) {
 	}
 }
 
+// TestWhoIsWaitedForIsWrittenAnew: a try that broke off left other names in the file than count, which whoever reads it next would have count.
+func TestWhoIsWaitedForIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	c := pgtest.New(t, pgtest.Options{Settings: small})
+	s := serverOf(t, c, nil)
+	c.Exec(t, "alter system set synchronous_standby_names = 'ANY 1 (db3)'")
+	if _, err := s.Count(t.Context(), cluster.Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Ask(t, "select coalesce(string_agg(setting, ' then '), '') from pg_file_settings where name = 'synchronous_standby_names'"); got != "" {
+		t.Errorf("the file has commits wait for %s", got)
+	}
+}
+
 // TestAStandbyIsHurried finds its primary gone, and is told when it is back: it does not sit out the minute for which it was to wait.
 func TestAStandbyIsHurried(t *testing.T) {
 	t.Parallel()

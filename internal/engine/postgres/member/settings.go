@@ -66,6 +66,11 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	if done {
 		return nil
 	}
+	return s.counts(ctx, settings)
+}
+
+// counts waits until new processes have settings.
+func (s *Server) counts(ctx context.Context, settings map[string]string) error {
 	return s.until(ctx, "its settings count", func() (is bool, err error) {
 		err = s.with(ctx, func(conn *pgconn.PgConn) error {
 			differ, err := differing(settings, func(sql string) (rows, error) { return query(ctx, conn, sql) })
@@ -90,11 +95,16 @@ func (s *Server) change(ctx context.Context, settings map[string]string) (done b
 func (s *Server) file(ctx context.Context, settings map[string]string) (done bool, err error) {
 	differ, err := differing(settings, func(sql string) (rows, error) { return s.keptQuery(ctx, sql) })
 	for _, name := range differ {
-		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
+		if err := s.alter(ctx, name, settings[name]); err != nil {
 			return false, err
 		}
 	}
 	return err == nil && len(differ) == 0, err
+}
+
+func (s *Server) alter(ctx context.Context, name, value string) error {
+	_, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(value))
+	return err
 }
 
 // differing are the names of settings that a session has otherwise.
@@ -155,7 +165,7 @@ func withSettings(text string, settings map[string]string) string {
 		b.WriteString(strings.TrimRight(line, "\n") + "\n")
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		fmt.Fprintf(&b, "%s = %s\n", name, literal(settings[name]))
+		fmt.Fprintf(&b, "%s = %s\n", name, literal(strings.ReplaceAll(settings[name], `\`, `\\`)))
 	}
 	return b.String()
 }

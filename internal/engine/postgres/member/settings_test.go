@@ -11,8 +11,8 @@ import (
 
 func TestSettingsOfAServerThatDoesNotRun(t *testing.T) {
 	const old = "# Do not edit\nport = '1'\nprimary_conninfo='a=b'\nwork_mem = '4MB'\nprimary_conninfo = 'c'"
-	got := withSettings(old, map[string]string{"primary_conninfo": "host='it''s'", "hot_standby": "on"})
-	want := "# Do not edit\nport = '1'\nwork_mem = '4MB'\nhot_standby = 'on'\nprimary_conninfo = 'host=''it''''s'''\n"
+	got := withSettings(old, map[string]string{"primary_conninfo": `host='it''s\here'`, "hot_standby": "on"})
+	want := "# Do not edit\nport = '1'\nwork_mem = '4MB'\nhot_standby = 'on'\nprimary_conninfo = 'host=''it''''s\\\\here'''\n"
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
