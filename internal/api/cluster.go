@@ -2,6 +2,9 @@ package api
 
 import "time"
 
+// Unsettled ends Cluster.Sync while some of what was acknowledged may be known to the primary alone: its loss would stop the cluster.
+const Unsettled = "; a failover needs more, until they have all that was acknowledged before"
+
 // Cluster is how one cluster is doing, as this host sees it.
 type Cluster struct {
 	Name      string            `json:"name" doc:"as in backstay.yaml"`

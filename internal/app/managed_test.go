@@ -141,7 +141,7 @@ func (w *trio) serving(t *testing.T, not string) api.Cluster {
 }
 
 // settled: the replicas have all that was acknowledged, so that the primary may die.
-func settled(c api.Cluster) bool { return !strings.Contains(c.Sync, "until they have all") }
+func settled(c api.Cluster) bool { return !strings.HasSuffix(c.Sync, api.Unsettled) }
 
 // unstartable keeps a server that runs from being started once it is dead, which its agent would do before anybody else is primary, until it is
 // allowed.

@@ -46,7 +46,7 @@ func (c *clustered) managedStatus() api.Cluster {
 		q := s.State.Quorums[n-1]
 		out.Sync = fmt.Sprintf("%d of %s", q.K, strings.Join(q.Names, ", "))
 		if n > 1 { // it may find that only the primary knows what it acknowledged
-			out.Sync += "; a failover needs more, until they have all that was acknowledged before"
+			out.Sync += api.Unsettled
 		}
 	}
 	if s.Known {

@@ -82,71 +82,88 @@ func TestNobodyGoesOnAloneUnasked(t *testing.T) {
 	}
 }
 
+// seconds is a cluster of db1, which is primary, db2 and db3, looked at once a second.
+type seconds struct {
+	cfg      Config
+	s        State
+	v        View
+	at       time.Duration
+	switched uint64        // where the primary's log was when it began to count whom it counts
+	short    time.Duration // Fact.Short of the primary
+}
+
+func newSeconds(degraded bool, switched uint64, quorums ...Quorum) *seconds {
+	c := &seconds{at: time.Minute, switched: switched, short: Never, v: View{Facts: []Fact{noFact, noFact, noFact}}}
+	c.cfg = Config{Cluster: "shop", Sync: 1, Degraded: degraded, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
+	c.s = State{Epoch: 1, Phase: Serving, Step: quorums[len(quorums)-1].Step, Primary: "db1", Timeline: 1, Quorums: quorums}
+	for i, p := range c.cfg.Peers {
+		c.v.Facts[i].Name = p.Name
+	}
+	return c
+}
+
+func (c *seconds) last() Quorum { return c.s.Quorums[len(c.s.Quorums)-1] }
+
+// look decides a second later, when those stream and answer.
+func (c *seconds) look(streams ...string) Decision {
+	c.at += time.Second
+	for _, name := range append(streams, "db1") {
+		f := noFact
+		f.Name, f.Answered, f.Role, f.SystemID, f.Received, f.Promised, f.Following = name, c.at, Standby, "1", history.At(1, 100), 1, "db1"
+		if name == "db1" {
+			f.Role, f.Following, f.Epoch, f.Counting, f.Switched, f.Short = Primary, "", 1, c.last(), history.At(1, c.switched), c.short
+			for _, other := range streams {
+				f.Streams = append(f.Streams, Stream{other, history.At(1, 100)})
+			}
+		}
+		c.v.Note(f)
+	}
+	c.v.BeatSeen = c.at
+	d := Decide(c.cfg, c.s, c.v, c.at)
+	c.s = d.Next
+	return d
+}
+
 // TestAQuorumThatCannotBeIsGivenUp: a member that was to be waited for from now on goes before it has what was acknowledged before. A primary that may
 // go on alone does, and one that may not waits for another member that is there.
 func TestAQuorumThatCannotBeIsGivenUp(t *testing.T) {
 	for degraded, want := range map[bool]string{true: "2: 0 of [db2 db3]", false: "3: 1 of [db2]"} { // that it goes on alone may have been recorded before
-		cfg := Config{Cluster: "shop", Sync: 1, Degraded: degraded, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
 		alone := Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2", "db3"}}
 		asked := Quorum{Step: 2, Epoch: 1, Primary: "db1", Names: []string{"db3"}, K: 1}
-		s := State{Epoch: 1, Phase: Serving, Step: 2, Primary: "db1", Timeline: 1, Quorums: []Quorum{alone, asked}}
-		v := View{Facts: []Fact{noFact, noFact, noFact}}
-		for i, p := range cfg.Peers {
-			v.Facts[i].Name = p.Name
-		}
-		at, short := time.Minute, Never
-		look := func(streams ...string) Decision { // a second later, those stream and answer
-			at += time.Second
-			for _, name := range append(streams, "db1") {
-				f := noFact
-				f.Name, f.Answered, f.Role, f.SystemID, f.Received, f.Promised, f.Following = name, at, Standby, "1", history.At(1, 100), 1, "db1"
-				if name == "db1" {
-					f.Role, f.Following, f.Epoch, f.Counting, f.Switched, f.Short = Primary, "", 1, s.Quorums[len(s.Quorums)-1], history.At(1, 200), short
-					for _, other := range streams {
-						f.Streams = append(f.Streams, Stream{other, history.At(1, 100)})
-					}
-				}
-				v.Note(f)
-			}
-			v.BeatSeen = at
-			d := Decide(cfg, s, v, at)
-			s = d.Next
-			return d
-		}
+		c := newSeconds(degraded, 200, alone, asked)
 		for range 5 { // it streams, and catches up
-			if d := look("db3"); d.Row != "serve" {
+			if d := c.look("db3"); d.Row != "serve" {
 				t.Fatalf("degraded %v, while db3 catches up: %s: %s", degraded, d.Row, d.Reason)
 			}
 		}
 		var there []string
-		if short = at; !degraded {
-			short, there = Never, []string{"db2"}
+		if c.short = c.at; !degraded {
+			c.short, there = Never, []string{"db2"}
 		}
 		var d Decision
 		for range 4 {
-			if d = look(there...); d.Row != "serve" {
+			if d = c.look(there...); d.Row != "serve" {
 				break
 			}
 		}
-		last := s.Quorums[len(s.Quorums)-1]
-		if got := fmt.Sprintf("%d: %d of %v", len(s.Quorums), last.K, last.Names); d.Row != "change quorum" || got != want {
+		if got := fmt.Sprintf("%d: %d of %v", len(c.s.Quorums), c.last().K, c.last().Names); d.Row != "change quorum" || got != want {
 			t.Fatalf("degraded %v, db3 is away: %s: %s; recorded are %s, want %s", degraded, d.Row, d.Reason, got, want)
 		}
 		if degraded {
-			if d = look(); d.Row != "drop old quorum" || len(s.Quorums) != 1 {
-				t.Errorf("alone: %s: %s; %+v", d.Row, d.Reason, s.Quorums)
+			if d = c.look(); d.Row != "drop old quorum" || len(c.s.Quorums) != 1 {
+				t.Errorf("alone: %s: %s; %+v", d.Row, d.Reason, c.s.Quorums)
 			}
 			continue
 		}
-		if d = look(there...); d.Row != "serve" {
+		if d = c.look(there...); d.Row != "serve" {
 			t.Errorf("while db2 lacks what was acknowledged: %s: %s", d.Row, d.Reason)
 		}
 		for i, name := range []string{"db3", "db2", "db3", "db2"} { // they come and go in turn
 			for range 5 {
-				d = look(name)
+				d = c.look(name)
 			}
-			if last := s.Quorums[len(s.Quorums)-1]; len(s.Quorums) != 3 || fmt.Sprint(last.Names) != "["+name+"]" {
-				t.Errorf("after %d turns %d quorums are recorded, the last is %+v", i+1, len(s.Quorums), last)
+			if len(c.s.Quorums) != 3 || fmt.Sprint(c.last().Names) != "["+name+"]" {
+				t.Errorf("after %d turns %d quorums are recorded, the last is %+v", i+1, len(c.s.Quorums), c.last())
 			}
 		}
 	}
@@ -154,36 +171,12 @@ func TestAQuorumThatCannotBeIsGivenUp(t *testing.T) {
 
 // TestAMemberThatIsAwayIsNotCounted: who alone can have acknowledged may take over without it, and it is counted again when it streams.
 func TestAMemberThatIsAwayIsNotCounted(t *testing.T) {
-	cfg := Config{Cluster: "shop", Sync: 1, Peers: []Peer{{Name: "db1"}, {Name: "db2"}, {Name: "db3"}}}.WithDefaults()
 	both := Quorum{Step: 1, Epoch: 1, Primary: "db1", Names: []string{"db2", "db3"}, K: 1}
-	s := State{Epoch: 1, Phase: Serving, Step: 1, Primary: "db1", Timeline: 1, Quorums: []Quorum{both}}
-	v := View{Facts: []Fact{noFact, noFact, noFact}}
-	for i, p := range cfg.Peers {
-		v.Facts[i].Name = p.Name
-	}
-	at := time.Minute
-	look := func(streams ...string) Decision { // a second later, those stream and answer
-		at += time.Second
-		for _, name := range append(streams, "db1") {
-			f := noFact
-			f.Name, f.Answered, f.Role, f.SystemID, f.Received, f.Promised, f.Following = name, at, Standby, "1", history.At(1, 100), 1, "db1"
-			if name == "db1" {
-				f.Role, f.Following, f.Epoch, f.Counting, f.Switched = Primary, "", 1, s.Quorums[len(s.Quorums)-1], history.At(1, 100)
-				for _, other := range streams {
-					f.Streams = append(f.Streams, Stream{other, history.At(1, 100)})
-				}
-			}
-			v.Note(f)
-		}
-		v.BeatSeen = at
-		d := Decide(cfg, s, v, at)
-		s = d.Next
-		return d
-	}
+	c := newSeconds(false, 100, both)
 	expect := func(row, names string, streams ...string) {
 		t.Helper()
-		d := look(streams...)
-		if got := fmt.Sprint(s.Quorums[len(s.Quorums)-1].Names); d.Row != row || got != names {
+		d := c.look(streams...)
+		if got := fmt.Sprint(c.last().Names); d.Row != row || got != names {
 			t.Fatalf("%v stream: %s: %s; counted are %s, want %s", streams, d.Row, d.Reason, got, names)
 		}
 	}
@@ -195,40 +188,40 @@ func TestAMemberThatIsAwayIsNotCounted(t *testing.T) {
 	}
 	expect("serve", "[db2 db3]", "db2")
 	expect("serve", "[db2 db3]", "db2")
-	if why := Hindrance(cfg, s, v, at); !strings.Contains(why, "1 of [db2 db3] answer, 2 are needed") {
+	if why := Hindrance(c.cfg, c.s, c.v, c.at); !strings.Contains(why, "1 of [db2 db3] answer, 2 are needed") {
 		t.Errorf("while db3 is counted and away: %q", why)
 	}
 	expect("change quorum", "[db2]", "db2")
 	expect("drop old quorum", "[db2]", "db2")
-	if why := Hindrance(cfg, s, v, at); why != "" {
+	if why := Hindrance(c.cfg, c.s, c.v, c.at); why != "" {
 		t.Errorf("while it is left out: %q", why)
 	}
-	if d := Decide(cfg, s, v, at+time.Minute); d.Row == "take over" {
+	if d := Decide(c.cfg, c.s, c.v, c.at+time.Minute); d.Row == "take over" {
 		t.Errorf("nobody answers: %s", d.Reason)
 	}
-	silent := v
-	silent.Facts = slices.Clone(v.Facts)
-	silent.Facts[1].Answered, silent.Facts[1].Heard = at+2*time.Second, at
-	if d := Decide(cfg, s, silent, at+2*time.Second); d.Row != "take over" {
+	silent := c.v
+	silent.Facts = slices.Clone(c.v.Facts)
+	silent.Facts[1].Answered, silent.Facts[1].Heard = c.at+2*time.Second, c.at
+	if d := Decide(c.cfg, c.s, silent, c.at+2*time.Second); d.Row != "take over" {
 		t.Errorf("the primary is lost: %s: %s", d.Row, d.Reason)
 	}
 	for range 5 { // nobody is there: nothing is gained by another set
 		expect("serve", "[db2]")
 	}
-	if why := Hindrance(cfg, s, v, at); why == "" {
+	if why := Hindrance(c.cfg, c.s, c.v, c.at); why == "" {
 		t.Error("nobody is there, and all is well")
 	}
 	expect("change quorum", "[db3]", "db3") // what was acknowledged is db2's until db3 has it
-	if why := Hindrance(cfg, s, v, at); !strings.Contains(why, "0 of [db2] answer") {
+	if why := Hindrance(c.cfg, c.s, c.v, c.at); !strings.Contains(why, "0 of [db2] answer") {
 		t.Errorf("before db3 has what db2 acknowledged: %q", why)
 	}
 	expect("drop old quorum", "[db3]", "db3")
 	expect("change quorum", "[db2 db3]", "db2", "db3")
 	expect("drop old quorum", "[db2 db3]", "db2", "db3")
 
-	v.Began, v.Since = at, at // another keeper, which has seen nothing yet
-	v.Facts[2].Streamed, v.Facts[2].Answered = Never, Never
+	c.v.Began, c.v.Since = c.at, c.at // another keeper, which has seen nothing yet
+	c.v.Facts[2].Streamed, c.v.Facts[2].Answered = Never, Never
 	expect("serve", "[db2 db3]", "db2")
-	s.Quorums[0].Names = []string{"db2"}
+	c.s.Quorums[0].Names = []string{"db2"}
 	expect("serve", "[db2]", "db2") // one that was left out is not named for want of knowledge
 }

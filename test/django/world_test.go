@@ -129,20 +129,29 @@ func (w *world) run() {
 // serving waits until there is a primary, which is not one.
 func (w *world) serving(not string) (primary string) {
 	w.t.Helper()
+	primary, err := w.within(time.Minute, not)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return primary
+}
+
+// within gives the primary that there is within a limit, which is not one, or says what there was last.
+func (w *world) within(limit time.Duration, not string) (string, error) {
 	var last string
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
 		answer, err := http.Get("http://" + w.health + "/primary")
 		if err == nil {
 			var where struct{ Primary string }
 			err = json.NewDecoder(answer.Body).Decode(&where)
 			_ = answer.Body.Close() // it was read
 			if err == nil && where.Primary != "" && where.Primary != not {
-				return where.Primary
+				return where.Primary, nil
 			}
 			last = where.Primary
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("the primary is %q: %v", last, err)
+			return "", fmt.Errorf("the primary is %q: %v", last, err)
 		}
 	}
 }
@@ -172,7 +181,7 @@ func (w *world) whole() {
 				following++
 			}
 		}
-		if following == len(w.servers)-1 && !strings.Contains(c.Sync, "as soon as") {
+		if following == len(w.servers)-1 && !strings.HasSuffix(c.Sync, api.Unsettled) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -204,10 +213,8 @@ func (w *world) failover() *pgtest.Cluster {
 		} else if err := member.Halt(w.t.Context(), s.Dir); err != nil { // the agent started this one
 			w.t.Fatal(err)
 		}
-		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			if after := w.serving(""); after != before {
-				return w.server(after)
-			}
+		if after, err := w.within(5*time.Second, before); err == nil {
+			return w.server(after)
 		}
 	}
 	w.t.Fatalf("%s is primary again each time", before)
