@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,31 +28,6 @@ type site struct {
 	ends    map[string]func()
 }
 
-// threePorts is a port with two free ones behind it.
-func threePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		free := true
-		for n := 1; n <= 2; n++ {
-			o, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+n))
-			if free = free && err == nil; err == nil {
-				_ = o.Close()
-			}
-		}
-		_ = l.Close()
-		if free {
-			return port
-		}
-	}
-	t.Fatal("no three ports in a row are free")
-	return 0
-}
-
 var siteHosts = []string{"ha1", "ha2", "ha3"}
 
 func newSite(t *testing.T) *site {
@@ -73,7 +46,7 @@ func newSite(t *testing.T) *site {
 		if i > 0 {
 			s.servers[host] = db1.Standby(t, "db"+host[2:])
 		}
-		ports[host], s.rw[host] = threePorts(t), freeport.Address(t)
+		ports[host], s.rw[host] = freeport.Ports(t, 3), freeport.Address(t)
 		file += fmt.Sprintf("  %s: { address: \"127.0.0.1:%d\" }\n", host, ports[host])
 	}
 	t.Cleanup(func() {

@@ -16,6 +16,7 @@ import (
 	"github.com/backstaydb/backstay/internal/cluster"
 	"github.com/backstaydb/backstay/internal/cluster/keeper"
 	"github.com/backstaydb/backstay/internal/config"
+	"github.com/backstaydb/backstay/internal/freeport"
 	"github.com/backstaydb/backstay/internal/lease"
 	"github.com/backstaydb/backstay/internal/lease/etcd"
 	"github.com/backstaydb/backstay/internal/peer"
@@ -43,7 +44,7 @@ func newCollege(t *testing.T) *college {
 	file := "coordination: { embedded: { peers: [ha1, ha2, ha3] } }\nhosts:\n"
 	all := append(slices.Clone(siteHosts), "ha4")
 	for _, name := range all {
-		file += fmt.Sprintf("  %s: { address: \"127.0.0.1:%d\" }\n", name, threePorts(t))
+		file += fmt.Sprintf("  %s: { address: \"127.0.0.1:%d\" }\n", name, freeport.Ports(t, 3))
 	}
 	for _, name := range all {
 		if name == "ha4" {

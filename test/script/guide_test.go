@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/backstaydb/backstay/internal/engine/postgres/member"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // TestGuide runs every console block of docs/guide, page by page, each in a folder of its own with the database that
@@ -251,14 +251,7 @@ func (s *session) cluster(bin string) {
 		s.t.Fatal(err)
 	}
 	for _, at := range []string{"127.0.0.1:6432", "127.0.0.1:6433"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.names = append(s.names, at, l.Addr().String())
-		if err := l.Close(); err != nil {
-			s.t.Fatal(err)
-		}
+		s.names = append(s.names, at, freeport.Address(s.t))
 	}
 }
 

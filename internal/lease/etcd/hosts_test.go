@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"net"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backstaydb/backstay/internal/authority"
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // hosts are voters in this process, on ports of their own, with certificates of one authority.
@@ -48,17 +48,7 @@ func (h *hosts) voter(name string) Voter {
 	if _, err := authority.FirstIdentity(filepath.Join(h.dir, "tls", name), h.ca, authority.Names{Host: name, Addresses: []string{"127.0.0.1"}}, time.Now()); err != nil {
 		h.t.Fatal(err)
 	}
-	return Voter{Name: name, Peer: "https://" + free(h.t), Client: "https://" + free(h.t)}
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return Voter{Name: name, Peer: "https://" + freeport.Address(h.t), Client: "https://" + freeport.Address(h.t)}
 }
 
 func (h *hosts) files(name string) Files {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/backstaydb/backstay/internal/freeport"
 )
 
 // Password that every server wants.
@@ -36,14 +38,7 @@ func New(t testing.TB) *Server {
 		}
 		t.Skip(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Port: l.Addr().(*net.TCPAddr).Port}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s := &Server{Port: freeport.Port(t)}
 	s.run = exec.Command(program, "--port", fmt.Sprint(s.Port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--requirepass", Password, "--masterauth", Password,
 		"--repl-diskless-sync-delay", "0")
 	if err := s.run.Start(); err != nil {

@@ -1,0 +1,55 @@
+package freeport
+
+import (
+	"net"
+	"testing"
+)
+
+// TestAPortIsOneTestsUntilItEnds: its server may not listen there yet, or be stopped.
+func TestAPortIsOneTestsUntilItEnds(t *testing.T) {
+	first := 0
+	t.Run("holder", func(t *testing.T) {
+		first = Ports(t, 3)
+		for port := first; port < first+3; port++ {
+			l, err := net.Listen("tcp", at(port))
+			if err != nil {
+				t.Fatalf("its own server can't listen: %v", err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := claim(port); err == nil {
+				t.Errorf("another gets %d too", port)
+			}
+		}
+		if _, ok := claimAll(first-1, 2); ok {
+			t.Error("another gets a row that reaches into this one")
+		}
+	})
+	release, ok := claimAll(first-1, 4)
+	if !ok {
+		t.Fatalf("nobody gets %d to %d after it, or the row that failed is still held", first-1, first+2)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPortThatIsTakenIsNoOnes(t *testing.T) {
+	port := Port(t)
+	release, ok := claimAll(port+1, 1)
+	if !ok {
+		t.Skip("the next port is another's")
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", at(port+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, ok := claimAll(port+1, 1); ok {
+		t.Error("a port at which somebody listens counts as free")
+	}
+}
