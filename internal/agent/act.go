@@ -106,11 +106,11 @@ func (a *Agent) fence(ctx context.Context, act cluster.Action) error {
 	a.mu.Unlock()
 	switch {
 	case err != nil || may || rising || s.Role == cluster.Stopped: // one that starts may acknowledge before it can be asked
-		err = a.stop(ctx)
+		if err = a.stop(ctx); err == nil && act.Epoch > promised { // and its service, or a person, may start it
+			err = a.c.Server.Detach(ctx)
+		}
 	case act.Epoch > promised:
 		err = a.c.Server.Detach(ctx)
-	default:
-		err = nil
 	}
 	if err != nil {
 		return err

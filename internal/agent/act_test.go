@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,6 +229,20 @@ func TestAServerThatDoesNotStartIsTriedEverMoreRarely(t *testing.T) {
 		time.Sleep(maxWait + time.Second)
 		if w.server.role() != cluster.Standby {
 			t.Error("it was not started")
+		}
+	})
+}
+
+// TestWhoeverStartsAFencedServerStartsAStandbyOfNobody: its service or a person may, at any time, and what it acknowledged then would break the promise.
+func TestWhoeverStartsAFencedServerStartsAStandbyOfNobody(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.server.change(func(s *Sight) { s.Role = cluster.Stopped })
+		if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 5}); err != nil {
+			t.Fatal(err)
+		}
+		did := strings.Join(w.server.done, " ")
+		if promised := w.probe().Promised; promised != 5 || !strings.HasSuffix(did, "stop detach") {
+			t.Errorf("it promised %d after %q", promised, did)
 		}
 	})
 }

@@ -23,7 +23,8 @@ type Server interface {
 	// does so however the server hangs, as far as a kernel allows.
 	Stop(ctx context.Context) error
 
-	// Detach lets a running standby follow nobody and returns when it can acknowledge nothing more to anybody.
+	// Detach lets a standby follow nobody, and whoever starts one that does not run start a standby of nobody. It returns when that one can
+	// acknowledge nothing more to anybody.
 	Detach(ctx context.Context) error
 
 	// Follow lets a standby stream from a member, or take log from cluster.Repository, and starts it if it does not run. It does not wait for
@@ -67,7 +68,6 @@ type Sight struct {
 	Empty     bool             // it has no data, or an unfinished copy of some
 	Following string           // Standby: the member that it is to stream from
 	Streaming bool             // Standby: and does
-	Attached  bool             // Standby: it streams from somebody, or is to
 	Parted    bool             // Standby: their logs have parted, or that one has no more what comes next
 	Heard     time.Duration    // Standby: age of the last word from there; negative: none
 	Stalled   time.Duration    // for how long a write to its disk has been waiting; negative: none is

@@ -122,7 +122,7 @@ func (f *fake) Detach(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("detach")
-	f.s.Following, f.s.Attached = "", false
+	f.s.Following = ""
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (f *fake) Follow(_ context.Context, member string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did("follow " + member)
-	f.s.Role, f.s.Following, f.s.Streaming, f.s.Attached = cluster.Standby, member, !f.s.Parted, true
+	f.s.Role, f.s.Following, f.s.Streaming = cluster.Standby, member, !f.s.Parted
 	if f.s.Received.Before(f.streams) {
 		f.s.Received = f.streams
 	}

@@ -21,7 +21,7 @@ func (s *Server) Count(ctx context.Context, q cluster.Quorum) (history.Position,
 	defer s.acting.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	if err := s.await(ctx, names(q)); err != nil {
+	if err := s.set(ctx, map[string]string{"synchronous_standby_names": names(q)}); err != nil {
 		return history.Position{}, err
 	}
 	if err := s.taken(ctx); err != nil {
@@ -40,20 +40,6 @@ func (s *Server) Count(ctx context.Context, q cluster.Quorum) (history.Position,
 		return history.Position{}, fmt.Errorf("read the timeline of %s: %w", s.c.Name, err)
 	}
 	return position(timeline, recordEnd(at)), nil
-}
-
-// await has commits wait for those that list names. It is written also where it counts already: since a try that broke off the file may say otherwise,
-// and the next who reads it would bring that back.
-func (s *Server) await(ctx context.Context, list string) error {
-	const setting = "synchronous_standby_names"
-	err := s.alter(ctx, setting, list)
-	if err == nil {
-		_, err = s.keptQuery(ctx, "select pg_reload_conf()")
-	}
-	if err != nil {
-		return fmt.Errorf("set %s of %s: %w", setting, s.c.Name, err)
-	}
-	return s.counts(ctx, map[string]string{setting: list})
 }
 
 // rulers are the processes that let commits go, and whether each waits at the top of its loop now. pg_backup's senders let nothing go.

@@ -20,12 +20,25 @@ const (
 	restoreReloads  = 14
 )
 
+// alone are the settings of who follows nobody. The slot's name says nothing by itself, and each setting is written while clients wait.
+func alone() map[string]string {
+	return map[string]string{"primary_conninfo": "", "restore_command": ""}
+}
+
 // Detach implements agent.Server. Nothing that could receive log is left when it returns: no process, and nobody who would start one.
 func (s *Server) Detach(ctx context.Context) error {
 	s.acting.Lock()
 	defer s.acting.Unlock()
-	// The slot's name says nothing by itself, and each setting that changes is written and synced by itself while clients wait.
-	if err := s.apply(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
+	pid, err := postmaster(s.c.Dir)
+	switch {
+	case err != nil:
+		return err
+	case pid == 0 && s.empty():
+		return nil
+	case pid == 0:
+		return s.write(alone())
+	}
+	if err := s.apply(ctx, alone()); err != nil {
 		return err
 	}
 	// apply returns when all processes were told. The one that starts receivers looks at that before it starts the next; a receiver
@@ -82,7 +95,7 @@ func (s *Server) following(member string) (map[string]string, error) {
 // Hurry implements agent.Server. Whoever replays log and finds none waits for wal_retrieve_retry_interval, but for a signal: the one that settings are
 // to be read again. (WaitForWALToBecomeAvailable, StartupProcSigHupHandler)
 func (s *Server) Hurry(ctx context.Context) error {
-	_, err := s.keptQuery(ctx, "select pg_reload_conf() where pg_is_in_recovery() and current_setting('primary_conninfo') <> ''"+
+	_, err := s.keptQuery(ctx, reload+" where pg_is_in_recovery() and current_setting('primary_conninfo') <> ''"+
 		" and not exists (select from pg_stat_wal_receiver where status = 'streaming')")
 	return err
 }

@@ -21,7 +21,7 @@ func (s *Server) Start(ctx context.Context, as cluster.Role) error {
 	if as == cluster.Primary {
 		return s.startPrimary(ctx)
 	}
-	return s.startStandby(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""})
+	return s.startStandby(ctx, alone())
 }
 
 // startPrimary starts a server that was primary when it ended, as that.

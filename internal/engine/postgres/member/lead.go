@@ -42,7 +42,7 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 	if err := s.signal(); err != nil {
 		return err
 	}
-	if _, err := s.file(ctx, map[string]string{"primary_conninfo": ""}); err != nil { // whoever starts it again starts a standby of nobody
+	if err := s.file(ctx, map[string]string{"primary_conninfo": ""}); err != nil { // whoever starts it again starts a standby of nobody
 		return err
 	}
 	s.settleDown()
@@ -132,7 +132,7 @@ func (s *Server) settleDown() {
 			return
 		}
 		err := s.with(ctx, func(conn *pgconn.PgConn) error {
-			_, err := query(ctx, conn, "select pg_reload_conf()")
+			_, err := query(ctx, conn, reload)
 			if err == nil {
 				_, err = query(ctx, conn, "checkpoint")
 			}

@@ -25,7 +25,7 @@ const what = `select json_build_object(
  'segment', case when not pg_is_in_recovery() then pg_walfile_name(pg_current_wal_insert_lsn()) end,
  'received', case when pg_is_in_recovery() then pg_last_wal_receive_lsn()::text end,
  'replayed', case when pg_is_in_recovery() then pg_last_wal_replay_lsn()::text end,
- 'conninfo', current_setting('primary_conninfo'), 'restore', current_setting('restore_command'),
+ 'conninfo', current_setting('primary_conninfo'),
  'streaming', coalesce((select w.status = 'streaming' from pg_stat_wal_receiver w), false),
  'heard', (select extract(epoch from clock_timestamp() - w.last_msg_receipt_time) from pg_stat_wal_receiver w),
  'replicas', case when not pg_is_in_recovery() then (select coalesce(json_agg(json_build_object(
@@ -40,7 +40,6 @@ type answer struct {
 	Received  string
 	Replayed  string
 	Conninfo  string
-	Restore   string
 	Streaming bool
 	Heard     *float64
 	Replicas  []struct {
@@ -184,7 +183,6 @@ func (s *Server) silent(name, reply string) bool {
 func (s *Server) seeStandby(ctx context.Context, sight *agent.Sight, a answer) error {
 	sight.Role, sight.Streaming = cluster.Standby, a.Streaming
 	sight.Following = s.follows(a.Conninfo)
-	sight.Attached = a.Conninfo != "" || a.Restore != "" || a.Received != "" && a.Heard != nil
 	if a.Heard != nil {
 		sight.Heard = max(seconds(a.Heard), 0)
 	}

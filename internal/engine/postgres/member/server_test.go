@@ -301,6 +301,46 @@ func TestWhoIsWaitedForIsWrittenAnew(t *testing.T) {
 	}
 }
 
+// TestNobodyBringsAFormerPrimaryBack: whom a standby no longer follows it does not follow because its settings are read again, or because somebody starts it.
+func TestNobodyBringsAFormerPrimaryBack(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.New(t, pgtest.Options{Settings: small})
+	for name, c := range map[string]struct {
+		before, after func(*Server, *pgtest.Cluster)
+	}{
+		"a try to follow that broke off": {func(s *Server, standby *pgtest.Cluster) {
+			conninfo, err := s.conninfo("db2")
+			must(t, err)
+			must(t, s.Detach(t.Context()))
+			standby.Exec(t, "alter system set primary_conninfo = "+literal(conninfo), "alter system set restore_command = 'false'")
+			if sight := look(t, s); sight.Following != "" {
+				t.Fatal("that try did not break off")
+			}
+		}, func(_ *Server, standby *pgtest.Cluster) { standby.Reload(t) }},
+		"a server that was stopped": {func(s *Server, standby *pgtest.Cluster) {
+			must(t, s.Follow(t.Context(), "db2"))
+			must(t, s.Stop(t.Context()))
+		}, func(s *Server, standby *pgtest.Cluster) {
+			if sight := look(t, s); sight.Role != cluster.Stopped {
+				t.Fatalf("to let go has started it: it is %s", sight.Role)
+			}
+			standby.Start(t)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			standby := primary.Standby(t, "db1")
+			s := serverOf(t, standby, map[string]string{"db2": "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"})
+			c.before(s, standby)
+			must(t, s.Detach(t.Context()))
+			c.after(s, standby)
+			time.Sleep(500 * time.Millisecond)
+			if got := standby.Ask(t, "select current_setting('primary_conninfo') || current_setting('restore_command') || (select count(*) from pg_stat_wal_receiver)"); got != "0" {
+				t.Errorf("it is to follow, and so many receive: %s", got)
+			}
+		})
+	}
+}
+
 // TestAStandbyIsHurried finds its primary gone, and is told when it is back: it does not sit out the minute for which it was to wait.
 func TestAStandbyIsHurried(t *testing.T) {
 	t.Parallel()

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -55,75 +53,59 @@ func (s *Server) follows(conninfo string) string {
 	return member
 }
 
-// set changes settings of a running server, and returns when new processes of it have them, so that the running ones were told.
+// reload has a server read its settings again, and tell its processes.
+const reload = "select pg_reload_conf()"
+
+// set changes settings of a running server, and returns when new processes of it have them, so that the running ones were told. It rests on nothing that
+// an earlier try did: one that broke off may have written what nobody was told of, and told of it is whoever reads next.
 func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	done, err := s.change(ctx, settings)
+	err := s.file(ctx, settings)
+	if err == nil {
+		_, err = s.keptQuery(ctx, reload)
+	}
+	if err == nil {
+		err = s.count(ctx, settings)
+	}
 	if err != nil {
 		return fmt.Errorf("set %s of %s: %w", strings.Join(slices.Sorted(maps.Keys(settings)), ", "), s.c.Name, err)
 	}
-	if done {
-		return nil
-	}
-	return s.counts(ctx, settings)
+	return nil
 }
 
-// counts waits until new processes have settings.
-func (s *Server) counts(ctx context.Context, settings map[string]string) error {
-	return s.until(ctx, "its settings count", func() (is bool, err error) {
-		err = s.with(ctx, func(conn *pgconn.PgConn) error {
-			differ, err := differing(settings, func(sql string) (rows, error) { return query(ctx, conn, sql) })
-			is = err == nil && len(differ) == 0
-			return err
-		})
-		return is, err
-	})
-}
-
-// change writes what differs, and has the server read it. It reports whether nothing did. The kept session will do for it: whatever the server was
-// told before, it takes in before its next statement.
-func (s *Server) change(ctx context.Context, settings map[string]string) (done bool, err error) {
-	if done, err = s.file(ctx, settings); done || err != nil {
-		return done, err
-	}
-	_, err = s.keptQuery(ctx, "select pg_reload_conf()")
-	return false, err
-}
-
-// file writes what differs, for the server's next start and for when it next reads its settings. It reports whether nothing did.
-func (s *Server) file(ctx context.Context, settings map[string]string) (done bool, err error) {
-	differ, err := differing(settings, func(sql string) (rows, error) { return s.keptQuery(ctx, sql) })
-	for _, name := range differ {
-		if err := s.alter(ctx, name, settings[name]); err != nil {
-			return false, err
-		}
-	}
-	return err == nil && len(differ) == 0, err
-}
-
-func (s *Server) alter(ctx context.Context, name, value string) error {
-	_, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(value))
-	return err
-}
-
-// differing are the names of settings that a session has otherwise.
-func differing(settings map[string]string, ask func(sql string) (rows, error)) (differ []string, err error) {
+// file writes what its files have otherwise, for the server's next start and for when it next reads them. Each setting is written and synced by itself.
+func (s *Server) file(ctx context.Context, settings map[string]string) error {
 	names := slices.Sorted(maps.Keys(settings))
-	var columns []string
-	for _, name := range names {
-		columns = append(columns, "current_setting("+literal(name)+")")
-	}
-	out, err := ask("select " + strings.Join(columns, ", "))
+	found, err := s.keptQuery(ctx, "select lower(name), setting from pg_file_settings where lower(name) in ("+literals(names)+") order by seqno")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i, name := range names {
-		if out[0][i] != settings[name] {
-			differ = append(differ, name)
+	there := map[string]string{} // of several the last one counts
+	for _, f := range found {
+		there[f[0]] = f[1]
+	}
+	for _, name := range names {
+		if value, written := there[name]; written && value == settings[name] {
+			continue
+		}
+		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
+			return err
 		}
 	}
-	return differ, nil
+	return nil
+}
+
+// count waits until settings count for new processes.
+func (s *Server) count(ctx context.Context, settings map[string]string) error {
+	var as []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		as = append(as, "current_setting("+literal(name)+") = "+literal(settings[name]))
+	}
+	return s.until(ctx, "its settings count", func() (bool, error) {
+		row, err := s.ask(ctx, "select "+strings.Join(as, " and "))
+		return err == nil && row[0] == "t", err
+	})
 }
 
 // until asks again and again, soon at first, until that is over: it is so, or never will be, and why. Any other error is asked past.
@@ -150,7 +132,11 @@ func (s *Server) write(settings map[string]string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the settings of %s: %w", s.c.Name, err)
 	}
-	return s.put(s.path(autoConf), []byte(withSettings(string(old), settings)))
+	text := withSettings(string(old), settings)
+	if err == nil && text == string(old) {
+		return nil
+	}
+	return s.put(s.path(autoConf), []byte(text))
 }
 
 // withSettings replaces settings in the text of a postgresql.auto.conf, which has one on each line.
