@@ -106,9 +106,7 @@ func (a *Agent) fence(ctx context.Context, act cluster.Action) error {
 	a.mu.Unlock()
 	switch {
 	case err != nil || may || rising || s.Role == cluster.Stopped: // one that starts may acknowledge before it can be asked
-		if err = a.stop(ctx); err == nil && act.Epoch > promised { // and its service, or a person, may start it
-			err = a.c.Server.Detach(ctx)
-		}
+		err = a.stop(ctx)
 	case act.Epoch > promised:
 		err = a.c.Server.Detach(ctx)
 	}
@@ -150,21 +148,24 @@ func (a *Agent) follow(ctx context.Context, act cluster.Action) error {
 	if refused := a.leads(act.Epoch, may, led); refused != nil {
 		return refused
 	}
+	a.mu.Lock()
+	promised, rising := a.kept.Promised, a.kept.Rising // a promotion that was begun can't be taken back
+	a.mu.Unlock()
+	follows := err == nil && !may && !rising && s.Role == cluster.Standby && s.Following == act.From
+	if follows && act.Epoch > promised { // it may have been told otherwise, and not have heard it yet
+		if err := a.c.Server.Follow(ctx, act.From); err != nil {
+			return err
+		}
+	}
 	if err := a.promise(act.Epoch); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	rising := a.kept.Rising // a promotion that was begun can't be taken back
-	a.mu.Unlock()
 	if may || rising || err != nil {
 		if err := a.stop(ctx); err != nil {
 			return err
 		}
 	}
-	if s.Empty {
-		return nil // reunite gives it data
-	}
-	if err == nil && !rising && s.Role == cluster.Standby && s.Following == act.From {
+	if follows || s.Empty { // reunite gives it data
 		return nil
 	}
 	return a.c.Server.Follow(ctx, act.From)

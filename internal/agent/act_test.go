@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,14 +234,50 @@ func TestAServerThatDoesNotStartIsTriedEverMoreRarely(t *testing.T) {
 
 // TestWhoeverStartsAFencedServerStartsAStandbyOfNobody: its service or a person may, at any time, and what it acknowledged then would break the promise.
 func TestWhoeverStartsAFencedServerStartsAStandbyOfNobody(t *testing.T) {
+	for name, prepare := range map[string]func(*world){
+		"one that does not run": func(w *world) { w.server.change(func(s *Sight) { s.Role = cluster.Stopped }) },
+		"a primary": func(w *world) {
+			w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary, s.Timeline = 4, cluster.Promoting, "db1", 2 })
+			if err := w.act(cluster.Action{Verb: cluster.Promote, Epoch: 4, Upto: history.At(1, 100), Timeline: 2, Quorum: quorum(3)}); err != nil {
+				w.t.Fatal(err)
+			}
+			w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 5, cluster.Fencing, "" })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, w *world) {
+				prepare(w)
+				retired, promised := 0, uint64(0)
+				w.server.retires = func() {
+					k, _, err := load(w.dir + "/oath.json")
+					if err != nil {
+						t.Error(err)
+					}
+					retired, promised = retired+1, max(promised, k.Promised)
+				}
+				if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 5}); err != nil {
+					t.Fatal(err)
+				}
+				if f := w.probe(); f.Promised != 5 || retired != 1 || promised == 5 {
+					t.Errorf("it promised %d, and its server was retired %d times, with %d promised", f.Promised, retired, promised)
+				}
+			})
+		})
+	}
+}
+
+// TestAStandbyIsToldOfEachEpoch though it follows as it should: an agent that ended may have written whom else to follow, and not have told it.
+func TestAStandbyIsToldOfEachEpoch(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
-		w.server.change(func(s *Sight) { s.Role = cluster.Stopped })
-		if err := w.act(cluster.Action{Verb: cluster.Fence, Epoch: 5}); err != nil {
-			t.Fatal(err)
+		w.put(func(s *cluster.State) { s.Epoch, s.Phase, s.Primary = 5, cluster.Serving, "db2" })
+		w.server.change(func(s *Sight) { s.Role, s.Following, s.Streaming = cluster.Standby, "db2", true })
+		for _, epoch := range []uint64{5, 5, 6, 6} {
+			if err := w.act(cluster.Action{Verb: cluster.Follow, Epoch: epoch, From: "db2"}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		did := strings.Join(w.server.done, " ")
-		if promised := w.probe().Promised; promised != 5 || !strings.HasSuffix(did, "stop detach") {
-			t.Errorf("it promised %d after %q", promised, did)
+		if n := w.server.count("follow db2"); n != 2 {
+			t.Errorf("it was told %d times of two epochs", n)
 		}
 	})
 }

@@ -23,8 +23,10 @@ type Server interface {
 	// does so however the server hangs, as far as a kernel allows.
 	Stop(ctx context.Context) error
 
-	// Detach lets a standby follow nobody, and whoever starts one that does not run start a standby of nobody. It returns when that one can
-	// acknowledge nothing more to anybody.
+	// Retire stops it as Stop does, and leaves it so that whoever starts it, but for Start and Follow, starts a standby of nobody.
+	Retire(ctx context.Context) error
+
+	// Detach lets a running standby follow nobody and returns when it can acknowledge nothing more to anybody.
 	Detach(ctx context.Context) error
 
 	// Follow lets a standby stream from a member, or take log from cluster.Repository, and starts it if it does not run. It does not wait for

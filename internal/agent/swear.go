@@ -33,11 +33,10 @@ func (a *Agent) letGo(ctx context.Context, s cluster.State) error {
 	settled := s.Phase == cluster.Serving || s.Phase == cluster.Draining
 	switch {
 	case err != nil, sight.Role == cluster.Stopped && !sight.Empty: // one that starts may acknowledge before it can be asked
-		if err := a.c.Server.Stop(ctx); err != nil {
-			return err
-		}
-		return a.c.Server.Detach(ctx)
-	case sight.Role == cluster.Standby && !(settled && sight.Following == s.Primary):
+		return a.c.Server.Retire(ctx)
+	case sight.Role == cluster.Standby && settled && sight.Following == s.Primary: // it may have been told otherwise, and not have heard it yet
+		return a.c.Server.Follow(ctx, s.Primary)
+	case sight.Role == cluster.Standby:
 		return a.c.Server.Detach(ctx)
 	}
 	return nil // a primary's promise counts for nothing while it runs, and it is stopped as one that the state does not know

@@ -19,8 +19,9 @@ func TestWhoLostTheOathLetsGoBeforeItPromises(t *testing.T) {
 		"with the primary of a lower epoch": {cluster.State{Epoch: 9, Phase: cluster.Fencing, Primary: "db2"}, Sight{Role: cluster.Standby, Following: "db2", Streaming: true}, "detach"},
 		"while another is promoted":         {cluster.State{Epoch: 9, Phase: cluster.Promoting, Primary: "db3"}, Sight{Role: cluster.Standby, Following: "db2"}, "detach"},
 		"with a former primary":             {cluster.State{Epoch: 9, Phase: cluster.Serving, Primary: "db3"}, Sight{Role: cluster.Standby, Following: "db2"}, "detach"},
-		"with the holder":                   {cluster.State{Epoch: 9, Phase: cluster.Serving, Primary: "db2"}, Sight{Role: cluster.Standby, Following: "db2", Streaming: true}, ""},
-		"that starts, perhaps":              {cluster.State{Epoch: 9, Phase: cluster.Fencing, Primary: "db2"}, Sight{Role: cluster.Stopped}, "stop detach"},
+		"with nobody, as far as is seen":    {cluster.State{Epoch: 9, Phase: cluster.Fencing, Primary: "db2"}, Sight{Role: cluster.Standby}, "detach"},
+		"with the holder":                   {cluster.State{Epoch: 9, Phase: cluster.Serving, Primary: "db2"}, Sight{Role: cluster.Standby, Following: "db2", Streaming: true}, "follow db2"},
+		"that starts, perhaps":              {cluster.State{Epoch: 9, Phase: cluster.Fencing, Primary: "db2"}, Sight{Role: cluster.Stopped}, "stop retire"},
 		"of a cluster that never formed":    {cluster.State{}, Sight{Role: cluster.Standby, Following: "db2"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -145,9 +145,9 @@ func (a *Agent) halt(why string) {
 // stopping bounds one try to stop a server: a process that waits for its disk ends only with that.
 const stopping = 10 * time.Second
 
-// stop is for jobs: no other job can start the server meanwhile, so that it leads nothing then.
+// stop is for jobs: no other job can start the server meanwhile, so that it leads nothing then, and follows nobody whoever starts it.
 func (a *Agent) stop(ctx context.Context) error {
-	if err := a.c.Server.Stop(ctx); err != nil {
+	if err := a.c.Server.Retire(ctx); err != nil {
 		return err
 	}
 	a.mu.Lock()

@@ -36,6 +36,7 @@ type fake struct {
 	leaves   time.Time     // when it last stopped
 	look     func()        // called in the middle of a look
 	streams  history.Position
+	retires  func() // is called when it begins
 }
 
 func (f *fake) did(what string) {
@@ -115,6 +116,20 @@ func (f *fake) Stop(context.Context) error {
 	defer f.mu.Unlock()
 	f.did("stop")
 	f.s.Role, f.s.Following, f.hung, f.leaves = cluster.Stopped, "", false, time.Now()
+	return nil
+}
+
+// Retire is a stop too.
+func (f *fake) Retire(ctx context.Context) error {
+	if f.retires != nil {
+		f.retires()
+	}
+	if err := f.Stop(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.did("retire")
 	return nil
 }
 

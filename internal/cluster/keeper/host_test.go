@@ -150,6 +150,8 @@ func (h *host) Stop(context.Context) error {
 	return nil
 }
 
+func (h *host) Retire(ctx context.Context) error { return h.Stop(ctx) }
+
 func (h *host) Detach(context.Context) error {
 	h.change("detach", func(s *agent.Sight) { s.Following, s.Streaming = "", false })
 	return nil

@@ -29,15 +29,6 @@ func alone() map[string]string {
 func (s *Server) Detach(ctx context.Context) error {
 	s.acting.Lock()
 	defer s.acting.Unlock()
-	pid, err := postmaster(s.c.Dir)
-	switch {
-	case err != nil:
-		return err
-	case pid == 0 && s.empty():
-		return nil
-	case pid == 0:
-		return s.write(alone())
-	}
 	if err := s.apply(ctx, alone()); err != nil {
 		return err
 	}
@@ -120,6 +111,9 @@ func (s *Server) apply(ctx context.Context, settings map[string]string) error {
 	}
 	if p.Major >= conninfoReloads {
 		return s.set(ctx, settings)
+	}
+	if o, err := s.others(ctx, settings); err != nil || o.none() {
+		return err
 	}
 	if err := s.stopCleanly(ctx); err != nil {
 		return err

@@ -39,14 +39,19 @@ func (s *Server) Lead(ctx context.Context, l agent.Lead, still func() bool) erro
 	if l.Up != nil {
 		l.Up()
 	}
-	if err := s.signal(); err != nil {
-		return err
-	}
-	if err := s.file(ctx, map[string]string{"primary_conninfo": ""}); err != nil { // whoever starts it again starts a standby of nobody
+	if err := s.asStandby(ctx); err != nil {
 		return err
 	}
 	s.settleDown()
 	return s.with(ctx, func(conn *pgconn.PgConn) error { return keepSlots(ctx, conn, l.Others) })
+}
+
+// asStandby leaves a primary so that whoever starts it again starts a standby of nobody.
+func (s *Server) asStandby(ctx context.Context) error {
+	if err := s.signal(); err != nil {
+		return err
+	}
+	return s.file(ctx, alone())
 }
 
 func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {

@@ -86,6 +86,42 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
+// onTheWay is how long a server that is being started may have read its settings and not be seen to work on its data yet.
+const onTheWay = 20 * time.Millisecond
+
+// Retire implements agent.Server.
+func (s *Server) Retire(ctx context.Context) error {
+	if err := s.Stop(ctx); err != nil {
+		return err
+	}
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	changed, err := s.disown()
+	if err != nil || !changed {
+		return err
+	}
+	time.Sleep(onTheWay) // who was started meanwhile may have read what stood there before
+	return s.Stop(ctx)
+}
+
+// disown leaves a server that does not run, and has data, so that whoever starts it starts a standby of nobody, and reports whether it was otherwise.
+func (s *Server) disown() (changed bool, err error) {
+	if s.empty() {
+		return false, nil
+	}
+	if _, err := os.Stat(s.path(standbySignal)); errors.Is(err, fs.ErrNotExist) {
+		changed = true
+		if err := s.signal(); err != nil {
+			return changed, err
+		}
+	}
+	text, err := s.autoConf()
+	if err != nil || hasSettings(text, alone()) {
+		return changed, err
+	}
+	return true, s.write(alone())
+}
+
 // stopCleanly ends the server as its own programs do, so that its data is consistent as it lies.
 func (s *Server) stopCleanly(ctx context.Context) error {
 	pid, err := postmaster(s.c.Dir)

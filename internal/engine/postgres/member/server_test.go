@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/agent"
 	"github.com/backstaydb/backstay/internal/cluster"
+	"github.com/backstaydb/backstay/internal/engine/enginetest"
 	"github.com/backstaydb/backstay/internal/engine/postgres/pgtest"
 	"github.com/backstaydb/backstay/internal/engine/postgres/wal"
 	"github.com/backstaydb/backstay/internal/history"
@@ -317,15 +319,6 @@ func TestNobodyBringsAFormerPrimaryBack(t *testing.T) {
 				t.Fatal("that try did not break off")
 			}
 		}, func(_ *Server, standby *pgtest.Cluster) { standby.Reload(t) }},
-		"a server that was stopped": {func(s *Server, standby *pgtest.Cluster) {
-			must(t, s.Follow(t.Context(), "db2"))
-			must(t, s.Stop(t.Context()))
-		}, func(s *Server, standby *pgtest.Cluster) {
-			if sight := look(t, s); sight.Role != cluster.Stopped {
-				t.Fatalf("to let go has started it: it is %s", sight.Role)
-			}
-			standby.Start(t)
-		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			standby := primary.Standby(t, "db1")
@@ -338,6 +331,72 @@ func TestNobodyBringsAFormerPrimaryBack(t *testing.T) {
 				t.Errorf("it is to follow, and so many receive: %s", got)
 			}
 		})
+	}
+}
+
+// TestWhomItFollowsIsWrittenToo: one that follows as it should is told again, because its file may say otherwise.
+func TestWhomItFollowsIsWrittenToo(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.New(t, pgtest.Options{Settings: small})
+	standby := primary.Standby(t, "db1")
+	s := serverOf(t, standby, map[string]string{"db2": "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"})
+	must(t, s.Follow(t.Context(), "db2"))
+	standby.Exec(t, "alter system set primary_conninfo = 'host=elsewhere'")
+	must(t, s.Follow(t.Context(), "db2"))
+	standby.Reload(t)
+	time.Sleep(200 * time.Millisecond)
+	if sight := look(t, s); sight.Following != "db2" {
+		t.Errorf("it follows %q", sight.Following)
+	}
+}
+
+// TestARetiredServerIsAStandbyOfNobodyWhoeverStartsIt, be it while it is retired: its service starts it as soon as it has ended.
+func TestARetiredServerIsAStandbyOfNobodyWhoeverStartsIt(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("the long form starts servers again and again")
+	}
+	primary := pgtest.New(t, pgtest.Options{Settings: small})
+	standby := primary.Standby(t, "db1")
+	s := serverOf(t, standby, map[string]string{"db2": "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"})
+	signal := filepath.Join(standby.Dir, "standby.signal")
+	for round := range 12 {
+		must(t, s.Follow(t.Context(), "db2"))
+		if round%2 == 1 { // as a promotion leaves it that broke off
+			must(t, os.Remove(signal))
+		}
+		arguments, err := s.arguments()
+		must(t, err)
+		ctx, end := context.WithCancel(t.Context())
+		var service sync.WaitGroup
+		service.Go(func() {
+			for ctx.Err() == nil { // each reads its settings before it knows whether it may run
+				_ = standby.Programs.Command(s.user, "postgres", append([]string{"-D", standby.Dir}, arguments...)...).Run() // until it is stopped, or as another runs
+			}
+		})
+		must(t, s.Retire(t.Context()))
+		got := ""
+		enginetest.Until(t, time.Minute, "its service to have started it", func() bool {
+			row, err := s.ask(t.Context(), "select pg_is_in_recovery() || ' ' || current_setting('primary_conninfo') || current_setting('restore_command') || (select count(*) from pg_stat_wal_receiver)")
+			if err == nil {
+				got = row[0]
+			}
+			return err == nil
+		})
+		end()
+		must(t, s.Stop(t.Context()))
+		service.Wait()
+		if _, err := os.Stat(signal); err != nil || got != "true 0" {
+			t.Fatalf("round %d: it says %q, want one in recovery that is to follow nobody; %v", round, got, err)
+		}
+	}
+	before, err := os.Stat(s.path(autoConf))
+	must(t, err)
+	must(t, s.Retire(t.Context()))
+	after, err := os.Stat(s.path(autoConf))
+	must(t, err)
+	if !os.SameFile(before, after) {
+		t.Error("what stood there already was written again, which a disk that takes no more would not have taken")
 	}
 }
 

@@ -192,11 +192,3 @@ func (s *Server) knock() {
 }
 
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
-
-func literals(texts []string) string {
-	var all []string
-	for _, t := range texts {
-		all = append(all, literal(t))
-	}
-	return strings.Join(all, ", ")
-}

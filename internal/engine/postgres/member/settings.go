@@ -53,7 +53,7 @@ func (s *Server) follows(conninfo string) string {
 	return member
 }
 
-// reload has a server read its settings again, and tell its processes.
+// reload has a server read its settings again, and tell its processes: each parses all files before its next statement.
 const reload = "select pg_reload_conf()"
 
 // set changes settings of a running server, and returns when new processes of it have them, so that the running ones were told. It rests on nothing that
@@ -61,8 +61,11 @@ const reload = "select pg_reload_conf()"
 func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	err := s.file(ctx, settings)
+	o, err := s.others(ctx, settings)
 	if err == nil {
+		err = s.alter(ctx, o.written, settings)
+	}
+	if err == nil && !o.none() {
 		_, err = s.keptQuery(ctx, reload)
 	}
 	if err == nil {
@@ -74,21 +77,46 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	return nil
 }
 
-// file writes what its files have otherwise, for the server's next start and for when it next reads them. Each setting is written and synced by itself.
+// file changes settings for a running server's next start, and for when it next reads its files.
 func (s *Server) file(ctx context.Context, settings map[string]string) error {
-	names := slices.Sorted(maps.Keys(settings))
-	found, err := s.keptQuery(ctx, "select lower(name), setting from pg_file_settings where lower(name) in ("+literals(names)+") order by seqno")
+	o, err := s.others(ctx, settings)
 	if err != nil {
 		return err
 	}
-	there := map[string]string{} // of several the last one counts
-	for _, f := range found {
-		there[f[0]] = f[1]
+	return s.alter(ctx, o.written, settings)
+}
+
+// others are names of settings that are otherwise.
+type others struct {
+	written []string // in postgresql.auto.conf, which is read last; also those that are not there
+	counted []string // for a process that was told all there was to tell
+}
+
+func (o others) none() bool { return len(o.written)+len(o.counted) == 0 }
+
+func (s *Server) others(ctx context.Context, settings map[string]string) (o others, err error) {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		names = append(names, literal(name))
 	}
-	for _, name := range names {
-		if value, written := there[name]; written && value == settings[name] {
-			continue
+	rows, err := s.keptQuery(ctx, `with file as materialized (select lower(name) as name, setting, seqno from pg_file_settings where sourcefile like '%`+autoConf+`')
+		select name, current_setting(name), coalesce((select '=' || setting from file where file.name = asked.name order by seqno desc limit 1), '')
+		from unnest(array[`+strings.Join(names, ", ")+`]) asked (name)`)
+	for _, r := range rows {
+		name, counts, written := r[0], r[1], r[2]
+		if counts != settings[name] {
+			o.counted = append(o.counted, name)
 		}
+		if written != "="+settings[name] {
+			o.written = append(o.written, name)
+		}
+	}
+	return o, err
+}
+
+// alter writes settings. Each is synced by itself.
+func (s *Server) alter(ctx context.Context, names []string, settings map[string]string) error {
+	for _, name := range names {
 		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
 			return err
 		}
@@ -128,32 +156,58 @@ func (s *Server) until(ctx context.Context, what string, is func() (bool, error)
 
 // write changes settings of a server that does not run: what stands last counts.
 func (s *Server) write(settings map[string]string) error {
-	old, err := os.ReadFile(s.path(autoConf))
+	old, err := s.autoConf()
+	if err != nil {
+		return err
+	}
+	return s.put(s.path(autoConf), []byte(withSettings(old, settings)))
+}
+
+func (s *Server) autoConf() (string, error) {
+	text, err := os.ReadFile(s.path(autoConf))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the settings of %s: %w", s.c.Name, err)
+		return "", fmt.Errorf("read the settings of %s: %w", s.c.Name, err)
 	}
-	text := withSettings(string(old), settings)
-	if err == nil && text == string(old) {
-		return nil
-	}
-	return s.put(s.path(autoConf), []byte(text))
+	return string(text), nil
 }
 
 // withSettings replaces settings in the text of a postgresql.auto.conf, which has one on each line.
 func withSettings(text string, settings map[string]string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, _, _ = strings.Cut(name, "=")
-		if _, ours := settings[name]; ours {
-			continue
+		if _, ours := settings[named(line)]; !ours {
+			b.WriteString(strings.TrimRight(line, "\n") + "\n")
 		}
-		b.WriteString(strings.TrimRight(line, "\n") + "\n")
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		fmt.Fprintf(&b, "%s = %s\n", name, literal(strings.ReplaceAll(settings[name], `\`, `\\`)))
+		b.WriteString(setting(name, settings[name]) + "\n")
 	}
 	return b.String()
+}
+
+// hasSettings reports whether settings are the last word of such a text, as the server and withSettings write it.
+func hasSettings(text string, settings map[string]string) bool {
+	last := map[string]string{}
+	for line := range strings.Lines(text) {
+		last[named(line)] = strings.TrimSpace(line)
+	}
+	for name, value := range settings {
+		if last[name] != setting(name, value) {
+			return false
+		}
+	}
+	return true
+}
+
+// named is which setting a line of it is of.
+func named(line string) string {
+	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	name, _, _ = strings.Cut(name, "=")
+	return name
+}
+
+func setting(name, value string) string {
+	return name + " = " + literal(strings.ReplaceAll(value, `\`, `\\`))
 }
 
 // signal makes the next start one of a standby.

@@ -18,6 +18,20 @@ func TestSettingsOfAServerThatDoesNotRun(t *testing.T) {
 	}
 }
 
+// TestTheLastWordOfAFileCounts: what the server or withSettings wrote last.
+func TestTheLastWordOfAFileCounts(t *testing.T) {
+	want := map[string]string{"primary_conninfo": "", "restore_command": `a 'b' \c`}
+	written := withSettings("port = '1'\n", want)
+	for text, is := range map[string]bool{
+		written: true, written + "primary_conninfo = 'host=a'\n": false, "primary_conninfo = 'host=a'\n" + written: true,
+		"primary_conninfo = ''\n": false, "": false,
+	} {
+		if got := hasSettings(text, want); got != is {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
 func TestArgumentsOfTheLastStart(t *testing.T) {
 	for text, want := range map[string][]string{
 		`/usr/lib/postgresql/15/bin/postgres "-D" "/var/lib/data dir" "-c" "config_file=/etc/a b.conf"` + "\n": {"-c", "config_file=/etc/a b.conf"},
