@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/backstaydb/backstay/internal/agent"
@@ -27,8 +26,7 @@ func TestLogIsFetchedWhileARewindWorks(t *testing.T) {
 	for range 4 {
 		next.Exec(t, "create table if not exists filler (n int)", "insert into filler select generate_series(1, 20000)", "select pg_switch_wal()")
 	}
-	dir, _ := filepath.Split(next.Server().SocketDir() + "/")
-	back := serverOf(t, old, map[string]string{"db2": "host=" + filepath.Clean(dir) + " port=" + strconv.Itoa(next.Port) + " user=postgres"})
+	back := serverOf(t, old, map[string]string{"db2": wayTo(next)})
 	up, err := back.upstream(t.Context(), "db2")
 	must(t, err)
 	defer up.close()

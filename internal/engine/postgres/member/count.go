@@ -2,10 +2,7 @@ package member
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/backstaydb/backstay/internal/cluster"
@@ -24,7 +21,7 @@ func (s *Server) Count(ctx context.Context, q cluster.Quorum) (history.Position,
 	defer s.acting.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	if _, err := os.Stat(s.path(standbySignal)); errors.Is(err, fs.ErrNotExist) { // a promotion that broke off had not come so far
+	if s.lacks(standbySignal) { // a promotion that broke off had not come so far
 		if err := s.asStandby(ctx); err != nil {
 			return history.Position{}, err
 		}

@@ -112,13 +112,10 @@ func (s *Server) apply(ctx context.Context, settings map[string]string) error {
 	if p.Major >= conninfoReloads {
 		return s.set(ctx, settings)
 	}
-	if o, err := s.others(ctx, settings); err != nil || o.none() {
+	if differed, err := s.file(ctx, settings); err != nil || !differed {
 		return err
 	}
 	if err := s.stopCleanly(ctx); err != nil {
-		return err
-	}
-	if err := s.write(settings); err != nil {
 		return err
 	}
 	return s.launch(ctx)

@@ -32,7 +32,9 @@ func (s *Server) startPrimary(ctx context.Context) error {
 	if err := s.Stop(ctx); err != nil { // somebody else started it, as a standby
 		return err
 	}
-	if err := s.write(map[string]string{"primary_conninfo": "", "restore_command": "", "restart_after_crash": "off"}); err != nil {
+	settings := alone()
+	settings["restart_after_crash"] = "off"
+	if err := s.write(settings); err != nil {
 		return err
 	}
 	if err := os.Remove(s.path(standbySignal)); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -51,7 +51,8 @@ func (s *Server) asStandby(ctx context.Context) error {
 	if err := s.signal(); err != nil {
 		return err
 	}
-	return s.file(ctx, alone())
+	_, err := s.file(ctx, alone())
+	return err
 }
 
 func (s *Server) promote(ctx context.Context, l agent.Lead, still func() bool) error {

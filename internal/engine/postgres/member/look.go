@@ -99,7 +99,12 @@ func (s *Server) empty() bool {
 	if _, err := os.Stat(s.mark()); err == nil {
 		return true
 	}
-	_, err := os.Stat(s.path(filepath.FromSlash(datadir.ControlName)))
+	return s.lacks(filepath.FromSlash(datadir.ControlName))
+}
+
+// lacks reports whether the data directory has no such file.
+func (s *Server) lacks(name string) bool {
+	_, err := os.Stat(s.path(name))
 	return errors.Is(err, os.ErrNotExist)
 }
 

@@ -2,7 +2,6 @@ package member
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,8 +38,7 @@ func TestMeasureRejoin(t *testing.T) {
 	}
 	t.Logf("log since the fork: %d MB", (next.LSN(t)-begun)>>20)
 
-	dir, _ := filepath.Split(next.Server().SocketDir() + "/")
-	back := serverOf(t, old, map[string]string{"db2": "host=" + filepath.Clean(dir) + " port=" + next.Ask(t, "show port") + " user=postgres"})
+	back := serverOf(t, old, map[string]string{"db2": wayTo(next)})
 	start := time.Now()
 	back.c.Said = func(text string) { t.Logf("%s %s", time.Since(start).Round(time.Millisecond), text) }
 	end := next.LSN(t)

@@ -109,7 +109,7 @@ func (s *Server) disown() (changed bool, err error) {
 	if s.empty() {
 		return false, nil
 	}
-	if _, err := os.Stat(s.path(standbySignal)); errors.Is(err, fs.ErrNotExist) {
+	if s.lacks(standbySignal) {
 		changed = true
 		if err := s.signal(); err != nil {
 			return changed, err

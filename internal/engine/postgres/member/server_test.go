@@ -41,6 +41,18 @@ func serverOf(t *testing.T, c *pgtest.Cluster, members map[string]string) *Serve
 	return s
 }
 
+// wayTo is how a member reaches a server.
+func wayTo(c *pgtest.Cluster) string {
+	return "host=" + c.Server().SocketDir() + " port=" + strconv.Itoa(c.Port) + " user=postgres"
+}
+
+// followerOf is a standby that can follow a primary, db2.
+func followerOf(t *testing.T, primary *pgtest.Cluster) (*pgtest.Cluster, *Server) {
+	t.Helper()
+	standby := primary.Standby(t, "db1")
+	return standby, serverOf(t, standby, map[string]string{"db2": wayTo(primary)})
+}
+
 func look(t *testing.T, s *Server) agent.Sight {
 	t.Helper()
 	sight, err := s.Look(t.Context())
@@ -210,8 +222,7 @@ func TestLogIsFetched(t *testing.T) {
 	old := pgtest.New(t, pgtest.Options{Settings: small})
 	sibling := old.Standby(t, "db3")
 	candidate := old.Standby(t, "db1")
-	conninfo := "host=" + candidate.Server().SocketDir() + " port=" + strconv.Itoa(candidate.Port) + " user=postgres"
-	s := serverOf(t, sibling, map[string]string{"db1": conninfo})
+	s := serverOf(t, sibling, map[string]string{"db1": wayTo(candidate)})
 	c := serverOf(t, candidate, nil)
 	c.c.Restore = "cp " + filepath.Join(old.Dir, "pg_wal") + "/%f %p"
 	must(t, s.Detach(t.Context()))
@@ -273,7 +284,7 @@ func TestAStandbyFollowsTheWayThatIsSaid(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.New(t, pgtest.Options{Settings: small})
 	standby := primary.Standby(t, "db2")
-	way := "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"
+	way := wayTo(primary)
 	s := serverOf(t, standby, map[string]string{"db2": way})
 	for _, c := range []struct{ way, as string }{{way, ""}, {way, "db2"}, {way + ` passfile='/a b/it\'s'`, ""}, {way + ` passfile='/a b/it\'s'`, "db2"}} {
 		s.c.Members = map[string]string{"db2": c.way}
@@ -303,51 +314,45 @@ func TestWhoIsWaitedForIsWrittenAnew(t *testing.T) {
 	}
 }
 
-// TestNobodyBringsAFormerPrimaryBack: whom a standby no longer follows it does not follow because its settings are read again, or because somebody starts it.
+// TestNobodyBringsAFormerPrimaryBack: whom a standby no longer follows it does not follow because its settings are read again.
 func TestNobodyBringsAFormerPrimaryBack(t *testing.T) {
 	t.Parallel()
-	primary := pgtest.New(t, pgtest.Options{Settings: small})
-	for name, c := range map[string]struct {
-		before, after func(*Server, *pgtest.Cluster)
-	}{
-		"a try to follow that broke off": {func(s *Server, standby *pgtest.Cluster) {
-			conninfo, err := s.conninfo("db2")
-			must(t, err)
-			must(t, s.Detach(t.Context()))
-			standby.Exec(t, "alter system set primary_conninfo = "+literal(conninfo), "alter system set restore_command = 'false'")
-			if sight := look(t, s); sight.Following != "" {
-				t.Fatal("that try did not break off")
-			}
-		}, func(_ *Server, standby *pgtest.Cluster) { standby.Reload(t) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			standby := primary.Standby(t, "db1")
-			s := serverOf(t, standby, map[string]string{"db2": "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"})
-			c.before(s, standby)
-			must(t, s.Detach(t.Context()))
-			c.after(s, standby)
-			time.Sleep(500 * time.Millisecond)
-			if got := standby.Ask(t, "select current_setting('primary_conninfo') || current_setting('restore_command') || (select count(*) from pg_stat_wal_receiver)"); got != "0" {
-				t.Errorf("it is to follow, and so many receive: %s", got)
-			}
-		})
+	standby, s := followerOf(t, pgtest.New(t, pgtest.Options{Settings: small}))
+	conninfo, err := s.conninfo("db2")
+	must(t, err)
+	must(t, s.Detach(t.Context()))
+	standby.Exec(t, "alter system set primary_conninfo = "+literal(conninfo), "alter system set restore_command = 'false'") // as a try to follow that broke off
+	if sight := look(t, s); sight.Following != "" {
+		t.Fatal("that try did not break off")
+	}
+	must(t, s.Detach(t.Context()))
+	reread(t, standby)
+	time.Sleep(500 * time.Millisecond) // that nobody receives has no end to wait for
+	if got := standby.Ask(t, "select current_setting('primary_conninfo') || current_setting('restore_command') || (select count(*) from pg_stat_wal_receiver)"); got != "0" {
+		t.Errorf("it is to follow, and so many receive: %s", got)
 	}
 }
 
 // TestWhomItFollowsIsWrittenToo: one that follows as it should is told again, because its file may say otherwise.
 func TestWhomItFollowsIsWrittenToo(t *testing.T) {
 	t.Parallel()
-	primary := pgtest.New(t, pgtest.Options{Settings: small})
-	standby := primary.Standby(t, "db1")
-	s := serverOf(t, standby, map[string]string{"db2": "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"})
+	standby, s := followerOf(t, pgtest.New(t, pgtest.Options{Settings: small}))
 	must(t, s.Follow(t.Context(), "db2"))
 	standby.Exec(t, "alter system set primary_conninfo = 'host=elsewhere'")
 	must(t, s.Follow(t.Context(), "db2"))
-	standby.Reload(t)
-	time.Sleep(200 * time.Millisecond)
+	reread(t, standby)
 	if sight := look(t, s); sight.Following != "db2" {
 		t.Errorf("it follows %q", sight.Following)
 	}
+}
+
+// reread has a server read its files again, and waits until a new session has what they say.
+func reread(t *testing.T, c *pgtest.Cluster) {
+	t.Helper()
+	const read = "select pg_conf_load_time()::text"
+	before := c.Ask(t, read)
+	c.Reload(t)
+	enginetest.Until(t, time.Minute, "the settings to be read", func() bool { return c.Ask(t, read) != before })
 }
 
 // TestARetiredServerIsAStandbyOfNobodyWhoeverStartsIt, be it while it is retired: its service starts it as soon as it has ended.
@@ -356,9 +361,7 @@ func TestARetiredServerIsAStandbyOfNobodyWhoeverStartsIt(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the long form starts servers again and again")
 	}
-	primary := pgtest.New(t, pgtest.Options{Settings: small})
-	standby := primary.Standby(t, "db1")
-	s := serverOf(t, standby, map[string]string{"db2": "host=" + primary.Server().SocketDir() + " port=" + strconv.Itoa(primary.Port) + " user=postgres"})
+	standby, s := followerOf(t, pgtest.New(t, pgtest.Options{Settings: small}))
 	signal := filepath.Join(standby.Dir, "standby.signal")
 	for round := range 12 {
 		must(t, s.Follow(t.Context(), "db2"))

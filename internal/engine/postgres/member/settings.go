@@ -61,15 +61,12 @@ const reload = "select pg_reload_conf()"
 func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	o, err := s.others(ctx, settings)
-	if err == nil {
-		err = s.alter(ctx, o.written, settings)
-	}
-	if err == nil && !o.none() {
+	differed, err := s.file(ctx, settings)
+	if err == nil && differed {
 		_, err = s.keptQuery(ctx, reload)
 	}
 	if err == nil {
-		err = s.count(ctx, settings)
+		err = s.counts(ctx, settings)
 	}
 	if err != nil {
 		return fmt.Errorf("set %s of %s: %w", strings.Join(slices.Sorted(maps.Keys(settings)), ", "), s.c.Name, err)
@@ -77,24 +74,9 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	return nil
 }
 
-// file changes settings for a running server's next start, and for when it next reads its files.
-func (s *Server) file(ctx context.Context, settings map[string]string) error {
-	o, err := s.others(ctx, settings)
-	if err != nil {
-		return err
-	}
-	return s.alter(ctx, o.written, settings)
-}
-
-// others are names of settings that are otherwise.
-type others struct {
-	written []string // in postgresql.auto.conf, which is read last; also those that are not there
-	counted []string // for a process that was told all there was to tell
-}
-
-func (o others) none() bool { return len(o.written)+len(o.counted) == 0 }
-
-func (s *Server) others(ctx context.Context, settings map[string]string) (o others, err error) {
+// file writes settings for a running server's next start, and for when it next reads its files, where its postgresql.auto.conf, which is read last, does not
+// have them. Each is synced by itself. It reports whether any differed there, or for a process that was told all there was to tell.
+func (s *Server) file(ctx context.Context, settings map[string]string) (differed bool, err error) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		names = append(names, literal(name))
@@ -102,30 +84,25 @@ func (s *Server) others(ctx context.Context, settings map[string]string) (o othe
 	rows, err := s.keptQuery(ctx, `with file as materialized (select lower(name) as name, setting, seqno from pg_file_settings where sourcefile like '%`+autoConf+`')
 		select name, current_setting(name), coalesce((select '=' || setting from file where file.name = asked.name order by seqno desc limit 1), '')
 		from unnest(array[`+strings.Join(names, ", ")+`]) asked (name)`)
+	if err != nil {
+		return false, err
+	}
 	for _, r := range rows {
 		name, counts, written := r[0], r[1], r[2]
-		if counts != settings[name] {
-			o.counted = append(o.counted, name)
+		differed = differed || counts != settings[name]
+		if written == "="+settings[name] {
+			continue
 		}
-		if written != "="+settings[name] {
-			o.written = append(o.written, name)
-		}
-	}
-	return o, err
-}
-
-// alter writes settings. Each is synced by itself.
-func (s *Server) alter(ctx context.Context, names []string, settings map[string]string) error {
-	for _, name := range names {
+		differed = true
 		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
-			return err
+			return differed, err
 		}
 	}
-	return nil
+	return differed, nil
 }
 
-// count waits until settings count for new processes.
-func (s *Server) count(ctx context.Context, settings map[string]string) error {
+// counts waits until settings count for new processes.
+func (s *Server) counts(ctx context.Context, settings map[string]string) error {
 	var as []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		as = append(as, "current_setting("+literal(name)+") = "+literal(settings[name]))
