@@ -112,8 +112,14 @@ func (s *Server) apply(ctx context.Context, settings map[string]string) error {
 	if p.Major >= conninfoReloads {
 		return s.set(ctx, settings)
 	}
-	if differed, err := s.file(ctx, settings); err != nil || !differed {
+	wrote, err := s.file(ctx, settings)
+	if err != nil {
 		return err
+	}
+	if !wrote {
+		if is, err := s.counts(ctx, settings); err != nil || is {
+			return err
+		}
 	}
 	if err := s.stopCleanly(ctx); err != nil {
 		return err

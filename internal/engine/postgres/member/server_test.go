@@ -346,6 +346,21 @@ func TestWhomItFollowsIsWrittenToo(t *testing.T) {
 	}
 }
 
+// TestWhatSomebodyElseWroteIsTold: the session that the agent keeps may read it before anybody else does, and is no witness.
+func TestWhatSomebodyElseWroteIsTold(t *testing.T) {
+	t.Parallel()
+	standby, s := followerOf(t, pgtest.New(t, pgtest.Options{Settings: small}))
+	must(t, s.Follow(t.Context(), "db2")) // what it was told last, that session takes in before its next statement
+	s.c.Members["db2"] += " passfile=/elsewhere"
+	conninfo, err := s.conninfo("db2")
+	must(t, err)
+	standby.Exec(t, "alter system set primary_conninfo = "+literal(conninfo))
+	must(t, s.Follow(t.Context(), "db2"))
+	if got := standby.Ask(t, "select current_setting('primary_conninfo')"); got != conninfo {
+		t.Errorf("it follows %s, want %s", got, conninfo)
+	}
+}
+
 // reread has a server read its files again, and waits until a new session has what they say.
 func reread(t *testing.T, c *pgtest.Cluster) {
 	t.Helper()

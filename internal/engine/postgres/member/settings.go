@@ -61,12 +61,17 @@ const reload = "select pg_reload_conf()"
 func (s *Server) set(ctx context.Context, settings map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	differed, err := s.file(ctx, settings)
-	if err == nil && differed {
+	wrote, err := s.file(ctx, settings)
+	if err == nil && !wrote {
+		if is, err := s.counts(ctx, settings); err == nil && is {
+			return nil
+		}
+	}
+	if err == nil {
 		_, err = s.keptQuery(ctx, reload)
 	}
 	if err == nil {
-		err = s.counts(ctx, settings)
+		err = s.until(ctx, "its settings count", func() (bool, error) { return s.counts(ctx, settings) })
 	}
 	if err != nil {
 		return fmt.Errorf("set %s of %s: %w", strings.Join(slices.Sorted(maps.Keys(settings)), ", "), s.c.Name, err)
@@ -75,42 +80,37 @@ func (s *Server) set(ctx context.Context, settings map[string]string) error {
 }
 
 // file writes settings for a running server's next start, and for when it next reads its files, where its postgresql.auto.conf, which is read last, does not
-// have them. Each is synced by itself. It reports whether any differed there, or for a process that was told all there was to tell.
-func (s *Server) file(ctx context.Context, settings map[string]string) (differed bool, err error) {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		names = append(names, literal(name))
-	}
-	rows, err := s.keptQuery(ctx, `with file as materialized (select lower(name) as name, setting, seqno from pg_file_settings where sourcefile like '%`+autoConf+`')
-		select name, current_setting(name), coalesce((select '=' || setting from file where file.name = asked.name order by seqno desc limit 1), '')
-		from unnest(array[`+strings.Join(names, ", ")+`]) asked (name)`)
+// have them. Each is synced by itself. It reports whether any was written.
+func (s *Server) file(ctx context.Context, settings map[string]string) (wrote bool, err error) {
+	lines, err := s.keptQuery(ctx, "select lower(name), setting from pg_file_settings where sourcefile like '%"+autoConf+"' order by seqno")
 	if err != nil {
 		return false, err
 	}
-	for _, r := range rows {
-		name, counts, written := r[0], r[1], r[2]
-		differed = differed || counts != settings[name]
-		if written == "="+settings[name] {
+	has := map[string]string{} // of several lines the last one counts
+	for _, l := range lines {
+		has[l[0]] = l[1]
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if value, there := has[name]; there && value == settings[name] {
 			continue
 		}
-		differed = true
 		if _, err := s.keptQuery(ctx, "alter system set "+name+" = "+literal(settings[name])); err != nil {
-			return differed, err
+			return wrote, err
 		}
+		wrote = true
 	}
-	return differed, nil
+	return wrote, nil
 }
 
-// counts waits until settings count for new processes.
-func (s *Server) counts(ctx context.Context, settings map[string]string) error {
+// counts reports whether a new process has settings. The session that is kept is no witness: it reads the files when it was told to, but not before its next
+// statement, and then what stands in them by now.
+func (s *Server) counts(ctx context.Context, settings map[string]string) (bool, error) {
 	var as []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		as = append(as, "current_setting("+literal(name)+") = "+literal(settings[name]))
 	}
-	return s.until(ctx, "its settings count", func() (bool, error) {
-		row, err := s.ask(ctx, "select "+strings.Join(as, " and "))
-		return err == nil && row[0] == "t", err
-	})
+	row, err := s.ask(ctx, "select "+strings.Join(as, " and "))
+	return err == nil && row[0] == "t", err
 }
 
 // until asks again and again, soon at first, until that is over: it is so, or never will be, and why. Any other error is asked past.
